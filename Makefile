@@ -1,0 +1,44 @@
+# Everything runs in .venv, which holds the pinned versions of conda.yaml and the tools of pyproject.toml's dev group.
+# Pass parameters on with P, as `mlflow run` takes them: make study P="-P seeds=0-1 -P epochs=1"
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+P ?=
+export GIT_PYTHON_REFRESH = quiet
+# `python` in MLproject commands is the environment's own.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup study quick test lint ui report
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup: $(READY) ## Make .venv with the pinned versions
+
+$(READY): conda.yaml pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(0 if v.startswith("3.11.") else f"Python {v} found at $(PYTHON): 3.11 is needed; name one with make PYTHON=/path/to/python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip==26.3
+	sed -n '/- pip:/,$$ s/^ *- \([^ :]*==\)/\1/p' conda.yaml > .venv/requirements.txt
+	$(BIN)/python -m pip install --quiet --requirement .venv/requirements.txt --group dev
+	touch $@
+
+study: $(READY) ## Run the study: 3 hidden sizes x 10 seeds, analysed and reported
+	$(BIN)/mlflow run . --env-manager local --experiment-name hidden-orbits $(P)
+
+quick: ## Run a small study, for a first look within two minutes
+	$(MAKE) study P="-P seeds=0-5 -P hidden_sizes=32 -P epochs=2 $(P)"
+
+test: $(READY) ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## Check style
+	$(BIN)/ruff check .
+
+ui: $(READY) ## Browse the runs at http://127.0.0.1:5000
+	$(BIN)/mlflow ui --host 127.0.0.1 --port 5000
+
+report: $(READY) ## Build report.pdf for the latest study
+	$(BIN)/python -m reports --study latest --out report.pdf

@@ -1,0 +1,50 @@
+"""Intervals and tests for single numbers across networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over networks with its two-sided t interval; `lower` and `upper` are NaN below 2 networks."""
+
+    value: float
+    lower: float
+    upper: float
+    n: int
+
+
+def mean_interval(values: np.ndarray, level: float = 0.95) -> Estimate:
+    """Student's t interval of the mean of `values` `[n]`, NaN left out."""
+    values = np.asarray(values, dtype=float)
+    values = values[~np.isnan(values)]
+    n = len(values)
+    if n < 2:
+        return Estimate(float(values.mean()) if n else np.nan, np.nan, np.nan, n)
+    half = stats.t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n)
+    return Estimate(float(values.mean()), float(values.mean() - half), float(values.mean() + half), n)
+
+
+def share_interval(successes: int, n: int, level: float = 0.95) -> Estimate:
+    """Wilson's (1927) interval of a share of `n` networks."""
+    if not n:
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    interval = stats.binomtest(successes, n).proportion_ci(level, method="wilson")
+    return Estimate(successes / n, float(interval.low), float(interval.high), n)
+
+
+def greater_than(values: np.ndarray, bound: float = 0.0) -> float:
+    """The one-sided p value of a t test that the mean of `values` `[n]` lies above `bound`.
+
+    Where all networks agree the mean is known: 0 above the bound, else 1. NaN below 2 networks.
+    """
+    values = np.asarray(values, dtype=float)
+    if len(values) < 2:
+        return float("nan")
+    if np.ptp(values) == 0:
+        return 0.0 if values[0] > bound else 1.0
+    return float(stats.ttest_1samp(values, bound, alternative="greater").pvalue)

@@ -1,0 +1,200 @@
+"""The one module of `analysis` that speaks to MLflow: a study's runs in, one labelled dataset out, findings back."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
+
+from study.errors import InputError
+from study.network import RecurrentNetwork
+from study.record import MEASUREMENTS, RECORD_VERSION, WEIGHTS, read_measurements
+
+PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as it is stored: its run, its configuration and its network runs (newest last)."""
+
+    run: Run
+    config: dict
+    networks: list[Run]
+
+    @property
+    def run_id(self) -> str:
+        return self.run.info.run_id
+
+
+def find(client: MlflowClient, study: str) -> Study:
+    """The study with a run id, or the `latest` one; raises `InputError` where there is none."""
+    if study == "latest":
+        run = _latest(client)
+    else:
+        try:
+            run = client.get_run(study)
+        except MlflowException:
+            raise InputError(f"study={study}: no such run in the tracking store; expected a study's run id, or latest") from None
+        if run.data.tags.get("kind") != "study":
+            kind = run.data.tags.get("kind", "no part of a study")
+            raise InputError(f"study={study}: this run is no study (its kind: {kind}); expected a study's run id, or latest")
+    with tempfile.TemporaryDirectory() as folder:
+        config = json.loads(Path(client.download_artifacts(run.info.run_id, "study.json", folder)).read_text())
+    children = _search(client, [run.info.experiment_id], f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.info.run_id}'")
+    networks = [child for child in children if child.data.tags.get("kind") == "network"]
+    return Study(run, config, sorted(networks, key=lambda child: child.info.start_time))
+
+
+def load(study: str = "latest", client: MlflowClient | None = None) -> xr.Dataset:
+    """Every measured array of a study over (`hidden_size`, `seed`, ...), missing networks as NaN.
+
+    Parameters: `study`, a run id or ``latest``. The dataset holds each variable of the networks' records as float64,
+    `run_id` (empty where a network is missing), and as attributes the study's run id, its configuration, versions and
+    data digest, and the missing networks with the reason, as JSON. Raises `InputError` where there is no such study.
+    """
+    client = client or MlflowClient()
+    found = find(client, study)
+    sizes, seeds = found.config["hidden_sizes"], found.config["seeds"]
+    records, reasons = {}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        for run in found.networks:
+            place = int(run.data.params["hidden_size"]), int(run.data.params["seed"])
+            if run.data.tags.get("complete") != "true":
+                reasons[place] = run.data.tags.get("failure", f"its run is {run.info.status.lower()} and not complete")
+                continue
+            here = Path(folder) / run.info.run_id
+            here.mkdir()
+            path = client.download_artifacts(run.info.run_id, MEASUREMENTS, str(here))
+            records[place] = run.info.run_id, read_measurements(Path(path))
+    missing = {
+        f"H={size} seed={seed}": reasons.get((size, seed), "no run")
+        for size in sizes for seed in seeds if (size, seed) not in records
+    }
+    dataset = _stack({place: record for place, (_, record) in records.items()}, sizes, seeds)
+    ids = [[records.get((size, seed), ("",))[0] for seed in seeds] for size in sizes]
+    dataset["run_id"] = (("hidden_size", "seed"), np.array(ids, dtype=object).astype(str))
+    provenance = next((record.attrs for _, record in records.values()), {})
+    return dataset.assign_attrs(
+        study=found.run_id,
+        study_name=found.run.data.tags.get(MLFLOW_RUN_NAME, ""),
+        config=json.dumps(found.config),
+        versions=provenance.get("versions", "{}"),
+        data_digest=provenance.get("data_digest", ""),
+        missing=json.dumps(missing),
+        record_version=RECORD_VERSION,
+    )
+
+
+def weights(run_id: str, client: MlflowClient | None = None) -> RecurrentNetwork:
+    """The trained network of a network run."""
+    client = client or MlflowClient()
+    with tempfile.TemporaryDirectory() as folder:
+        return RecurrentNetwork.load(Path(client.download_artifacts(run_id, WEIGHTS, folder)))
+
+
+def stored_array(client: MlflowClient, run_id: str, path: str) -> xr.DataArray | None:
+    """An array that was logged as a netCDF artifact of a run; None where there is none."""
+    folder, _, name = path.rpartition("/")
+    if not any(file.path == path for file in client.list_artifacts(run_id, folder)):
+        return None
+    with tempfile.TemporaryDirectory() as here:
+        with xr.open_dataarray(client.download_artifacts(run_id, path, here), engine="h5netcdf") as stored:
+            return stored.load()
+
+
+def configuration(dataset: xr.Dataset) -> dict:
+    """The configuration of the study a dataset was loaded from."""
+    return json.loads(dataset.attrs["config"])
+
+
+def _latest(client: MlflowClient) -> Run:
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(experiments, "tags.kind = 'study'", max_results=1, order_by=["start_time DESC"])
+    if not runs:
+        raise InputError("study=latest: the tracking store holds no study; run one with: make study")
+    return runs[0]
+
+
+def _search(client: MlflowClient, experiments: list[str], condition: str) -> list[Run]:
+    found, token = [], None
+    while True:
+        page = client.search_runs(experiments, condition, max_results=PAGE, page_token=token)
+        found.extend(page)
+        token = page.token
+        if not token:
+            return found
+
+
+def _stack(records: dict[tuple[int, int], xr.Dataset], sizes: list[int], seeds: list[int]) -> xr.Dataset:
+    """Records by (hidden size, seed) as one dataset, NaN where there is none."""
+    grid = {"hidden_size": sizes, "seed": seeds}
+    dataset = xr.Dataset(coords=grid)
+    # A variable that depends on length (such as a short run's period) may stand in some records only.
+    names = dict.fromkeys(name for record in records.values() for name in record.data_vars)
+    for name in names:
+        template = next(record[name] for record in records.values() if name in record)
+        values = np.full((len(sizes), len(seeds), *template.shape), np.nan)
+        for i, size in enumerate(sizes):
+            for j, seed in enumerate(seeds):
+                if (size, seed) in records and name in records[size, seed]:
+                    values[i, j] = records[size, seed][name].values
+        dataset[name] = (("hidden_size", "seed", *template.dims), values, template.attrs)
+        dataset = dataset.assign_coords({d: template[d] for d in template.dims})
+    dataset["hidden_size"].attrs["long_name"] = "hidden units"
+    dataset["seed"].attrs["long_name"] = "seed"
+    return dataset
+
+
+def log_aggregate(
+    client: MlflowClient, study: Study, hidden_size: int, curves: dict[str, tuple[np.ndarray, dict[str, np.ndarray]]]
+) -> str:
+    """Logs the band curves of one hidden size as a child run of the study, so that the UI draws them.
+
+    `curves` maps a metric to its steps `[P]` and, by name (`mean`, `lower`, `upper`), its values `[P]`. An aggregate
+    that an earlier analysis left is superseded: it is marked, and hidden from `latest` look-ups by its tag.
+    """
+    condition = (f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{study.run_id}' and tags.kind = 'aggregate' "
+                 f"and params.hidden_size = '{hidden_size}'")
+    earlier = _search(client, [study.run.info.experiment_id], condition)
+    tags = {"kind": "aggregate", "study": study.run_id, MLFLOW_PARENT_RUN_ID: study.run_id}
+    run = client.create_run(study.run.info.experiment_id, tags=tags, run_name=f"H={hidden_size} all seeds")
+    run_id, stamp = run.info.run_id, int(time.time() * 1000)
+    points = [
+        Metric(f"{metric}/{part}", float(value), stamp, int(step))
+        for metric, (steps, parts) in curves.items()
+        for part, values in parts.items()
+        for step, value in zip(steps, values, strict=True) if np.isfinite(value)
+    ]
+    client.log_batch(run_id, params=[Param("hidden_size", str(hidden_size))])
+    for start in range(0, len(points), PAGE):
+        client.log_batch(run_id, metrics=points[start : start + PAGE])
+    client.log_batch(run_id, tags=[RunTag("complete", "true")])
+    client.set_terminated(run_id)
+    for run in earlier:
+        client.set_tag(run.info.run_id, "superseded_by", run_id)
+    return run_id
+
+
+def log_files(client: MlflowClient, study: Study, folder: Path, place: str | None = None) -> None:
+    """Logs every file of a folder to the study run."""
+    client.log_artifacts(study.run_id, str(folder), place)
+
+
+def log_description(client: MlflowClient, study: Study, markdown: str) -> None:
+    """Sets the description the UI shows on top of the study run's page."""
+    client.set_tag(study.run_id, MLFLOW_RUN_NOTE, markdown)
+
+
+def table(dataset: xr.Dataset, name: str) -> pd.DataFrame:
+    """One variable as a long table: a row a value, a column a dimension; missing networks are left out."""
+    return dataset[name].to_dataframe().reset_index().dropna(subset=[name])

@@ -1,0 +1,1 @@
+"""Draws and typesets what the analysis found; computes nothing of its own."""

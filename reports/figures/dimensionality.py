@@ -1,0 +1,41 @@
+"""Dimensionality over time: principal components for 90% of the variance."""
+
+from __future__ import annotations
+
+from analysis.findings import present
+from analysis.study_analysis import Analysis
+from reports.figures.figure import Figure, band_words, counts, curve_numbers, draw_curves, sizes
+from reports.style import BLUE, ORANGE, panels, styled
+
+VARIABLES = (
+    ("pca90", "all images", BLUE, "-"),
+    ("pca90_by_digit", "images of one digit (mean over digits)", ORANGE, "--"),
+)
+
+
+def dimensionality(analysis: Analysis) -> Figure | None:
+    """PCA-90 against the time step, whole and by digit; a panel a hidden size."""
+    if not (shown := sizes(analysis)):
+        return None
+    with styled():
+        figure, [row] = panels(len(shown), height=2.5, sharey=True)
+        for axes, size in zip(row, shown, strict=True):
+            networks = present(analysis.dataset, size)
+            for name, label, colour, style in VARIABLES:
+                curves = networks[name].mean("digit") if "digit" in networks[name].dims else networks[name]
+                draw_curves(axes, networks.time_step.values, curves.values, analysis.findings.band(name, size),
+                            colour, style, label)
+            axes.set(title=f"H = {size}", xlabel="time step (rows read)", xticks=[1, 7, 14, 21, 28])
+            axes.set_ylim(bottom=0)
+        row[0].set_ylabel("principal components\nfor 90% of the variance")
+        figure.legend(*row[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    return Figure(
+        "dimensionality",
+        figure,
+        f"Linear dimensionality of the hidden states: the number of principal components that carry 90% of their variance, "
+        f"for all test images and for the images of one digit. Row 1 of every test image is blank, so all states are equal "
+        f"and the count is 0 at step 1. Networks: {counts(analysis)}. {band_words(analysis)}",
+        "Line charts, one for each hidden size, of the number of principal components against the time step, for all images "
+        "and by digit. The numbers are in dimensionality.csv.",
+        curve_numbers(analysis, [name for name, *_ in VARIABLES]),
+    )

@@ -1,0 +1,83 @@
+"""Figure 1b: accuracy under hundreds of blank rows, network by network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import NullFormatter
+
+from analysis.findings import present
+from analysis.study_analysis import Analysis
+from reports.figures.figure import Figure, counts, sizes
+from reports.style import GREY, INK, WIDTH, styled
+from study.spectrum import TRANSIENT, normalised_periodogram
+
+
+def oscillation(analysis: Analysis) -> Figure | None:
+    """For each hidden size one network's curve, all networks as a raster sorted by period, and their spectra."""
+    shown = sizes(analysis)
+    if not shown or analysis.dataset.blank_rows.size <= TRANSIENT + 6:
+        return None
+    rows: list[pd.DataFrame] = []
+    with styled():
+        figure = Drawing(figsize=(WIDTH, 2.55 * len(shown)))
+        grid = figure.add_gridspec(2 * len(shown), 2, width_ratios=[2.2, 1], height_ratios=[1, 1.25] * len(shown))
+        image = None
+        for index, size in enumerate(shown):
+            networks, found = present(analysis.dataset, size), analysis.findings.oscillations[size]
+            curves, blank = 100 * networks.accuracy_appended.values, networks.blank_rows.values
+            periods = np.array([test.period for test in found.tests])
+            order = np.lexsort((periods, ~found.oscillates))
+            last = index == len(shown) - 1
+
+            single = figure.add_subplot(grid[2 * index, 0])
+            nearest = int(np.abs(curves[:, 0] - np.median(curves[:, 0])).argmin())
+            single.plot(blank, curves[nearest], color=INK, linewidth=0.8)
+            single.set(ylim=(0, 100), xlim=(0, blank[-1]), yticks=[0, 50, 100], ylabel="accuracy (%)")
+            single.set_title(f"H = {size}: seed {int(networks.seed.values[nearest])} alone, and all networks below",
+                             loc="left")
+            single.xaxis.set_major_formatter(NullFormatter())
+
+            raster = figure.add_subplot(grid[2 * index + 1, 0])
+            image = raster.imshow(curves[order], aspect="auto", interpolation="nearest", cmap="cividis", vmin=0, vmax=100,
+                                  extent=(-0.5, blank[-1] + 0.5, len(order) - 0.5, -0.5))
+            labels = [f"{int(networks.seed.values[i])}{'' if found.oscillates[i] else '*'}" for i in order]
+            if len(order) <= 12:
+                raster.set_yticks(range(len(order)), labels, fontsize=6)
+            raster.set_ylabel("seed" if len(order) <= 12 else "network")
+            raster.set_xlabel("blank rows after the image" if last else "")
+            for side in raster.spines.values():
+                side.set_visible(False)
+
+            spectrum = figure.add_subplot(grid[2 * index : 2 * index + 2, 1])
+            frequencies, ratios = normalised_periodogram(networks.accuracy_appended.values[:, TRANSIENT:])
+            spectrum.plot(1 / frequencies, ratios.T, color=GREY, linewidth=0.4, alpha=0.6)
+            spectrum.plot(1 / frequencies, ratios.mean(axis=0), color=INK, linewidth=1.0)
+            top = ratios.max() * 1.3
+            spectrum.scatter(periods[found.oscillates], np.full(found.oscillates.sum(), top), marker="v", s=12, color=INK,
+                             clip_on=False, linewidth=0)
+            spectrum.set(xscale="log", yscale="log", ylim=(0.1, top), xlim=(2, (len(blank) - TRANSIENT) / 3))
+            spectrum.set_xticks([2, 5, 10, 20, 50, 100], ["2", "5", "10", "20", "50", "100"])
+            spectrum.xaxis.set_minor_formatter(NullFormatter())
+            spectrum.set_ylabel("power over red noise")
+            spectrum.set_xlabel("period (rows)" if last else "")
+            rows.append(pd.DataFrame({
+                "hidden_size": size, "seed": networks.seed.values, "period": periods,
+                "p": [test.p for test in found.tests], "p_adjusted": found.adjusted,
+                "amplitude": [test.amplitude for test in found.tests], "oscillates": found.oscillates,
+            }))
+        figure.colorbar(image, ax=figure.axes, location="top", shrink=0.35, aspect=40, label="test accuracy (%)")
+    return Figure(
+        "oscillation",
+        figure,
+        f"Test accuracy after blank rows appended to the whole image (experiment 3). Left: the network nearest the median "
+        f"accuracy, and all networks as a raster, sorted by period (an asterisk marks those whose oscillation is not beyond "
+        f"red noise). Right: each network's periodogram after {TRANSIENT} rows, divided by that of red noise with the same "
+        f"lag-one correlation (grey), and their mean (black); triangles: the periods of networks that oscillate "
+        f"(Benjamini-Hochberg at 5%). Networks differ in phase, so their mean curve says nothing. Networks: "
+        f"{counts(analysis)}.",
+        "For each hidden size a curve of accuracy against blank rows for one network, a raster of all networks, and their "
+        "spectra. The numbers are in oscillation.csv.",
+        pd.concat(rows, ignore_index=True),
+    )

@@ -1,0 +1,55 @@
+"""The one style of all figures: sizes in print, colours that colour-blind people can tell apart, line styles for grey."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+WIDTH = 6.5  # inches: the text width of the A4 report, so that font sizes are as printed
+
+# Okabe & Ito (2008); the two conditions of a comparison always differ in line style too.
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
+GREY, INK = "#8A8A8A", "#222222"
+
+# Ten colours for ten digits, ordered so that neighbours in number differ in lightness; the digit is printed as well.
+DIGITS = ("#332288", "#88CCEE", "#117733", "#DDCC77", "#882255", "#44AA99", "#CC6677", "#999933", "#AA4499", "#BBBBBB")
+
+RC = {
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "lines.linewidth": 1.3,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "figure.facecolor": "white",
+    "svg.hashsalt": "hidden-orbits",
+    "svg.fonttype": "path",
+    "figure.constrained_layout.use": True,
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draws in the style of the report, without a display."""
+    with matplotlib.rc_context(RC):
+        yield
+
+
+def panels(columns: int, rows: int = 1, height: float = 2.3, **options) -> tuple[Figure, list[list[Axes]]]:
+    """A figure as wide as the text, `height` inches a row, and its axes by row and column."""
+    figure = Figure(figsize=(WIDTH, height * rows))
+    return figure, figure.subplots(rows, columns, squeeze=False, **options).tolist()

@@ -1,0 +1,1 @@
+"""Makes recurrent networks and measures them: one MLflow run a network."""

@@ -1,0 +1,114 @@
+"""The command line of a study: ``python -m study run | measure | tune``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from study.command_line import quiet_libraries, run
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__, no_args_is_help=True)
+console = Console(soft_wrap=True)
+
+# Values reach the configuration as they were written: one place checks them, and says what is wrong in one line.
+Text = str | None
+
+
+@app.command("run")
+def run_command(
+    seeds: Annotated[Text, typer.Option(help="Seeds, as a list with ranges: 0-9 or 0,3,7-9.")] = None,
+    hidden_sizes: Annotated[Text, typer.Option(help="Hidden sizes, as a list with ranges.")] = None,
+    epochs: Annotated[Text, typer.Option(help="Passes over the training images.")] = None,
+    learning_rate: Annotated[Text, typer.Option(help="Adam's learning rate.")] = None,
+    batch_size: Annotated[Text, typer.Option(help="Images a training step.")] = None,
+    dataset: Annotated[Text, typer.Option(help="The data set: mnist.")] = None,
+    data_dir: Annotated[Text, typer.Option(help="The folder that holds the data set's folder.")] = None,
+    train_images: Annotated[Text, typer.Option(help="Training images, taken from the first on.")] = None,
+    blank_rows: Annotated[Text, typer.Option(help="Blank rows appended in experiment 3.")] = None,
+    device: Annotated[Text, typer.Option(help="cpu, cuda, or auto.")] = None,
+    jobs: Annotated[Text, typer.Option(help="Worker processes, or auto: one a core.")] = None,
+    out: Annotated[Path, typer.Option(help="Where the report is written.")] = Path("report.pdf"),
+    report: Annotated[bool, typer.Option(help="Analyse the study and build its report.")] = True,
+) -> None:
+    """Train and measure every network of a grid, then analyse the study and build its report."""
+    given = {name: value for name, value in locals().items() if value is not None and name not in ("out", "report")}
+    from study.config import StudyConfig, validated
+
+    config = validated(StudyConfig, given)
+    from study.coordinator import ended_on_error, run_study
+
+    outcome, study = run_study(config, console)
+    console.print(f"{outcome.expected} networks expected: {outcome.trained} trained, {outcome.failed} failed",
+                  highlight=False)
+    if report:
+        # The next two stages read the study from MLflow, as anyone could: they are commands, not imports.
+        with ended_on_error(study):
+            for stage in (["analysis", "--study", study.run_id], ["reports", "--study", study.run_id, "--out", str(out)]):
+                status = subprocess.run([sys.executable, "-m", *stage], check=False).returncode
+                if status:
+                    study.end("FAILED")
+                    console.print(f"the networks are stored in run {study.run_id}; to go on: python -m {' '.join(stage)}")
+                    raise typer.Exit(status)
+    study.end("FINISHED")
+
+
+@app.command("measure")
+def measure_command(
+    weights: Annotated[Path, typer.Argument(help="A network's weights, as .safetensors.")],
+    out: Annotated[Path, typer.Option(help="The netCDF file to write.")] = Path("measurements.nc"),
+    dataset: Annotated[str, typer.Option(help="The data set: mnist.")] = "mnist",
+    data_dir: Annotated[Path, typer.Option(help="The folder that holds the data set's folder.")] = Path("data"),
+    blank_rows: Annotated[str, typer.Option(help="Blank rows appended in experiment 3.")] = "500",
+) -> None:
+    """Measure any network, without a study: rnn.weight_ih_l0, rnn.weight_hh_l0, readout.weight, readout.bias."""
+    from study.config import StudyConfig, validated
+    from study.data import load, prepare
+    from study.errors import InputError
+    from study.network import RecurrentNetwork
+    from study.record import write_measurements
+    from study.workers import measure_network
+
+    config = validated(StudyConfig, {"dataset": dataset, "data_dir": data_dir, "blank_rows": blank_rows})
+    if not out.parent.is_dir():
+        raise InputError(f"out={out}: there is no folder {out.parent}")
+    network = RecurrentNetwork.load(weights)
+    test = load(prepare(config.dataset, config.data_dir), train=False)
+    features, classes = network.input.shape[1], len(network.bias)
+    if features != test.images.shape[2] or classes != test.classes:
+        raise InputError(f"{weights} reads rows of {features} pixels into {classes} classes: {dataset} has rows of "
+                         f"{test.images.shape[2]} pixels and {test.classes} classes")
+    measured = measure_network(network, test, config.blank_rows)
+    write_measurements(measured, out)
+    console.print(f"test accuracy {float(measured.test_accuracy):.2%}; {len(measured)} variables in {out}",
+                  highlight=False)
+
+
+@app.command("tune")
+def tune_command(
+    trials: Annotated[str, typer.Option(help="Trials in all, those of earlier sessions counted.")] = "20",
+    target: Annotated[str, typer.Option(help="The validation accuracy to come close to.")] = "0.935",
+    learning_rates: Annotated[str, typer.Option(help="Lowest and highest learning rate.")] = "2e-5,2e-4",
+    batch_sizes: Annotated[str, typer.Option(help="Lowest and highest batch size.")] = "100,300",
+    storage: Annotated[Path, typer.Option(help="The Optuna journal, continued where it exists.")] = Path("tune.journal"),
+    hidden_size: Annotated[str, typer.Option(help="Hidden units of the trial networks.")] = "200",
+    epochs: Annotated[str, typer.Option(help="Passes over the training images.")] = "30",
+    train_images: Annotated[str, typer.Option(help="Training images, the validation images among them.")] = "60000",
+    dataset: Annotated[str, typer.Option(help="The data set: mnist.")] = "mnist",
+    data_dir: Annotated[Path, typer.Option(help="The folder that holds the data set's folder.")] = Path("data"),
+    jobs: Annotated[str, typer.Option(help="Worker processes, or auto: one a core.")] = "auto",
+) -> None:
+    """Look for the learning rate and batch size whose validation accuracy comes closest to a target."""
+    values = dict(locals())
+    from study.tuning import TuningConfig, tune, validated
+
+    tune(validated(TuningConfig, values), console)
+
+
+if __name__ == "__main__":
+    quiet_libraries()
+    run(app)

@@ -1,0 +1,38 @@
+"""How a command ends: a user's mistake is one line on standard error and status 2, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from study.errors import InputError
+
+# typer carries its own copy of click; this is that copy's class of mistakes in the arguments.
+UsageError = typer.BadParameter.__base__
+
+
+def run(app: typer.Typer) -> None:
+    """Runs a command-line application and exits with its status."""
+    try:
+        app(standalone_mode=False)
+    except InputError as error:
+        _end(str(error), 2)
+    except UsageError as error:
+        _end(error.format_message(), 2)
+    except (KeyboardInterrupt, typer.Abort):
+        _end("stopped", 130)
+    except typer.Exit as leaving:
+        sys.exit(leaving.exit_code)
+
+
+def _end(message: str, status: int) -> None:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    sys.exit(status)
+
+
+def quiet_libraries() -> None:
+    """Keeps MLflow and Git from explaining themselves between the lines of a command."""
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

@@ -1,0 +1,48 @@
+"""Linear dimensionality: how many principal components carry 90% of the variance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import xarray as xr
+
+from study.measurements.labels import labelled
+from study.measurements.recording import Recording
+
+SHARE = 0.9  # of the variance (Horoi, Lajoie & Wolf 2020, section 2)
+
+
+def pca90(recording: Recording) -> Iterator[xr.DataArray]:
+    """Principal components needed for at least 90% of the variance of the hidden states at each time step.
+
+    Yields `pca90` over `time_step`, `pca90_by_digit` over (`time_step`, `digit`), and `peak_dimension`, the largest
+    value of `pca90`. A count is 0 where the total variance is 0.
+    """
+    digits = np.arange(recording.test.classes)
+    members = [recording.test.labels == int(digit) for digit in digits]
+    whole = np.array([components(states) for states in recording.states])
+    by_digit = np.array([[components(states[member]) for member in members] for states in recording.states])
+    steps = {"time_step": recording.time_steps}
+    yield labelled("pca90", whole, steps, "principal components for 90% of the variance, all images",
+                   units="components", metric="pca90/whole")
+    yield labelled("pca90_by_digit", by_digit, steps | {"digit": digits},
+                   "principal components for 90% of the variance, images of one digit",
+                   units="components", metric="pca90/by_digit_mean")
+    yield labelled("peak_dimension", whole.max(), {}, "largest number of principal components over the time steps",
+                   units="components", metric="peak_dimension")
+
+
+def components(states: torch.Tensor, share: float = SHARE) -> int:
+    """The smallest k whose k largest principal components carry at least `share` of the variance of states `[N, H]`.
+
+    0 where all states are equal, or fewer than two are given. Computed in float64 from the covariance matrix.
+    """
+    states = states.double()
+    # Identical states leave rounding noise behind once their mean is taken away; compared directly, they do not.
+    if len(states) < 2 or bool((states == states[0]).all()):
+        return 0
+    centred = states - states.mean(dim=0)
+    variance = torch.linalg.eigvalsh(centred.t() @ centred).flip(0).clamp_(min=0).cumsum(0)
+    return int(torch.searchsorted(variance, share * variance[-1])) + 1

@@ -1,0 +1,142 @@
+"""The vanilla tanh network of the paper: its weights, its state dictionary and its roll-outs.
+
+    h_t = tanh(W x_t + R h_{t-1}),   h_0 = 0,   logits = V h_T + c        (Horoi, Lajoie & Wolf 2020, section 2)
+
+There is no bias in the recurrent layer. A row of zeros ("blank") therefore applies the autonomous map
+h -> tanh(R h), which is odd and fixed at 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from study.errors import InputError
+from study.seeding import generator
+
+# The names plain PyTorch gives these weights in a module with `rnn = nn.RNN(28, H, bias=False)` and
+# `readout = nn.Linear(H, 10)`, so that a state dictionary can be brought from, or taken to, such a module.
+STATE_NAMES = {
+    "input": "rnn.weight_ih_l0",
+    "recurrent": "rnn.weight_hh_l0",
+    "readout": "readout.weight",
+    "bias": "readout.bias",
+}
+
+
+@dataclass(frozen=True)
+class RecurrentNetwork:
+    """One network's weights (float32).
+
+    Attributes: `input` W `[H, features]`, `recurrent` R `[H, H]`, `readout` V `[classes, H]`, `bias` c `[classes]`.
+    """
+
+    input: torch.Tensor
+    recurrent: torch.Tensor
+    readout: torch.Tensor
+    bias: torch.Tensor
+
+    @property
+    def hidden_size(self) -> int:
+        return self.recurrent.shape[0]
+
+    @classmethod
+    def initial(cls, seed: int, hidden_size: int, features: int = 28, classes: int = 10) -> RecurrentNetwork:
+        """The untrained network of a seed: uniform in +-1/sqrt(H), the bounds of `nn.RNN` and `nn.Linear`."""
+        draw = generator(seed, hidden_size, "weights")
+        bound = 1 / math.sqrt(hidden_size)
+        shapes = ((hidden_size, features), (hidden_size, hidden_size), (classes, hidden_size), (classes,))
+        return cls(*(torch.empty(shape).uniform_(-bound, bound, generator=draw) for shape in shapes))
+
+    def to(self, device: torch.device | str) -> RecurrentNetwork:
+        return RecurrentNetwork(*(getattr(self, name).to(device) for name in STATE_NAMES))
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """The weights under the names of `STATE_NAMES`."""
+        return {full: getattr(self, name) for name, full in STATE_NAMES.items()}
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, torch.Tensor], origin: str = "the state dictionary") -> RecurrentNetwork:
+        """Takes weights under the names of `STATE_NAMES`; raises `InputError` naming what does not fit."""
+        expected = set(STATE_NAMES.values())
+        missing, extra = sorted(expected - set(state)), sorted(set(state) - expected)
+        if missing:
+            raise InputError(f"{origin} lacks {', '.join(missing)}: expected {', '.join(sorted(expected))}")
+        if extra:
+            raise InputError(f"{origin} holds {', '.join(extra)}, which this network has not: expected only "
+                             f"{', '.join(sorted(expected))}")
+        weights = {name: state[full] for name, full in STATE_NAMES.items()}
+        hidden, classes = weights["recurrent"].shape[0], weights["bias"].numel()
+        features = weights["input"].shape[-1]
+        shapes = {"input": (hidden, features), "recurrent": (hidden, hidden), "readout": (classes, hidden),
+                  "bias": (classes,)}
+        for name, shape in shapes.items():
+            if tuple(weights[name].shape) != shape:
+                raise InputError(f"{origin}: {STATE_NAMES[name]} has the shape {tuple(weights[name].shape)}, "
+                                 f"expected {shape}")
+            if not torch.isfinite(weights[name]).all():
+                raise InputError(f"{origin}: {STATE_NAMES[name]} holds values that are not finite")
+        return cls(*(weights[name].float().contiguous() for name in STATE_NAMES))
+
+    def save(self, path: Path) -> None:
+        save_file({name: value.cpu().contiguous() for name, value in self.state_dict().items()}, path)
+
+    @classmethod
+    def load(cls, path: Path) -> RecurrentNetwork:
+        """Reads a safetensors file; raises `InputError` where it is missing, unreadable or does not fit."""
+        try:
+            state = load_file(path)
+        except FileNotFoundError:
+            raise InputError(f"no weights at {path}: expected a .safetensors file") from None
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{path} cannot be read as safetensors ({error}): expected a .safetensors file") from None
+        return cls.from_state_dict(state, origin=str(path))
+
+    def logits(self, state: torch.Tensor) -> torch.Tensor:
+        """The readout V h + c of states `[N, H]`: `[N, classes]`."""
+        return torch.addmm(self.bias, state, self.readout.t())
+
+    def predict(self, state: torch.Tensor) -> torch.Tensor:
+        """The label the readout gives each state `[N, H]`: int64 `[N]`."""
+        return self.logits(state).argmax(dim=1)
+
+    def rows(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
+        """The hidden states h_1 .. h_T `[N, H]` of images `[N, T, features]` (float32), each a new tensor."""
+        state = None
+        for row in images.unbind(dim=1):
+            drive = row @ self.input.t()
+            if state is not None:
+                drive.addmm_(state, self.recurrent.t())
+            state = drive.tanh_()
+            yield state
+
+    def blank_rows(self, state: torch.Tensor, count: int) -> Iterator[torch.Tensor]:
+        """The states after 1 .. `count` blank rows from `state` `[N, H]`.
+
+        Two buffers are used in turn: a state is overwritten two steps after it was yielded.
+        """
+        transposed = self.recurrent.t().contiguous()
+        buffers = torch.empty_like(state), torch.empty_like(state)
+        for step in range(count):
+            state = torch.mm(state, transposed, out=buffers[step % 2]).tanh_()
+            yield state
+
+
+def accuracy(network: RecurrentNetwork, images: torch.Tensor, labels: torch.Tensor, chunk: int = 1000) -> float:
+    """The share of images `[N, T, features]` (uint8) whose label `[N]` the readout gives after the last row."""
+    correct = 0
+    for part, target in zip(images.split(chunk), labels.split(chunk), strict=True):
+        *_, last = network.rows(scaled(part))
+        correct += int((network.predict(last) == target).sum())
+    return correct / len(labels)
+
+
+def scaled(images: torch.Tensor) -> torch.Tensor:
+    """Pixels 0..255 (uint8) as float32 in [0, 1]."""
+    return images.float().div_(255)

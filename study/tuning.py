@@ -1,0 +1,138 @@
+"""The search for a training regime: Optuna proposes, workers train, each trial is one MLflow run."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import optuna
+import torch
+from joblib import Parallel, delayed, parallel_config
+from mlflow.entities import Metric, Param
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from pydantic import BeforeValidator, Field, PositiveInt
+from rich.console import Console
+
+from study.config import NetworkConfig, StudyConfig, _Frozen, validated
+from study.coordinator import ended_on_error
+from study.data import DataSource, Images, load, prepare
+from study.errors import InputError
+from study.network import accuracy
+from study.tracking import JobRun, connect
+from study.training import TrainingStack
+
+VALIDATION = 1 / 6  # of the training images, the last ones: 10,000 of MNIST's 60,000
+SAMPLER_SEED = 0
+
+
+def _interval(text: str | tuple) -> tuple[str, str]:
+    ends = tuple(text.split(",")) if isinstance(text, str) else text
+    if len(ends) != 2 or float(ends[0]) > float(ends[1]):
+        raise ValueError("expected the lowest and the highest value, such as 2e-5,2e-4")
+    return ends
+
+
+class TuningConfig(_Frozen):
+    """A search: how many trials, towards which validation accuracy, over which ranges."""
+
+    trials: PositiveInt
+    target: Annotated[float, Field(gt=0, le=1)]
+    learning_rates: Annotated[tuple[Annotated[float, Field(gt=0)], float], BeforeValidator(_interval)]
+    batch_sizes: Annotated[tuple[PositiveInt, int], BeforeValidator(_interval)]
+    storage: Path
+    hidden_size: PositiveInt
+    epochs: PositiveInt
+    train_images: Annotated[int, Field(ge=12)]
+    dataset: str
+    data_dir: Path
+    jobs: PositiveInt | str
+
+
+def tune(config: TuningConfig, console: Console) -> None:
+    """Runs trials until the journal holds `config.trials` finished ones, then prints the best.
+
+    The journal makes the search resumable: a second call goes on where the first one stopped. A trial's value is the
+    distance between its validation accuracy and the target.
+    """
+    regime = validated(StudyConfig, {"dataset": config.dataset, "data_dir": config.data_dir, "jobs": config.jobs,
+                                     "epochs": config.epochs, "train_images": config.train_images})
+    source = prepare(regime.dataset, regime.data_dir)
+    search = _open(config)
+    job = JobRun(connect(), "tune", f"tune {source.name} H={config.hidden_size} towards {config.target:.1%}",
+                 config.model_dump(mode="json"))
+    jobs = regime.model_copy(update={"seeds": tuple(range(config.trials)), "hidden_sizes": (1,)}).resolved_jobs()
+    with ended_on_error(job), parallel_config(backend="loky", inner_max_num_threads=1), Parallel(n_jobs=jobs) as pool:
+        while (left := config.trials - _finished(search)) > 0:
+            trials = [search.ask() for _ in range(min(jobs, left))]
+            proposed = [_network(trial, config, regime) for trial in trials]
+            started = time.time()
+            results = pool(delayed(validation_accuracy)(network, source) for network in proposed)
+            for trial, network, result in zip(trials, proposed, results, strict=True):
+                search.tell(trial, abs(result - config.target))
+                _log_trial(job, trial.number, network, result, config.target, started)
+                console.print(f"trial {trial.number + 1}/{config.trials}: learning rate {network.learning_rate:.3g}, "
+                              f"batch size {network.batch_size}, validation accuracy {result:.2%}", highlight=False)
+        best = search.best_trial
+        metrics = [Metric(f"best_{name}", value, int(time.time() * 1000), 0) for name, value in best.params.items()]
+        job.client.log_batch(job.run_id, metrics=metrics)
+    job.end("FINISHED")
+    console.print(f"closest to {config.target:.2%}: learning rate {best.params['learning_rate']:.3g}, batch size "
+                  f"{best.params['batch_size']}, {best.value:.2%} away", highlight=False)
+
+
+def _open(config: TuningConfig) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if not config.storage.parent.is_dir():
+        raise InputError(f"storage={config.storage}: there is no folder {config.storage.parent}")
+    sampler = optuna.samplers.TPESampler(seed=SAMPLER_SEED, constant_liar=True)
+    try:
+        storage = JournalStorage(JournalFileBackend(str(config.storage)))
+        return optuna.create_study(storage=storage, sampler=sampler, study_name=_question(config), load_if_exists=True)
+    except (ValueError, KeyError, OSError) as error:
+        raise InputError(f"storage={config.storage} cannot be read as an Optuna journal ({error}): name another "
+                         "file") from None
+
+
+def _question(config: TuningConfig) -> str:
+    """The name of a search in its journal: searches that ask something else do not mix."""
+    return (f"{config.dataset} {config.train_images} images, H={config.hidden_size}, {config.epochs} epochs, "
+            f"target {config.target}, learning rate {config.learning_rates}, batch size {config.batch_sizes}")
+
+
+def _finished(search: optuna.Study) -> int:
+    return len(search.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,)))
+
+
+def _network(trial: optuna.Trial, config: TuningConfig, regime: StudyConfig) -> NetworkConfig:
+    chosen = regime.model_copy(update={
+        "seeds": (trial.number,),  # a trial is a new network, so that no seed's luck is tuned to
+        "hidden_sizes": (config.hidden_size,),
+        "learning_rate": trial.suggest_float("learning_rate", *config.learning_rates, log=True),
+        "batch_size": trial.suggest_int("batch_size", *config.batch_sizes, log=True),
+    })
+    return chosen.networks()[0]
+
+
+def validation_accuracy(config: NetworkConfig, source: DataSource) -> float:
+    """Trains one network on the first five sixths of its training images and scores it on the last sixth."""
+    torch.set_num_threads(1)
+    images = load(source, train=True).first(config.train_images).to(config.device)
+    split = round(len(images) * (1 - VALIDATION))
+    held_out = Images(images.images[split:], images.labels[split:])
+    stack = TrainingStack([config], images.images[:split], images.labels[:split])
+    for _ in stack.train():
+        pass
+    return accuracy(stack.networks()[0], held_out.images, held_out.labels)
+
+
+def _log_trial(job: JobRun, number: int, network: NetworkConfig, result: float, target: float, started: float) -> None:
+    run_id = job.create_child(f"trial {number}", "trial", started, {})
+    stamp = int(time.time() * 1000)
+    job.client.log_batch(
+        run_id,
+        params=[Param(name, str(value)) for name, value in network.model_dump(mode="json").items()],
+        metrics=[Metric("validation_accuracy", result, stamp, 0), Metric("distance", abs(result - target), stamp, 0)],
+    )
+    job.client.set_terminated(run_id)
