@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.bands import FEWEST_NETWORKS, TooFewNetworks, largest_deviations
+from analysis.bands import FEWEST_NETWORKS, RESAMPLES, TooFewNetworks, largest_deviations
 from analysis.intervals import Estimate, mean_interval
 
 
@@ -54,7 +54,7 @@ def expansion_then_compression(
     both = statistics.min(axis=0)
     best = int(both.argmax())
     values = np.concatenate([contrast[:, mask] for contrast, mask in zip(contrasts, moving, strict=True)], axis=1)
-    null = largest_deviations(values, np.random.default_rng(rng), one_sided=True) if moving.any() else np.zeros(1)
+    null = largest_deviations(values, np.random.default_rng(rng), one_sided=True) if moving.any() else np.zeros(RESAMPLES)
     rise, fall = contrasts[:, :, best]
     return Expansion(
         best + 1,

@@ -202,7 +202,8 @@ def _expansion(claim: str, hypothesis: str, networks: xr.Dataset, curves: xr.Dat
     test = "largest smaller t of rise and fall over all steps, against its resampled null"
     if n < FEWEST_NETWORKS:
         missing = Estimate(float("nan"), float("nan"), float("nan"), n)
-        return Finding(claim, hypothesis, size, missing, "peak above the last step", "components", test, float("nan"), UNDECIDED, rule, _few(n))
+        return Finding(claim, hypothesis, size, missing, "peak above the last step", "components", test, float("nan"),
+                       UNDECIDED, rule, _few(n))
     result = expansion_then_compression(curves.transpose("seed", "time_step").values, LEVEL, rng=size)
     mean = curves.mean("seed").values
     flat = mean.max() - mean[0] < 1 or mean.max() - mean[-1] < 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import signal, stats
 
 from study.spectrum import TRANSIENT, dominant_period, lag_one_correlation, normalised_periodogram
 
@@ -59,9 +59,7 @@ def _red_noise(phi: float, length: int, rng: np.random.Generator) -> np.ndarray:
     phi = min((length * phi + 1) / (length - 4), 1 - 1 / length)
     noise = rng.standard_normal((SURROGATES, length))
     noise[:, 0] /= np.sqrt(1 - phi**2)
-    for t in range(1, length):
-        noise[:, t] += phi * noise[:, t - 1]
-    return noise
+    return signal.lfilter([1], [1, -phi], noise, axis=1)
 
 
 def _amplitude(series: np.ndarray, period: float) -> float:

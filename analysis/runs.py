@@ -44,7 +44,7 @@ def find(client: MlflowClient, study: str) -> Study:
         try:
             run = client.get_run(study)
         except MlflowException:
-            raise InputError(f"study={study}: no such run in the tracking store; expected a study's run id, or latest") from None
+            raise InputError(f"study={study}: the tracking store has no such run; expected a study's run id, or latest") from None
         if run.data.tags.get("kind") != "study":
             kind = run.data.tags.get("kind", "no part of a study")
             raise InputError(f"study={study}: this run is no study (its kind: {kind}); expected a study's run id, or latest")
@@ -104,12 +104,11 @@ def weights(run_id: str, client: MlflowClient | None = None) -> RecurrentNetwork
 
 def stored_array(client: MlflowClient, run_id: str, path: str) -> xr.DataArray | None:
     """An array that was logged as a netCDF artifact of a run; None where there is none."""
-    folder, _, name = path.rpartition("/")
+    folder = path.rpartition("/")[0]
     if not any(file.path == path for file in client.list_artifacts(run_id, folder)):
         return None
     with tempfile.TemporaryDirectory() as here:
-        with xr.open_dataarray(client.download_artifacts(run_id, path, here), engine="h5netcdf") as stored:
-            return stored.load()
+        return xr.load_dataarray(client.download_artifacts(run_id, path, here), engine="h5netcdf")
 
 
 def configuration(dataset: xr.Dataset) -> dict:

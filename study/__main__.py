@@ -104,7 +104,8 @@ def tune_command(
 ) -> None:
     """Look for the learning rate and batch size whose validation accuracy comes closest to a target."""
     values = dict(locals())
-    from study.tuning import TuningConfig, tune, validated
+    from study.config import validated
+    from study.tuning import TuningConfig, tune
 
     tune(validated(TuningConfig, values), console)
 

@@ -36,3 +36,4 @@ def quiet_libraries() -> None:
     """Keeps MLflow and Git from explaining themselves between the lines of a command."""
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")

@@ -54,11 +54,13 @@ Sizes = Annotated[tuple[PositiveInt, ...], BeforeValidator(integers)]
 DatasetName = Annotated[str, BeforeValidator(_known_dataset)]
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
+    """A configuration that cannot change, knows all its fields and holds finite numbers."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class NetworkConfig(_Frozen):
+class NetworkConfig(Frozen):
     """Everything that decides what one network becomes and how it is measured."""
 
     seed: int
@@ -72,7 +74,7 @@ class NetworkConfig(_Frozen):
     device: Literal["cpu", "cuda"]
 
 
-class StudyConfig(_Frozen):
+class StudyConfig(Frozen):
     """A grid of networks (`seeds` x `hidden_sizes`), the regime they share and where they are trained."""
 
     seeds: Integers = tuple(range(10))
@@ -103,12 +105,12 @@ class StudyConfig(_Frozen):
             raise InputError("device=cuda was asked for, but PyTorch finds no CUDA GPU here: use device=cpu or auto")
         return "cuda" if present and self.device != "cpu" else "cpu"
 
-    def resolved_jobs(self) -> int:
-        """The number of worker processes: one a usable core on a CPU, one on a GPU."""
+    def workers(self, tasks: int) -> int:
+        """The number of worker processes for so many tasks: one a usable core on a CPU, one on a GPU."""
         if self.resolved_device() == "cuda":
             return 1
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return min(cores if self.jobs == "auto" else self.jobs, len(self.seeds) * len(self.hidden_sizes))
+        return min(cores if self.jobs == "auto" else self.jobs, tasks)
 
 
 def validated(model: type[Config], values: dict[str, Any]) -> Config:

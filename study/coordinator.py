@@ -41,8 +41,10 @@ def run_study(config: StudyConfig, console: Console) -> tuple[Outcome, StudyRun]
     available = len(load(source, train=True))
     if config.train_images > available:
         raise InputError(f"train_images={config.train_images}: {source.name} has {available} training images")
+    if config.batch_size > config.train_images:
+        raise InputError(f"batch_size={config.batch_size}: more than train_images={config.train_images}")
     study = StudyRun(connect(), config, source, config.train_images)
-    device, jobs = config.resolved_device(), config.resolved_jobs()
+    device, jobs = config.resolved_device(), config.workers(len(plan))
     note = " (no GPU found)" if config.device == "auto" and device == "cpu" else ""
     console.print(f"study {study.run_id}: {study.counts['expected']} networks on {device}{note}, {jobs} at a time",
                   highlight=False)

@@ -79,8 +79,7 @@ def write_measurements(measurements: xr.Dataset, path: Path) -> None:
 
 def read_measurements(path: Path) -> xr.Dataset:
     """Reads what `write_measurements` wrote, into memory."""
-    with xr.open_dataset(path, engine="h5netcdf") as stored:
-        return stored.load()
+    return xr.load_dataset(path, engine="h5netcdf")
 
 
 def step_metrics(measurements: xr.Dataset) -> dict[str, list[tuple[int, float]]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.fft import next_fast_len, rfft, rfftfreq
 
 TRANSIENT = 50  # blank rows left out: the state is still falling onto its orbit there
+PADDING = 4  # times the length: a period between two Fourier frequencies then loses 3% of its power, not 59%
 LOWEST_CYCLES = 3  # an oscillation has to come round at least this often to be called one
 
 
@@ -22,8 +24,9 @@ def normalised_periodogram(series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     moving = variance > 1e-24
     safe = np.where(moving, variance, 1.0)
     phi = lag_one_correlation(series)[..., None]
-    frequencies = np.fft.rfftfreq(length)
-    power = np.abs(np.fft.rfft(centred, axis=-1)) ** 2 / (length * safe)
+    padded = next_fast_len(PADDING * length, real=True)
+    frequencies = rfftfreq(padded)
+    power = np.abs(rfft(centred, padded, axis=-1)) ** 2 / (length * safe)
     red = (1 - phi**2) / (1 + phi**2 - 2 * phi * np.cos(2 * np.pi * frequencies))
     kept = frequencies >= LOWEST_CYCLES / length
     return frequencies[kept], np.where(moving, power / red, 0.0)[..., kept]

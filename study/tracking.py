@@ -7,11 +7,9 @@ every child process through the environment, and the fluent API would nest or ov
 from __future__ import annotations
 
 import json
-import logging
 import os
 import tempfile
-from collections.abc import Iterable
-from datetime import UTC, datetime
+import time
 from pathlib import Path
 
 import mlflow
@@ -61,7 +59,6 @@ def connect() -> MlflowClient:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-    logging.getLogger("mlflow.models").setLevel(logging.ERROR)
     return client
 
 
@@ -84,15 +81,25 @@ class JobRun:
         self.owned = not given
         self.run_id, self.experiment_id = run.info.run_id, run.info.experiment_id
         # `mlflow run` has logged its parameters already, and a parameter cannot be logged with another spelling.
-        new = [Param(key, str(value)) for key, value in parameters.items() if key not in run.data.params]
-        tags = {"kind": kind, MLFLOW_RUN_NAME: name}
-        client.log_batch(self.run_id, params=new, tags=_tags(tags))
+        new = {key: value for key, value in parameters.items() if key not in run.data.params}
+        tags = [RunTag("kind", kind), RunTag(MLFLOW_RUN_NAME, name)]
+        client.log_batch(self.run_id, params=_params(new), tags=tags)
 
     def create_child(self, name: str, kind: str, started: float, tags: dict[str, str]) -> str:
         """A run nested directly under this one; its id."""
         tags = {"kind": kind, "study": self.run_id, MLFLOW_PARENT_RUN_ID: self.run_id} | tags
         run = self.client.create_run(self.experiment_id, start_time=int(started * 1000), tags=tags, run_name=name)
         return run.info.run_id
+
+    def log_child(self, name: str, kind: str, started: float, parameters: dict[str, object], numbers: dict[str, float]) -> None:
+        """A finished child run that is no more than its parameters and some numbers."""
+        run_id = self.create_child(name, kind, started, {})
+        self.client.log_batch(run_id, params=_params(parameters), metrics=_metrics(numbers))
+        self.client.set_terminated(run_id)
+
+    def log_numbers(self, numbers: dict[str, float]) -> None:
+        """Numbers of the whole job, as metrics."""
+        self.client.log_batch(self.run_id, metrics=_metrics(numbers))
 
     def end(self, status: str) -> None:
         """Ends a run that this process began; one that `mlflow run` began is ended by it."""
@@ -141,7 +148,7 @@ class StudyRun(JobRun):
 
     def _log_record(self, run_id: str, record: NetworkRecord, key: str) -> None:
         parameters = record.config.model_dump(mode="json") | {"network_key": key}
-        self.client.log_batch(run_id, params=[Param(name, str(value)) for name, value in parameters.items()])
+        self.client.log_batch(run_id, params=_params(parameters))
         provenance = {"network_key": key, "run_id": run_id, "config": json.dumps(record.config.model_dump(mode="json")),
                       "versions": json.dumps(versions()), "data_digest": self.source.digest}
         with tempfile.TemporaryDirectory() as folder:
@@ -165,14 +172,18 @@ class StudyRun(JobRun):
             inputs=Schema([TensorSpec(np.dtype("float32"), (-1, -1, features))]),
             outputs=Schema([TensorSpec(np.dtype("int64"), (-1,))]),
         )
+        # Created here, because `Model.log` would put it into the experiment that is active in this process.
+        model = self.client.create_logged_model(self.experiment_id, name="classifier", source_run_id=run_id)
         Model.log(
             artifact_path=None,
-            name="classifier",
+            name=model.name,
+            model_id=model.model_id,
             flavor=mlflow.pyfunc,
             run_id=run_id,
             python_model=str(CLASSIFIER),
             artifacts={"weights": str(weights)},
             signature=signature,
+            input_example=np.zeros((1, 2, features), dtype=np.float32),
             pip_requirements=MODEL_REQUIREMENTS,
         )
 
@@ -181,21 +192,23 @@ class StudyRun(JobRun):
         key = network_key(failure.config, self.source.digest)
         tags = {"network_key": key, "failure": failure.reason}
         run_id = self.create_child(_name(failure.config), "network", failure.started, tags)
-        parameters = failure.config.model_dump(mode="json")
-        self.client.log_batch(run_id, params=[Param(name, str(value)) for name, value in parameters.items()])
+        self.client.log_batch(run_id, params=_params(failure.config.model_dump(mode="json")))
         self.client.set_terminated(run_id, "FAILED", end_time=int(failure.ended * 1000))
         self.counts["failed"] += 1
         self._log_counts()
 
     def _log_counts(self) -> None:
-        stamp = int(datetime.now(UTC).timestamp() * 1000)
-        metrics = [Metric(f"networks/{name}", count, stamp, 0) for name, count in self.counts.items()]
-        self.client.log_batch(self.run_id, metrics=metrics)
+        self.log_numbers({f"networks/{name}": count for name, count in self.counts.items()})
 
 
 def _name(config: NetworkConfig) -> str:
     return f"H={config.hidden_size} seed={config.seed}"
 
 
-def _tags(tags: dict[str, str]) -> Iterable[RunTag]:
-    return [RunTag(name, value) for name, value in tags.items()]
+def _params(parameters: dict[str, object]) -> list[Param]:
+    return [Param(name, str(value)) for name, value in parameters.items()]
+
+
+def _metrics(numbers: dict[str, float]) -> list[Metric]:
+    now = int(time.time() * 1000)
+    return [Metric(name, value, now, 0) for name, value in numbers.items()]

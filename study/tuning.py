@@ -9,13 +9,12 @@ from typing import Annotated
 import optuna
 import torch
 from joblib import Parallel, delayed, parallel_config
-from mlflow.entities import Metric, Param
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from pydantic import BeforeValidator, Field, PositiveInt
 from rich.console import Console
 
-from study.config import NetworkConfig, StudyConfig, _Frozen, validated
+from study.config import Frozen, NetworkConfig, StudyConfig, validated
 from study.coordinator import ended_on_error
 from study.data import DataSource, Images, load, prepare
 from study.errors import InputError
@@ -29,12 +28,16 @@ SAMPLER_SEED = 0
 
 def _interval(text: str | tuple) -> tuple[str, str]:
     ends = tuple(text.split(",")) if isinstance(text, str) else text
-    if len(ends) != 2 or float(ends[0]) > float(ends[1]):
-        raise ValueError("expected the lowest and the highest value, such as 2e-5,2e-4")
+    try:
+        ascending = len(ends) == 2 and float(ends[0]) <= float(ends[1])
+    except ValueError:
+        ascending = False
+    if not ascending:
+        raise ValueError("expected the lowest and the highest value, such as 2e-5,2e-4 or 100,300")
     return ends
 
 
-class TuningConfig(_Frozen):
+class TuningConfig(Frozen):
     """A search: how many trials, towards which validation accuracy, over which ranges."""
 
     trials: PositiveInt
@@ -62,7 +65,7 @@ def tune(config: TuningConfig, console: Console) -> None:
     search = _open(config)
     job = JobRun(connect(), "tune", f"tune {source.name} H={config.hidden_size} towards {config.target:.1%}",
                  config.model_dump(mode="json"))
-    jobs = regime.model_copy(update={"seeds": tuple(range(config.trials)), "hidden_sizes": (1,)}).resolved_jobs()
+    jobs = regime.workers(config.trials)
     with ended_on_error(job), parallel_config(backend="loky", inner_max_num_threads=1), Parallel(n_jobs=jobs) as pool:
         while (left := config.trials - _finished(search)) > 0:
             trials = [search.ask() for _ in range(min(jobs, left))]
@@ -71,12 +74,12 @@ def tune(config: TuningConfig, console: Console) -> None:
             results = pool(delayed(validation_accuracy)(network, source) for network in proposed)
             for trial, network, result in zip(trials, proposed, results, strict=True):
                 search.tell(trial, abs(result - config.target))
-                _log_trial(job, trial.number, network, result, config.target, started)
+                values = {"validation_accuracy": result, "distance": abs(result - config.target)}
+                job.log_child(f"trial {trial.number}", "trial", started, network.model_dump(mode="json"), values)
                 console.print(f"trial {trial.number + 1}/{config.trials}: learning rate {network.learning_rate:.3g}, "
                               f"batch size {network.batch_size}, validation accuracy {result:.2%}", highlight=False)
         best = search.best_trial
-        metrics = [Metric(f"best_{name}", value, int(time.time() * 1000), 0) for name, value in best.params.items()]
-        job.client.log_batch(job.run_id, metrics=metrics)
+        job.log_numbers({f"best_{name}": value for name, value in best.params.items()})
     job.end("FINISHED")
     console.print(f"closest to {config.target:.2%}: learning rate {best.params['learning_rate']:.3g}, batch size "
                   f"{best.params['batch_size']}, {best.value:.2%} away", highlight=False)
@@ -125,14 +128,3 @@ def validation_accuracy(config: NetworkConfig, source: DataSource) -> float:
     for _ in stack.train():
         pass
     return accuracy(stack.networks()[0], held_out.images, held_out.labels)
-
-
-def _log_trial(job: JobRun, number: int, network: NetworkConfig, result: float, target: float, started: float) -> None:
-    run_id = job.create_child(f"trial {number}", "trial", started, {})
-    stamp = int(time.time() * 1000)
-    job.client.log_batch(
-        run_id,
-        params=[Param(name, str(value)) for name, value in network.model_dump(mode="json").items()],
-        metrics=[Metric("validation_accuracy", result, stamp, 0), Metric("distance", abs(result - target), stamp, 0)],
-    )
-    job.client.set_terminated(run_id)

@@ -52,9 +52,11 @@ def oscillation(analysis: Analysis) -> Figure | None:
 
             spectrum = figure.add_subplot(grid[2 * index : 2 * index + 2, 1])
             frequencies, ratios = normalised_periodogram(networks.accuracy_appended.values[:, TRANSIENT:])
-            spectrum.plot(1 / frequencies, ratios.T, color=GREY, linewidth=0.4, alpha=0.6)
-            spectrum.plot(1 / frequencies, ratios.mean(axis=0), color=INK, linewidth=1.0)
-            top = ratios.max() * 1.3
+            ratios = ratios[ratios.any(axis=1)]  # a constant curve has no spectrum
+            if len(ratios):
+                spectrum.plot(1 / frequencies, ratios.T, color=GREY, linewidth=0.4, alpha=0.6)
+                spectrum.plot(1 / frequencies, ratios.mean(axis=0), color=INK, linewidth=1.0)
+            top = 1.3 * max(ratios.max(initial=0), 10)
             spectrum.scatter(periods[found.oscillates], np.full(found.oscillates.sum(), top), marker="v", s=12, color=INK,
                              clip_on=False, linewidth=0)
             spectrum.set(xscale="log", yscale="log", ylim=(0.1, top), xlim=(2, (len(blank) - TRANSIENT) / 3))

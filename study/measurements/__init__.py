@@ -24,20 +24,23 @@ MEASUREMENTS: dict[str, Callable[[Recording], Iterable[xr.DataArray]]] = {
 
 def measure(recording: Recording) -> xr.Dataset:
     """Every registered measurement of one network, as one dataset whose variables carry units and a description."""
-    with _denormals_flushed():
+    with _one_plain_thread():
         arrays = [array for function in MEASUREMENTS.values() for array in function(recording)]
     return xr.Dataset({array.name: array for array in arrays})
 
 
 @contextmanager
-def _denormals_flushed() -> Iterator[None]:
-    """Takes floats below 1e-38 as 0 meanwhile.
+def _one_plain_thread() -> Iterator[None]:
+    """Measures on one thread, so that the bits do not depend on the number of cores, and takes floats below 1e-38 as 0.
 
     Under blank rows a contracting network falls to 0 through denormal numbers, on which arithmetic is some fifteen
     times slower; no readout can tell them from 0.
     """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     try:
         yield
     finally:
         torch.set_flush_denormal(False)
+        torch.set_num_threads(threads)

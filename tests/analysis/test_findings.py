@@ -1,0 +1,96 @@
+"""The ledger on made curves whose truth is known."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from analysis.findings import evaluate, markdown, words
+from study.measurements.labels import labelled
+
+
+def made_study(networks: int, missing: int = 0, rng_seed: int = 0) -> xr.Dataset:
+    """Networks at one hidden size: 94% accuracy, blank beats truncated by 20 points, period 10, a peak at step 8."""
+    rng = np.random.default_rng(rng_seed)
+    seeds, rows, blank, steps = range(networks), np.arange(1, 28), np.arange(501), np.arange(1, 29)
+    records = []
+    for _ in seeds:
+        noise = lambda n, scale=0.01: scale * rng.standard_normal(n)  # noqa: E731
+        appended = 0.4 + 0.2 * np.sin(2 * np.pi * blank / 10 + rng.uniform(0, 6)) + noise(501)
+        appended[0] = 0.94 + noise(1, 0.002)[0]
+        appended[1] = 0.6 + noise(1)[0]
+        peak = np.round(10 * np.exp(-(((steps - 8) / 5) ** 2)) + rng.integers(0, 2))
+        arrays = [
+            labelled("accuracy_blanked", 0.6 + noise(27), {"rows_shown": rows}, "", metric="blanked/accuracy"),
+            labelled("accuracy_truncated", 0.4 + noise(27), {"rows_shown": rows}, "", metric="truncated/accuracy"),
+            labelled("accuracy_appended", appended, {"blank_rows": blank}, "", metric="appended/accuracy"),
+            labelled("test_accuracy", appended[0], {}, "", metric="test_accuracy"),
+            labelled("pca90", peak, {"time_step": steps}, "", metric="pca90/whole"),
+            labelled("pca90_by_digit", np.stack([peak] * 10, 1), {"time_step": steps, "digit": np.arange(10)}, "",
+                     metric="pca90/by_digit_mean"),
+        ]
+        records.append(xr.Dataset({a.name: a for a in arrays}))
+    dataset = xr.concat(records, "seed").assign_coords(seed=list(seeds)).expand_dims(hidden_size=[50])
+    ids = np.array([["" if s < missing else f"run{s}" for s in seeds]])
+    dataset["run_id"] = (("hidden_size", "seed"), ids)
+    dataset = dataset.where(dataset.run_id != "").assign(run_id=dataset.run_id)
+    reasons = {f"H=50 seed={s}": "no run" for s in range(missing)}
+    return dataset.assign_attrs(missing=json.dumps(reasons), study="s", config="{}")
+
+
+@pytest.fixture(scope="module")
+def findings():
+    return evaluate(made_study(10))
+
+
+def test_true_claims_are_supported(findings):
+    assert {f.claim: f.verdict for f in findings.ledger} == dict.fromkeys(["C1", "C2", "C3", "C4", "C5", "C5b"], "supported")
+    estimates = {f.claim: f.estimate.value for f in findings.ledger}
+    assert estimates["C2"] == pytest.approx(0.2, abs=0.02)
+    assert estimates["C4"] == 1.0
+    assert "period 10.0" in next(f.note for f in findings.ledger if f.claim == "C4")
+
+
+def test_every_logged_curve_has_a_band(findings):
+    assert {b.variable for b in findings.bands} == {
+        "accuracy_blanked", "accuracy_truncated", "accuracy_appended", "pca90", "pca90_by_digit"}
+    band = findings.band("accuracy_blanked", 50)
+    assert band.band.method == "sup-t, logit scale"
+    assert ((band.band.lower < 0.6) & (band.band.upper > 0.6)).mean() > 0.9
+
+
+def test_false_claims_are_contradicted():
+    dataset = made_study(8)
+    swapped = dataset.assign(accuracy_blanked=dataset.accuracy_truncated, accuracy_truncated=dataset.accuracy_blanked,
+                             test_accuracy=0 * dataset.test_accuracy + 0.5 + 0.01 * dataset.seed, pca90=0 * dataset.pca90 + 3)
+    verdicts = {f.claim: f.verdict for f in evaluate(swapped).ledger}
+    assert verdicts["C1"] == verdicts["C2"] == verdicts["C5"] == "contradicted"
+
+
+def test_missing_networks_are_left_out_and_few_ones_get_no_verdict():
+    few = evaluate(made_study(9, missing=4))
+    assert few.withheld == {50: 5}
+    assert not few.bands
+    assert {f.verdict for f in few.ledger} == {"undecided"}
+    assert all(f.estimate.n == 5 for f in few.ledger)
+    none = evaluate(made_study(3, missing=3))
+    assert none.ledger == []
+    assert none.withheld == {50: 0}
+
+
+def test_findings_are_the_same_each_time():
+    table = evaluate(made_study(7)).table()
+    assert table.equals(evaluate(made_study(7)).table())
+    assert set(table.verdict) <= {"supported", "contradicted", "undecided"}
+
+
+def test_words_carry_the_unit_the_interval_and_n(findings):
+    by_claim = {f.claim: words(f) for f in findings.ledger}
+    assert by_claim["C1"].startswith("94.")
+    assert "% [" in by_claim["C1"]
+    assert "points [" in by_claim["C2"]
+    assert by_claim["C5"].endswith("n = 10")
+    assert "| C1: test accuracy is over 93% | 50 |" in markdown(made_study(10), findings)

@@ -1,0 +1,89 @@
+"""Fixtures on the real data set, and one real small study that several tests read."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import pytest
+import torch
+from mlflow import MlflowClient
+
+from study.data import Images, load, prepare
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = {"seeds": "0-6", "hidden_sizes": "8,16", "epochs": "3", "train_images": "3000", "blank_rows": "90", "batch_size": "50",
+         "learning_rate": "3e-3"}
+
+torch.set_num_threads(1)  # as in a worker
+
+
+@pytest.fixture(scope="session")
+def source():
+    return prepare("mnist", ROOT / "data")
+
+
+@pytest.fixture(scope="session")
+def test_images(source) -> Images:
+    return load(source, train=False)
+
+
+@pytest.fixture(scope="session")
+def train_images(source) -> Images:
+    return load(source, train=True)
+
+
+def run_command(arguments: list[str], store: str, folder: Path = ROOT, **environment: str) -> subprocess.CompletedProcess:
+    """Runs a command as a user would, in the project's folder, with a tracking store of its own."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{clean['PATH']}"
+    environment = clean | {"MLFLOW_TRACKING_URI": store, "PATH": path, "GIT_PYTHON_REFRESH": "quiet"} | environment
+    return subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, timeout=400, check=False)
+
+
+@dataclass(frozen=True)
+class RealStudy:
+    """A study that `mlflow run .` really made: its store, its run id, what it printed and where its report lies."""
+
+    store: str
+    run_id: str
+    output: str
+    report: Path
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(self.store)
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory) -> str:
+    """A sqlite store, its artifacts beside it."""
+    folder = tmp_path_factory.mktemp("store")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    MlflowClient(uri).create_experiment("study", artifact_location=(folder / "artifacts").as_uri())
+    return uri
+
+
+@pytest.fixture(scope="session")
+def real_study(store) -> RealStudy:
+    """Seven seeds at two hidden sizes on 3,000 images, by way of `mlflow run`."""
+    parameters = [part for name, value in SMALL.items() for part in ("-P", f"{name}={value}")]
+    done = run_command(["mlflow", "run", ".", "--env-manager", "local", "--experiment-name", "study", *parameters], store)
+    assert done.returncode == 0, done.stdout + done.stderr
+    client = MlflowClient(store)
+    [experiment] = [e for e in client.search_experiments() if e.name == "study"]
+    [run] = client.search_runs([experiment.experiment_id], "tags.kind = 'study'")
+    return RealStudy(store, run.info.run_id, done.stdout + done.stderr, ROOT / "report.pdf")
+
+
+@pytest.fixture
+def tracking(store):
+    """Points MLflow at the test store for one test."""
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(store)
+    yield
+    mlflow.set_tracking_uri(before)

@@ -1,0 +1,115 @@
+"""Measurements against plain PyTorch and scikit-learn, and against what must hold whatever the network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA
+from torch import nn
+
+from study.config import StudyConfig
+from study.data import Images
+from study.measurements import MEASUREMENTS, measure
+from study.measurements.dimensionality import components
+from study.measurements.recording import Recording
+from study.network import RecurrentNetwork, scaled
+from study.training import TrainingStack
+
+
+@pytest.fixture(scope="module")
+def network(train_images) -> RecurrentNetwork:
+    """A network that has learned something, so that its accuracies differ from chance."""
+    [config] = StudyConfig(seeds="0", hidden_sizes="24", epochs=2, learning_rate=1e-3, batch_size=50, device="cpu").networks()
+    few = train_images.first(3000)
+    stack = TrainingStack([config], few.images, few.labels)
+    for _ in stack.train():
+        pass
+    return stack.networks()[0]
+
+
+@pytest.fixture(scope="module")
+def measured(network, test_images):
+    return measure(Recording(network, test_images, blank_rows=80))
+
+
+def _plain_accuracy(network, images: torch.Tensor, labels: torch.Tensor) -> float:
+    rnn = nn.RNN(28, network.hidden_size, bias=False, batch_first=True)
+    rnn.load_state_dict({"weight_ih_l0": network.input, "weight_hh_l0": network.recurrent})
+    with torch.no_grad():
+        logits = rnn(images)[0][:, -1] @ network.readout.t() + network.bias
+    return float((logits.argmax(1) == labels).double().mean())
+
+
+@pytest.mark.parametrize("rows", [1, 13, 27])
+def test_experiments_1_and_2_equal_plain_pytorch(network, measured, test_images, rows):
+    images = scaled(test_images.images)
+    blanked = images.clone()
+    blanked[:, rows:] = 0
+    # A tie between two logits may fall either way: allowed for one image in 10,000.
+    assert float(measured.accuracy_blanked.sel(rows_shown=rows)) == pytest.approx(
+        _plain_accuracy(network, blanked, test_images.labels), abs=1e-4)
+    assert float(measured.accuracy_truncated.sel(rows_shown=rows)) == pytest.approx(
+        _plain_accuracy(network, images[:, :rows], test_images.labels), abs=1e-4)
+
+
+@pytest.mark.parametrize("blank", [0, 1, 40])
+def test_experiment_3_equals_plain_pytorch(network, measured, test_images, blank):
+    images = torch.cat([scaled(test_images.images), torch.zeros(10000, blank, 28)], dim=1)
+    expected = _plain_accuracy(network, images, test_images.labels)
+    assert float(measured.accuracy_appended.sel(blank_rows=blank)) == pytest.approx(expected, abs=1e-4)
+
+
+def test_without_blank_rows_experiment_3_is_the_test_accuracy(measured):
+    assert float(measured.accuracy_appended[0]) == float(measured.test_accuracy)
+    assert float(measured.test_accuracy) > 0.2  # it has learned: chance is 0.1
+
+
+def test_experiments_1_and_2_meet_where_the_last_row_is_blank(network, test_images):
+    blank_end = test_images.images.clone()
+    blank_end[:, 27] = 0
+    measured = measure(Recording(network, Images(blank_end, test_images.labels), blank_rows=1))
+    assert float(measured.accuracy_blanked.sel(rows_shown=27)) == float(measured.test_accuracy)
+    assert float(measured.accuracy_truncated.sel(rows_shown=27)) != float(measured.test_accuracy)
+
+
+@pytest.mark.parametrize("step", [3, 10, 28])
+def test_component_counts_equal_scikit_learn_s(network, measured, test_images, step):
+    states = Recording(network, test_images).states[step - 1].double().numpy()
+
+    def count(points):
+        return int(np.searchsorted(np.cumsum(PCA().fit(points).explained_variance_ratio_), 0.9)) + 1
+
+    assert int(measured.pca90.sel(time_step=step)) == count(states)
+    for digit in (0, 6):
+        members = states[test_images.labels.numpy() == digit]
+        assert int(measured.pca90_by_digit.sel(time_step=step, digit=digit)) == count(members)
+
+
+def test_identical_states_have_dimension_zero(measured):
+    assert int(measured.pca90.sel(time_step=1)) == 0  # row 1 of every test image is blank
+    assert components(torch.ones(50, 4)) == 0
+    assert components(torch.ones(1, 4)) == 0
+
+
+def test_component_counts_do_not_turn_with_the_axes():
+    draw = torch.Generator().manual_seed(0)
+    states = torch.randn(400, 12, generator=draw) * torch.arange(1, 13)
+    rotation, _ = torch.linalg.qr(torch.randn(12, 12, generator=draw))
+    assert components(states @ rotation) == components(states)
+    assert components(torch.randn(5000, 10, generator=draw)) == 9  # isotropic: nine of ten carry 90%
+
+
+def test_every_variable_says_what_it_is(measured):
+    for name, variable in measured.variables.items():
+        assert variable.attrs.get("long_name"), name
+    assert all("units" in variable.attrs for variable in measured.data_vars.values())
+    assert MEASUREMENTS
+
+
+def test_a_network_that_falls_to_zero_is_measured_in_ordinary_time(test_images):
+    network = RecurrentNetwork(torch.zeros(10, 28), 0.01 * torch.eye(10), torch.ones(10, 10), torch.arange(10.0))
+    measured = measure(Recording(network, test_images.first(200), blank_rows=100))
+    assert float(measured.test_accuracy) == pytest.approx(float((test_images.labels[:200] == 9).double().mean()))
+    assert np.isnan(float(measured.period))
+    assert int(measured.peak_dimension) == 0
