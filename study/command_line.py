@@ -16,15 +16,14 @@ UsageError = typer.BadParameter.__base__
 def run(app: typer.Typer) -> None:
     """Runs a command-line application and exits with its status."""
     try:
-        app(standalone_mode=False)
+        status = app(standalone_mode=False)  # an exit's status is returned, Ctrl-C's is 130
     except InputError as error:
         _end(str(error), 2)
     except UsageError as error:
         _end(error.format_message(), 2)
-    except (KeyboardInterrupt, typer.Abort):
+    if status == 130:
         _end("stopped", 130)
-    except typer.Exit as leaving:
-        sys.exit(leaving.exit_code)
+    sys.exit(status)
 
 
 def _end(message: str, status: int) -> None:

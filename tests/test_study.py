@@ -66,11 +66,9 @@ def test_an_aggregate_run_draws_the_band(real_study):
     assert all(low.value <= mid.value <= high.value for low, mid, high in zip(*band.values(), strict=True))
 
 
-def test_the_logged_model_classifies_sequences_of_any_length(real_study, test_images, monkeypatch):
+def test_the_logged_model_classifies_sequences_of_any_length(real_study, test_images, tracking, monkeypatch):
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     network = _children(real_study, "network")[0]
-    monkeypatch.setattr(mlflow, "get_tracking_uri", mlflow.get_tracking_uri)
-    mlflow.set_tracking_uri(real_study.store)
     [output] = network.outputs.model_outputs
     model = mlflow.pyfunc.load_model(f"models:/{output.model_id}")
     images = (test_images.images.numpy() / 255).astype(np.float32)
@@ -173,7 +171,7 @@ def empty_store(tmp_path_factory) -> str:
     return uri
 
 
-@pytest.mark.parametrize("store", ["http://127.0.0.1:9", "sqlite:////nowhere/mlflow.db"])
+@pytest.mark.parametrize("store", ["http://127.0.0.1:9", "sqlite:////proc/nowhere/mlflow.db"])
 def test_a_store_that_cannot_be_reached_ends_before_any_training(store):
     begun = time.monotonic()
     done = run_command([PYTHON, "-m", "study", "run", "--epochs", "1"], store)
