@@ -14,6 +14,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from study.config import NetworkConfig
 
+PLAIN_INTERVAL = 60  # seconds without a line after which one says, where there is no bar, that the study is alive
+
 Stack = Sequence[NetworkConfig]
 
 
@@ -43,7 +45,7 @@ class StudyProgress:
         self.total = sum(cost(config) for stack in stacks for config in stack)
         self.finished: set[int] = set()
         self.reported = 0
-        self.begun = time.monotonic()
+        self.begun = self._last_line = time.monotonic()
         self._folder = tempfile.TemporaryDirectory(prefix="hidden-orbits-")
         self._stop = threading.Event()
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
@@ -85,7 +87,10 @@ class StudyProgress:
         """Reports one finished network of a stack, in words."""
         self.finished.add(stack)
         self.reported += 1
-        line = f"{self.reported}/{self.networks} networks  {text}"
+        self._print(f"{self.reported}/{self.networks} networks  {text}")
+
+    def _print(self, line: str) -> None:
+        self._last_line = time.monotonic()
         self.console.print(line if self.console.is_terminal else f"{line}  ({self.time_left()})", highlight=False)
 
     def _share(self, stack: int, config: NetworkConfig) -> float:
@@ -100,3 +105,5 @@ class StudyProgress:
         while not self._stop.wait(1):
             description = f"{self.reported}/{self.networks} networks"
             self._bar.update(self._task, completed=self.done(), description=description, left=self.time_left())
+            if not self.console.is_terminal and time.monotonic() - self._last_line > PLAIN_INTERVAL:
+                self._print(f"{description}  {self.done() / self.total:.0%} of the work")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -110,16 +111,16 @@ def test_the_same_network_comes_out_of_another_study_bit_for_bit(real_study, tmp
     [beside] = [n for n in _children(real_study, "network")
                 if (n.data.params["hidden_size"], n.data.params["seed"]) == ("16", "3")]
     assert alone.data.tags["network_key"] == beside.data.tags["network_key"]
-    files = [[c.download_artifacts(run.info.run_id, name, str(tmp_path)) for name in ("weights.safetensors",)]
-             for c, run in ((client, alone),)]
-    first = open(files[0][0], "rb").read()  # noqa: SIM115, PTH123
-    (tmp_path / "other").mkdir()
-    second = real_study.client.download_artifacts(beside.info.run_id, "weights.safetensors", str(tmp_path / "other"))
-    assert first == open(second, "rb").read()  # noqa: SIM115, PTH123
-    one = xr.load_dataset(client.download_artifacts(alone.info.run_id, "measurements.nc", str(tmp_path)))
-    two = xr.load_dataset(real_study.client.download_artifacts(beside.info.run_id, "measurements.nc", str(tmp_path / "other")))
-    assert one.equals(two)
-    assert json.loads(one.attrs["versions"])["torch"] == json.loads(two.attrs["versions"])["torch"]
+    weights, measurements = [], []
+    for source, run in ((client, alone), (real_study.client, beside)):
+        here = tmp_path / run.info.run_id
+        here.mkdir()
+        weights.append(Path(source.download_artifacts(run.info.run_id, "weights.safetensors", str(here))).read_bytes())
+        measurements.append(xr.load_dataset(source.download_artifacts(run.info.run_id, "measurements.nc", str(here))))
+    assert weights[0] == weights[1]
+    assert measurements[0].equals(measurements[1])
+    versions = [json.loads(measured.attrs["versions"])["torch"] for measured in measurements]
+    assert versions[0] == versions[1]
 
 
 def test_measure_needs_no_study(tmp_path, test_images):
