@@ -31,6 +31,7 @@ def run_command(
     train_images: Annotated[Text, typer.Option(help="Training images, taken from the first on.")] = None,
     blank_rows: Annotated[Text, typer.Option(help="Blank rows appended in experiment 3.")] = None,
     device: Annotated[Text, typer.Option(help="cpu, cuda, or auto.")] = None,
+    precision: Annotated[Text, typer.Option(help="fp32, or on a GPU tf32 or bf16, faster and coarser.")] = None,
     jobs: Annotated[Text, typer.Option(help="Worker processes, or auto: one a core.")] = None,
     out: Annotated[Path, typer.Option(help="Where the report is written.")] = Path("report.pdf"),
     report: Annotated[bool, typer.Option(help="Analyse the study and build its report.")] = True,

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from joblib import Parallel, delayed, parallel_config
 from rich.console import Console
 
+from study import checkpoints
 from study.config import StudyConfig
 from study.data import DataSource, load, prepare
 from study.errors import InputError
-from study.progress import Stack, StudyProgress
-from study.record import Failure, NetworkRecord
+from study.progress import StudyProgress
+from study.record import Failure, NetworkRecord, network_key
+from study.stacks import Stack, stacks, workers
 from study.tracking import StudyRun, connect
-from study.workers import numbered, stacks
+from study.workers import numbered
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def run_study(config: StudyConfig, console: Console) -> tuple[Outcome, StudyRun]
     if config.batch_size > config.train_images:
         raise InputError(f"batch_size={config.batch_size}: more than train_images={config.train_images}")
     study = StudyRun(connect(), config, source, config.train_images)
-    device, jobs = config.resolved_device(), config.workers(len(plan))
+    device, jobs = config.resolved_device(), workers(config.resolved_jobs(), plan)
     note = " (no GPU found)" if config.device == "auto" and device == "cpu" else ""
     console.print(f"study {study.run_id}: {study.counts['expected']} networks on {device}{note}, {jobs} at a time",
                   highlight=False)
@@ -56,6 +58,7 @@ def run_study(config: StudyConfig, console: Console) -> tuple[Outcome, StudyRun]
                     outcome = f"failed: {result.reason}"
                 else:
                     study.log_network(result)
+                    checkpoints.remove(network_key(result.config, source.digest))
                     outcome = _summary(result)
                 progress.report(index, f"H={result.config.hidden_size} seed={result.config.seed}  {outcome}")
     return Outcome(study.run_id, **study.counts), study

@@ -17,6 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from study.data import Images
 from study.errors import InputError
 from study.seeding import generator
 
@@ -32,9 +33,10 @@ STATE_NAMES = {
 
 @dataclass(frozen=True)
 class RecurrentNetwork:
-    """One network's weights (float32).
+    """One network's weights (float32), or those of a stack of S networks with a leading dimension S.
 
-    Attributes: `input` W `[H, features]`, `recurrent` R `[H, H]`, `readout` V `[classes, H]`, `bias` c `[classes]`.
+    Attributes: `input` W `[H, features]`, `recurrent` R `[H, H]`, `readout` V `[classes, H]`, `bias` c `[classes]`. The states
+    and logits of a stack have the leading dimension S too; images are shared.
     """
 
     input: torch.Tensor
@@ -44,7 +46,7 @@ class RecurrentNetwork:
 
     @property
     def hidden_size(self) -> int:
-        return self.recurrent.shape[0]
+        return self.recurrent.shape[-1]
 
     @classmethod
     def initial(cls, seed: int, hidden_size: int, features: int = 28, classes: int = 10) -> RecurrentNetwork:
@@ -100,20 +102,20 @@ class RecurrentNetwork:
 
     def logits(self, state: torch.Tensor) -> torch.Tensor:
         """The readout V h + c of states `[N, H]`: `[N, classes]`."""
-        return torch.addmm(self.bias, state, self.readout.t())
+        return torch.matmul(state, self.readout.mT).add_(self.bias[..., None, :])
 
     def predict(self, state: torch.Tensor) -> torch.Tensor:
         """The label the readout gives each state `[N, H]`: int64 `[N]`."""
-        return self.logits(state).argmax(dim=1)
+        return self.logits(state).argmax(dim=-1)
 
     def rows(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
         """The hidden states h_1 .. h_T `[N, H]` of images `[N, T, features]` (float32), each a new tensor."""
+        transposed = self.recurrent.mT.contiguous()
+        add_product = torch.Tensor.baddbmm_ if self.recurrent.ndim == 3 else torch.Tensor.addmm_
         state = None
         for row in images.unbind(dim=1):
-            drive = row @ self.input.t()
-            if state is not None:
-                drive.addmm_(state, self.recurrent.t())
-            state = drive.tanh_()
+            drive = torch.matmul(row, self.input.mT)
+            state = (drive if state is None else add_product(drive, state, transposed)).tanh_()
             yield state
 
     def blank_rows(self, state: torch.Tensor, count: int) -> Iterator[torch.Tensor]:
@@ -121,20 +123,20 @@ class RecurrentNetwork:
 
         Two buffers are used in turn: a state is overwritten two steps after it was yielded.
         """
-        transposed = self.recurrent.t().contiguous()
+        transposed = self.recurrent.mT.contiguous()
         buffers = torch.empty_like(state), torch.empty_like(state)
         for step in range(count):
             state = torch.mm(state, transposed, out=buffers[step % 2]).tanh_()
             yield state
 
 
-def accuracy(network: RecurrentNetwork, images: torch.Tensor, labels: torch.Tensor, chunk: int = 1000) -> float:
-    """The share of images `[N, T, features]` (uint8) whose label `[N]` the readout gives after the last row."""
-    correct = 0
-    for part, target in zip(images.split(chunk), labels.split(chunk), strict=True):
-        *_, last = network.rows(scaled(part))
-        correct += int((network.predict(last) == target).sum())
-    return correct / len(labels)
+def accuracy(network: RecurrentNetwork, test: Images, chunk: int = 500) -> torch.Tensor:
+    """The share of images whose label the readout gives after the last row; float64 `[]`, or `[S]` for a stack."""
+    correct = torch.zeros(network.bias.shape[:-1], dtype=torch.int64, device=network.bias.device)
+    for images, labels in zip(test.images.split(chunk), test.labels.split(chunk), strict=True):
+        *_, last = network.rows(scaled(images))
+        correct += (network.predict(last) == labels).sum(dim=-1)
+    return correct.double() / len(test)
 
 
 def scaled(images: torch.Tensor) -> torch.Tensor:

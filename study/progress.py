@@ -13,10 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from study.config import NetworkConfig
+from study.stacks import Stack
 
 PLAIN_INTERVAL = 60  # seconds without a line after which one says, where there is no bar, that the study is alive
-
-Stack = Sequence[NetworkConfig]
 
 
 def cost(config: NetworkConfig) -> float:
@@ -41,8 +40,8 @@ class StudyProgress:
 
     def __init__(self, stacks: Sequence[Stack], console: Console):
         self.stacks, self.console = stacks, console
-        self.networks = sum(len(stack) for stack in stacks)
-        self.total = sum(cost(config) for stack in stacks for config in stack)
+        self.networks = sum(len(stack.configs) for stack in stacks)
+        self.total = sum(cost(config) for stack in stacks for config in stack.configs)
         self.finished: set[int] = set()
         self.reported = 0
         self.begun = self._last_line = time.monotonic()
@@ -73,7 +72,7 @@ class StudyProgress:
         return sum(
             cost(config) * self._share(index, config)
             for index, stack in enumerate(self.stacks)
-            for config in stack
+            for config in stack.configs
         )
 
     def time_left(self) -> str:

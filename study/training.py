@@ -1,6 +1,6 @@
-"""The training engine: a stack of networks of one hidden size, by hand-derived backpropagation through time.
+"""The training engine: stacks of networks of one hidden size, by hand-derived backpropagation through time.
 
-Forward, for a batch of B images of T rows and S networks at once (row t of image b of network s is x[s, t, b]):
+Forward, for a batch of B images of T rows, x_t being row t of all of them:
 
     h_t = tanh(W x_t + R h_{t-1}),   logits = V h_T + c,   loss = mean cross-entropy
 
@@ -9,8 +9,16 @@ Backward, with d_t = dloss / d(W x_t + R h_{t-1}) and * elementwise:
     d_T = (dlogits V) * (1 - h_T^2),   d_t = (d_{t+1} R) * (1 - h_t^2)
     dW = sum_t d_t' x_t,   dR = sum_{t>1} d_t' h_{t-1},   dV = dlogits' h_T,   dc = sum dlogits
 
-(Werbos 1990). The input product W x and both weight gradients are single products over all rows; only the two
-recurrences run row by row, in place. The update is Adam (Kingma & Ba 2015, algorithm 1) with PyTorch's defaults.
+(Werbos 1990). The input product W x and both weight gradients are single products over all rows; only the two recurrences run
+row by row, in place. The update is Adam (Kingma & Ba 2015), PyTorch's fused one.
+
+One code path serves two shapes. On a CPU each network is a lane of its own, `[T, B, H]`, so that its arithmetic, and with it every
+bit of its weights, cannot depend on what else is trained. On a GPU the whole stack is one lane, `[S, T, B, H]`, its products
+batched, and an iteration is captured once as a CUDA graph and replayed.
+
+Without a bias a state is exactly 0 until its image's first row that is not blank, and passes nothing back from there: h = tanh(0).
+On a CPU a batch is therefore put in order of that row, and each product takes only the images that have begun (`active`). On MNIST
+this leaves out 17% of the work of the recurrences and changes no term of any sum that is not 0.
 """
 
 from __future__ import annotations
@@ -22,11 +30,12 @@ from dataclasses import dataclass
 import torch
 
 from study.config import NetworkConfig
-from study.network import RecurrentNetwork
+from study.data import Images
+from study.network import STATE_NAMES, RecurrentNetwork, accuracy
 from study.seeding import permutation
 
-ADAM_BETAS = (0.9, 0.999)
-ADAM_EPSILON = 1e-8
+ADAM_BETAS, ADAM_EPSILON = (0.9, 0.999), 1e-8  # PyTorch's defaults
+WARM_UP = 3  # iterations before a CUDA graph is captured, so that the libraries' workspaces exist
 
 
 @dataclass(frozen=True)
@@ -39,146 +48,271 @@ class Epoch:
     diverged: torch.Tensor
 
 
+@dataclass(frozen=True)
+class TrainingState:
+    """Where the training of one network stands: flat weights and Adam moments `[P]`, and the epochs and steps done."""
+
+    weights: torch.Tensor
+    first_moment: torch.Tensor
+    second_moment: torch.Tensor
+    epoch: int
+    steps: int
+
+
 class TrainingStack:
     """S networks that share hidden size, images and regime, each with its own seed, batches and Adam state.
 
-    On a CPU every product is made network by network, so that a network's arithmetic, and with it every bit of its
-    weights, does not depend on what else is in the stack. On a GPU the products are batched.
-
-    Parameters: `configs` of the S networks; `images` uint8 `[N, T, features]` and `labels` int64 `[N]` on the device
-    that trains.
+    Parameters: `configs` of the S networks; `train`, their images, on the device that trains; `states` to continue from, one a
+    network and all at the same epoch; `dtype`, float64 to check gradients.
     """
 
-    def __init__(self, configs: Sequence[NetworkConfig], images: torch.Tensor, labels: torch.Tensor, classes: int = 10):
-        if len({(c.hidden_size, c.epochs, c.learning_rate, c.batch_size) for c in configs}) != 1:
-            raise ValueError("the networks of a stack share hidden size, epochs, learning rate and batch size")
-        self.configs = tuple(configs)
-        self.images, self.labels = images, labels
-        self.rows, self.features = images.shape[1:]
-        self.device = images.device
-        hidden = configs[0].hidden_size
-        networks = [RecurrentNetwork.initial(c.seed, hidden, self.features, classes) for c in configs]
-        # All weights of a network lie in one row, so that one Adam update serves them all.
-        self.weights = torch.stack([_flatten(network) for network in networks]).to(self.device)
-        self.gradient = torch.zeros_like(self.weights)
-        self.first_moment = torch.zeros_like(self.weights)
-        self.second_moment = torch.zeros_like(self.weights)
-        shapes = [tuple(getattr(networks[0], name).shape) for name in ("input", "recurrent", "readout", "bias")]
-        self.input, self.recurrent, self.readout, self.bias = _views(self.weights, shapes)
-        self.d_input, self.d_recurrent, self.d_readout, self.d_bias = _views(self.gradient, shapes)
-        self.steps = 0
-        self.epoch = 0
+    def __init__(
+        self,
+        configs: Sequence[NetworkConfig],
+        train: Images,
+        states: Sequence[TrainingState] | None = None,
+        dtype: torch.dtype = torch.float32,
+    ):
+        shared = {(c.hidden_size, c.epochs, c.learning_rate, c.batch_size, c.precision) for c in configs}
+        if len(shared) != 1 or (states and len({state.epoch for state in states}) != 1):
+            raise ValueError("the networks of a stack share hidden size, epochs, learning rate, batch size, precision and epoch")
+        self.configs, self.train_images = tuple(configs), train
+        features = train.images.shape[2]
+        networks = [RecurrentNetwork.initial(c.seed, c.hidden_size, features, train.classes) for c in configs]
+        self._shapes = [getattr(networks[0], name).shape for name in STATE_NAMES]
+        flat = torch.stack([_flatten(network) for network in networks]).to(train.images.device, dtype)
+        rows = [flat] if flat.is_cuda else list(flat)
+        self.lanes = [Lane(row, self._shapes, configs[0], train) for row in rows]
         self.diverged = torch.zeros(len(configs), dtype=torch.int64)
-        self._buffers: dict[int, _Buffers] = {}
+        self.epoch = states[0].epoch if states else 0
+        if states:
+            self._continue_from(states)
 
     def networks(self) -> list[RecurrentNetwork]:
         """The stack's networks as they are now, copied."""
-        stacks = (self.input, self.recurrent, self.readout, self.bias)
-        return [RecurrentNetwork(*(stack[s].clone() for stack in stacks)) for s in range(len(self.configs))]
+        return [RecurrentNetwork(*(part.clone() for part in _views(row, self._shapes))) for row in self._rows("weights")]
+
+    def states(self) -> list[TrainingState]:
+        """Where each network's training stands, copied to the CPU."""
+        columns = [self._rows(name) for name in ("weights", "first_moment", "second_moment")]
+        return [TrainingState(*(row.cpu().clone() for row in rows), self.epoch, self.lanes[0].steps)
+                for rows in zip(*columns, strict=True)]
 
     def train(self) -> Iterator[Epoch]:
-        """Trains to the configured number of epochs, yielding after each one."""
-        while self.epoch < self.configs[0].epochs:
+        """Trains to the configured number of epochs, or until every network has diverged, yielding after each epoch."""
+        while self.epoch < self.configs[0].epochs and not self.diverged.all():
             yield self.train_epoch()
 
     def train_epoch(self) -> Epoch:
-        length, size = len(self.images), self.configs[0].batch_size
+        length, size = len(self.train_images), self.configs[0].batch_size
         self.epoch += 1
-        orders = torch.stack([permutation(c.seed, c.hidden_size, self.epoch, length) for c in self.configs])
-        total = torch.zeros(len(self.configs), dtype=torch.float64, device=self.device)
-        for indices in orders.to(self.device).split(size, dim=1):
-            total += self.step(indices) * indices.shape[1]
-        loss = (total / length).cpu()
-        finite = torch.isfinite(loss) & torch.isfinite(self.weights).all(dim=1).cpu()
+        orders = [permutation(c.seed, c.hidden_size, self.epoch, length) for c in self.configs]
+        by_lane = [torch.stack(orders)] if self.lanes[0].batched else orders
+        for lane, order in zip(self.lanes, by_lane, strict=True):
+            lane.loss.zero_()
+            for indices, active in lane.batches(order, size):
+                lane.step(indices, active)
+        loss = torch.cat([lane.loss.cpu().reshape(-1) for lane in self.lanes]) / length
+        finite = torch.isfinite(loss) & torch.stack([torch.isfinite(row).all().cpu() for row in self._rows("weights")])
         self.diverged[(self.diverged == 0) & ~finite] = self.epoch
         return Epoch(self.epoch, loss, self.diverged.clone())
 
-    def step(self, indices: torch.Tensor) -> torch.Tensor:
-        """One Adam step on the images `indices` `[S, B]`; the loss before it, float32 `[S]`."""
-        loss = self.backpropagate(indices)
-        self.steps += 1
-        beta1, beta2 = ADAM_BETAS
-        self.first_moment.lerp_(self.gradient, 1 - beta1)
-        self.second_moment.mul_(beta2).addcmul_(self.gradient, self.gradient, value=1 - beta2)
-        rate = self.configs[0].learning_rate / (1 - beta1**self.steps)
-        scale = math.sqrt(1 - beta2**self.steps)
-        denominator = torch.sqrt(self.second_moment, out=self.gradient).div_(scale).add_(ADAM_EPSILON)
-        self.weights.addcdiv_(self.first_moment, denominator, value=-rate)
-        return loss
+    def accuracies(self, test: Images) -> list[float]:
+        """Each network's accuracy on `test`."""
+        return [float(share) for lane in self.lanes for share in accuracy(lane.network, test).reshape(-1)]
 
-    def backpropagate(self, indices: torch.Tensor) -> torch.Tensor:
-        """Fills the gradient of the mean cross-entropy on images `indices` `[S, B]`; the loss, float32 `[S]`."""
-        buffers = self._load(indices)
+    def _rows(self, name: str) -> list[torch.Tensor]:
+        """One flat vector `[P]` a network."""
+        return [row for lane in self.lanes for row in getattr(lane, name).view(-1, lane.weights.shape[-1])]
+
+    def _continue_from(self, states: Sequence[TrainingState]) -> None:
+        for name in ("weights", "first_moment", "second_moment"):
+            for row, state in zip(self._rows(name), states, strict=True):
+                row.copy_(getattr(state, name))
+        for lane in self.lanes:
+            lane.steps = states[0].steps
+
+
+class Lane:
+    """Networks whose products are made together: a whole stack on a GPU (`weights` `[S, P]`), one on a CPU (`[P]`).
+
+    Every tensor below has the leading dimension S, or lacks it.
+    """
+
+    def __init__(self, weights: torch.Tensor, shapes: Sequence[torch.Size], config: NetworkConfig, train: Images):
+        self.weights, self.batched = weights, weights.ndim == 2
+        self.images, self.labels, self.precision = train.images, train.labels, config.precision
+        self.learning_rate = config.learning_rate
+        self.gradient, self.first_moment, self.second_moment = (torch.zeros_like(weights) for _ in range(3))
+        self.step_count = torch.zeros((), dtype=torch.float32, device=weights.device)
+        self.network = RecurrentNetwork(*_views(weights, shapes))
+        self.gradients = RecurrentNetwork(*_views(self.gradient, shapes))
+        self.loss = torch.zeros(weights.shape[:-1], dtype=torch.float64, device=weights.device)
+        self._first_rows = _first_rows(train.images)
+        self._buffers: dict[int, _Buffers] = {}
+        self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
+
+    @property
+    def steps(self) -> int:
+        return int(self.step_count)
+
+    @steps.setter
+    def steps(self, count: int) -> None:
+        self.step_count.fill_(count)
+
+    def batches(self, order: torch.Tensor, size: int) -> Iterator[tuple[torch.Tensor, list[int]]]:
+        """An epoch's batches of image indices `[.., size]` (the last one may be smaller), and by row how many of a batch's
+        images have begun; all, in the order given, on a GPU, whose captured iteration has one shape."""
+        rows = self.images.shape[1]
+        if self.weights.is_cuda:
+            yield from ((indices, [indices.shape[-1]] * rows) for indices in order.to(self.weights.device).split(size, dim=-1))
+            return
+        whole = len(order) // size * size
+        for part in (order[:whole].view(-1, size), order[whole:].view(1, -1)):
+            first, within = self._first_rows[part].sort(dim=1, stable=True)
+            active = torch.searchsorted(first, torch.arange(rows).expand(len(part), -1).contiguous(), right=True)
+            if part.numel():
+                yield from zip(part.gather(1, within), active.tolist(), strict=True)
+
+    def step(self, indices: torch.Tensor, active: list[int]) -> None:
+        """One Adam step on the images `indices` `[.., B]`, of which the first `active[t]` have begun by row t (from 0); the loss
+        before the step, times B, is added to `loss` `[..]`."""
+        buffers = self.buffers(indices.shape[-1])
+        buffers.indices.copy_(indices)
+        if not self.weights.is_cuda:
+            self._iterate(buffers, active)
+            return
+        if indices.shape[-1] not in self._graphs:
+            self._graphs[indices.shape[-1]] = self._capture(buffers)
+        self._graphs[indices.shape[-1]].replay()
+
+    def _iterate(self, buffers: _Buffers, active: list[int]) -> None:
+        self.loss.add_(self.backpropagate(buffers, active), alpha=buffers.indices.shape[-1])
+        self.step_count += 1
+        # The kernel itself: `torch.optim.Adam.step` around it takes four times as long at 200 units.
+        torch._fused_adam_(
+            [self.weights], [self.gradient], [self.first_moment], [self.second_moment], [], [self.step_count],
+            lr=self.learning_rate, beta1=ADAM_BETAS[0], beta2=ADAM_BETAS[1], weight_decay=0.0, eps=ADAM_EPSILON, amsgrad=False,
+            maximize=False,
+        )
+
+    def backpropagate(self, buffers: _Buffers, active: list[int]) -> torch.Tensor:
+        """Fills `gradients` with those of the mean cross-entropy on the images `buffers.indices`; the loss `[..]`."""
         x, h, d = buffers.input, buffers.hidden, buffers.delta
-        stack, rows, batch, hidden = h.shape
+        batch, begun = x.shape[-2], next((t for t, count in enumerate(active) if count), 0)
+        product, add_product = (torch.bmm, torch.Tensor.baddbmm_) if self.batched else (torch.mm, torch.Tensor.addmm_)
+        weights, gradients, exact = self.network, self.gradients, x.dtype == self.weights.dtype
+        if not exact:  # bf16: the products are rounded, the weights they change are not
+            weights = RecurrentNetwork(*(getattr(weights, name).to(x.dtype) for name in STATE_NAMES))
 
-        # Contiguous transposes: the products below then read both factors along their rows.
-        transposed = self.recurrent.transpose(1, 2).contiguous()
-        _product(x.view(stack, rows * batch, -1), self.input.transpose(1, 2), h.view(stack, rows * batch, hidden))
-        h[:, 0].tanh_()
-        for t in range(1, rows):
-            _product(h[:, t - 1], transposed, h[:, t], add=True)
-            h[:, t].tanh_()
+        chosen = buffers.indices.flatten()
+        images = self.images.index_select(0, chosen).view(*buffers.indices.shape, *self.images.shape[1:])
+        x.copy_(images.transpose(-3, -2)).div_(255)
+        labels = self.labels.index_select(0, chosen).view(buffers.indices.shape)[..., None]
 
-        logits = torch.empty(stack, batch, self.bias.shape[1], device=self.device)
-        _product(h[:, -1], self.readout.transpose(1, 2), logits)
-        logits += self.bias[:, None]
-        log_probability = logits.log_softmax(dim=2)
-        loss = -log_probability.gather(2, buffers.labels[..., None]).mean(dim=(1, 2))
+        transposed = weights.recurrent.mT.contiguous()  # both factors are then read along their rows
+        # Rows of x and h that have not begun are 0, and so is each product with them.
+        product(x.flatten(-3, -2), weights.input.mT, out=h.flatten(-3, -2))
+        states = buffers.states
+        states[begun][..., : active[begun], :].tanh_()
+        for t in range(begun + 1, len(states)):
+            if active[t - 1] == batch:
+                add_product(states[t], states[t - 1], transposed).tanh_()
+            else:
+                before, now = active[t - 1], states[t][..., : active[t], :]
+                add_product(now[..., :before, :], states[t - 1][..., :before, :], transposed)
+                now.tanh_()
+        state = states[-1]
+
+        logits = product(state, weights.readout.mT).add_(weights.bias[..., None, :]).to(self.weights.dtype)
+        log_probability = logits.log_softmax(dim=-1)
+        loss = -log_probability.gather(-1, labels).mean(dim=(-2, -1))
         d_logits = log_probability.exp_()
-        d_logits.scatter_add_(2, buffers.labels[..., None], d_logits.new_full((stack, batch, 1), -1.0))
-        d_logits /= batch
+        d_logits.scatter_add_(-1, labels, d_logits.new_full(labels.shape, -1.0))
+        d_logits /= labels.shape[-2]
+        torch.sum(d_logits, dim=-2, out=gradients.bias)
 
-        _product(d_logits.transpose(1, 2), h[:, -1], self.d_readout)
-        torch.sum(d_logits, dim=1, out=self.d_bias)
-        _product(d_logits, self.readout, d[:, -1])
-        _through_tanh(d[:, -1], h[:, -1])
-        for t in range(rows - 2, -1, -1):
-            _product(d[:, t + 1], self.recurrent, d[:, t])
-            _through_tanh(d[:, t], h[:, t])
+        d_logits, deltas = d_logits.to(x.dtype), buffers.deltas
+        product(d_logits, weights.readout, out=deltas[-1])
+        _through_tanh(deltas[-1], state)
+        for t in range(len(states) - 2, begun - 1, -1):
+            later, delta, state_t = deltas[t + 1], deltas[t], states[t]
+            if active[t] < batch:
+                later, delta, state_t = (part[..., : active[t], :] for part in (later, delta, state_t))
+            product(later, weights.recurrent, out=delta)
+            _through_tanh(delta, state_t)
 
-        every = d.view(stack, rows * batch, hidden)
-        _product(every.transpose(1, 2), x.view(stack, rows * batch, -1), self.d_input)
-        later, earlier = d[:, 1:].reshape(stack, -1, hidden), h[:, :-1].reshape(stack, -1, hidden)
-        _product(later.transpose(1, 2), earlier, self.d_recurrent)
+        # From row `full` on all images have begun; the rows before are added to that one product image by image that has.
+        full = next((t for t, count in enumerate(active) if count == batch), len(active))
+        full = min(full, len(active) - 1)
+        pairs = [
+            (gradients.readout, d_logits, state),
+            (gradients.input, d.flatten(-3, -2), x.flatten(-3, -2)),
+            (gradients.recurrent, d[..., full + 1 :, :, :].flatten(-3, -2), h[..., full:-1, :, :].flatten(-3, -2)),
+        ]
+        for gradient, delta, source in pairs:
+            if exact:
+                product(delta.mT, source, out=gradient)
+            else:
+                gradient.copy_(product(delta.mT, source))
+        for t in range(begun, full):
+            delta, source = deltas[t + 1][..., : active[t], :].mT, states[t][..., : active[t], :]
+            if exact:
+                add_product(gradients.recurrent, delta, source)
+            else:
+                gradients.recurrent.add_(product(delta, source))
         return loss
 
-    def _load(self, indices: torch.Tensor) -> _Buffers:
-        """The buffers for batches of this size, their input and labels filled."""
-        stack, batch = indices.shape
+    def buffers(self, batch: int) -> _Buffers:
+        """The working memory for batches of this size."""
         if batch not in self._buffers:
-            hidden = self.configs[0].hidden_size
-            shape = (stack, self.rows, batch)
+            shape = (*self.weights.shape[:-1], self.images.shape[1], batch)
+            dtype = torch.bfloat16 if self.precision == "bf16" else self.weights.dtype
             self._buffers[batch] = _Buffers(
-                input=torch.empty(*shape, self.features, device=self.device),
-                hidden=torch.empty(*shape, hidden, device=self.device),
-                delta=torch.empty(*shape, hidden, device=self.device),
-                labels=torch.empty(stack, batch, dtype=torch.int64, device=self.device),
+                indices=torch.zeros(*shape[:-2], batch, dtype=torch.int64, device=self.weights.device),
+                input=torch.empty(*shape, self.images.shape[2], dtype=dtype, device=self.weights.device),
+                hidden=torch.empty(*shape, self.network.hidden_size, dtype=dtype, device=self.weights.device),
+                # Never NaN: what an image that has not begun left here is multiplied by its 0.
+                delta=torch.zeros(*shape, self.network.hidden_size, dtype=dtype, device=self.weights.device),
             )
-        buffers = self._buffers[batch]
-        buffers.input.copy_(self.images[indices].transpose(1, 2)).div_(255)
-        buffers.labels.copy_(self.labels[indices])
-        return buffers
+        return self._buffers[batch]
+
+    def _capture(self, buffers: _Buffers) -> torch.cuda.CUDAGraph:
+        """An iteration on these buffers as a CUDA graph; weights, moments and loss are left as they were."""
+        changed = (self.weights, self.first_moment, self.second_moment, self.loss, self.step_count)
+        active = [buffers.indices.shape[-1]] * len(buffers.states)
+        before = [tensor.clone() for tensor in changed]
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP):
+                self._iterate(buffers, active)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._iterate(buffers, active)
+        for tensor, value in zip(changed, before, strict=True):
+            tensor.copy_(value)
+        return graph
 
 
 @dataclass
 class _Buffers:
-    input: torch.Tensor  # [S, T, B, features]
-    hidden: torch.Tensor  # [S, T, B, H]
-    delta: torch.Tensor  # [S, T, B, H]
-    labels: torch.Tensor  # [S, B]
+    """Working memory of a lane for one batch size; `states` and `deltas` are views of `hidden` and `delta`, one a row."""
+
+    indices: torch.Tensor  # [.., B]
+    input: torch.Tensor  # [.., T, B, features]
+    hidden: torch.Tensor  # [.., T, B, H]
+    delta: torch.Tensor  # [.., T, B, H]
+
+    def __post_init__(self) -> None:
+        self.states, self.deltas = self.hidden.unbind(-3), self.delta.unbind(-3)
 
 
-def _product(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor, add: bool = False) -> None:
-    """out[s] = a[s] b[s], or out[s] += a[s] b[s], for each network s."""
-    if a.is_cuda:
-        torch.baddbmm(out, a, b, beta=float(add), out=out)
-        return
-    for one, other, target in zip(a, b, out, strict=True):
-        if add:
-            target.addmm_(one, other)
-        else:
-            torch.mm(one, other, out=target)
+def _first_rows(images: torch.Tensor) -> torch.Tensor:
+    """The first row of each image `[N, T, features]` that is not blank, from 0; T where there is none; int64 `[N]`."""
+    seen = (images != 0).any(dim=2)
+    return torch.where(seen.any(dim=1), seen.byte().argmax(dim=1), images.shape[1])
 
 
 def _through_tanh(delta: torch.Tensor, hidden: torch.Tensor) -> None:
@@ -187,11 +321,10 @@ def _through_tanh(delta: torch.Tensor, hidden: torch.Tensor) -> None:
 
 
 def _flatten(network: RecurrentNetwork) -> torch.Tensor:
-    parts = (network.input, network.recurrent, network.readout, network.bias)
-    return torch.cat([part.reshape(-1) for part in parts])
+    return torch.cat([getattr(network, name).reshape(-1) for name in STATE_NAMES])
 
 
-def _views(flat: torch.Tensor, shapes: Sequence[tuple[int, ...]]) -> list[torch.Tensor]:
-    """Views of `flat` `[S, P]` shaped `[S, *shape]`, one for each of `shapes`, in order."""
+def _views(flat: torch.Tensor, shapes: Sequence[torch.Size]) -> list[torch.Tensor]:
+    """Views of `flat` `[.., P]` shaped `[.., *shape]`, one for each of `shapes`, in order."""
     sizes = [math.prod(shape) for shape in shapes]
-    return [part.unflatten(1, shape) for part, shape in zip(flat.split(sizes, dim=1), shapes, strict=True)]
+    return [part.unflatten(-1, shape) for part, shape in zip(flat.split(sizes, dim=-1), shapes, strict=True)]

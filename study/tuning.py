@@ -18,7 +18,6 @@ from study.config import Frozen, NetworkConfig, StudyConfig, validated
 from study.coordinator import ended_on_error
 from study.data import DataSource, Images, load, prepare
 from study.errors import InputError
-from study.network import accuracy
 from study.tracking import JobRun, connect
 from study.training import TrainingStack
 
@@ -65,7 +64,7 @@ def tune(config: TuningConfig, console: Console) -> None:
     search = _open(config)
     job = JobRun(connect(), "tune", f"tune {source.name} H={config.hidden_size} towards {config.target:.1%}",
                  config.model_dump(mode="json"))
-    jobs = regime.workers(config.trials)
+    jobs = min(regime.resolved_jobs(), config.trials)
     with ended_on_error(job), parallel_config(backend="loky", inner_max_num_threads=1), Parallel(n_jobs=jobs) as pool:
         while (left := config.trials - _finished(search)) > 0:
             trials = [search.ask() for _ in range(min(jobs, left))]
@@ -124,7 +123,7 @@ def validation_accuracy(config: NetworkConfig, source: DataSource) -> float:
     images = load(source, train=True).first(config.train_images).to(config.device)
     split = round(len(images) * (1 - VALIDATION))
     held_out = Images(images.images[split:], images.labels[split:])
-    stack = TrainingStack([config], images.images[:split], images.labels[:split])
+    stack = TrainingStack([config], images.first(split))
     for _ in stack.train():
         pass
-    return accuracy(stack.networks()[0], held_out.images, held_out.labels)
+    return stack.accuracies(held_out)[0]

@@ -36,7 +36,7 @@ def test_stored_weights_are_the_measured_network(real_study, test_images):
     assert size == 16
     one = dataset.sel(hidden_size=size, seed=seed)
     network = runs.weights(str(one.run_id.item()), real_study.client)
-    assert accuracy(network, test_images.images, test_images.labels) == float(one.test_accuracy)
+    assert float(accuracy(network, test_images)) == float(one.test_accuracy)
 
 
 def test_an_incomplete_network_is_missing_with_the_reason(real_study):

@@ -22,7 +22,7 @@ def network(train_images) -> RecurrentNetwork:
     """A network that has learned something, so that its accuracies differ from chance."""
     [config] = StudyConfig(seeds="0", hidden_sizes="24", epochs=2, learning_rate=1e-3, batch_size=50, device="cpu").networks()
     few = train_images.first(3000)
-    stack = TrainingStack([config], few.images, few.labels)
+    stack = TrainingStack([config], few)
     for _ in stack.train():
         pass
     return stack.networks()[0]

@@ -1,0 +1,90 @@
+"""Half-trained networks on disk: one small file a network, so that any grouping of networks can go on from them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from study.data import CACHE
+from study.record import versions
+from study.training import TrainingState
+
+FOLDER = CACHE / "checkpoints"
+FORMAT = "1"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network's training `state` and its history so far: mean `losses` and test `accuracies`, one an epoch."""
+
+    state: TrainingState
+    losses: list[float]
+    accuracies: list[float]
+
+
+def path(key: str) -> Path:
+    """Where the checkpoint of a network lies."""
+    return FOLDER / f"{key}.safetensors"
+
+
+def save(key: str, checkpoint: Checkpoint) -> None:
+    """Writes a checkpoint so that a reader finds the old one or the new one, never a torn one."""
+    state = checkpoint.state
+    tensors = {"weights": state.weights, "first_moment": state.first_moment, "second_moment": state.second_moment,
+               "losses": torch.tensor(checkpoint.losses, dtype=torch.float64),
+               "accuracies": torch.tensor(checkpoint.accuracies, dtype=torch.float64)}
+    marks = _marks(key) | {"epoch": str(state.epoch), "steps": str(state.steps)}
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=FOLDER, suffix=".part")
+    os.close(handle)
+    try:
+        save_file(tensors, temporary, metadata=marks)
+        with open(temporary, "rb") as written:  # noqa: PTH123 (a descriptor to flush to disk)
+            os.fsync(written.fileno())
+        Path(temporary).replace(path(key))
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load(key: str) -> Checkpoint | None:
+    """The checkpoint of a network; None where there is none to go on from.
+
+    A file that cannot be read, or that another network or other library versions wrote, is named in a warning and set aside.
+    """
+    here = path(key)
+    if not here.exists():
+        return None
+    try:
+        with safe_open(here, "pt") as file:
+            marks = file.metadata() or {}
+            foreign = [name for name, value in _marks(key).items() if marks.get(name) != value]
+            if foreign:
+                raise ValueError(f"it differs in {', '.join(foreign)}")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            state = TrainingState(tensors["weights"], tensors["first_moment"], tensors["second_moment"], int(marks["epoch"]),
+                                  int(marks["steps"]))
+            return Checkpoint(state, tensors["losses"].tolist(), tensors["accuracies"].tolist())
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        aside = here.with_suffix(".set-aside")
+        here.replace(aside)
+        log.warning("checkpoint %s cannot be used (%s): set aside as %s, training starts afresh", here, error, aside.name)
+        return None
+
+
+def remove(key: str) -> None:
+    """Removes the checkpoint of a network that is kept elsewhere now."""
+    path(key).unlink(missing_ok=True)
+
+
+def _marks(key: str) -> dict[str, str]:
+    """What a checkpoint must share with the network that goes on from it."""
+    return {"network_key": key, "torch": versions()["torch"], "format": FORMAT}

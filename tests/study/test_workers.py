@@ -1,0 +1,157 @@
+"""Stacks, checkpoints and what a worker makes of them, with real kills."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from conftest import ROOT
+
+from study import checkpoints, workers
+from study.checkpoints import Checkpoint
+from study.config import StudyConfig
+from study.record import Failure, network_key
+from study.stacks import GPU_WIDTH, Stack, gpu_width, stacks, training_memory
+from study.stacks import workers as worker_count
+from study.training import TrainingState
+from study.workers import train_and_measure
+
+GRID = {"seeds": "0-2", "hidden_sizes": "12", "epochs": 7, "train_images": 400, "batch_size": 40, "learning_rate": 1e-3,
+        "blank_rows": 5, "device": "cpu"}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "FOLDER", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def networks():
+    return StudyConfig(**GRID).networks()
+
+
+def test_mixed_sizes_are_grouped_and_gpu_stacks_fit_the_memory():
+    config = StudyConfig(seeds="0-199", hidden_sizes="50,200", device="cpu")
+    assert [stack.width for stack in stacks(config.networks())] == [1] * 400
+    on_gpu = [network.model_copy(update={"device": "cuda"}) for network in config.networks()]
+    planned = stacks(on_gpu, free=80 << 30)
+    assert [(s.configs[0].hidden_size, len(s.configs), s.width) for s in planned] == [
+        (200, 128, 128), (200, 72, 128), (50, 128, 128), (50, 72, 128)]
+    assert len({c.hidden_size for s in planned for c in s.configs[:1]}) == 2
+    assert len(planned[1].padded()) == GPU_WIDTH
+    narrow = gpu_width(on_gpu[0], free=1 << 30)
+    assert 1 <= narrow < GPU_WIDTH
+    assert narrow * training_memory(on_gpu[0]) <= 1 << 30 < 4 * narrow * training_memory(on_gpu[0])
+    assert 1000 * training_memory(on_gpu[0]) < 80 << 30
+
+
+def test_workers_are_no_more_than_fit_into_memory():
+    planned = stacks(StudyConfig(seeds="0-9", hidden_sizes="200", device="cpu").networks())
+    assert worker_count(4, planned, free=64 << 30) == 4
+    assert worker_count(4, planned, free=3 << 30) == 3
+    assert worker_count(4, planned, free=2 << 30) == 2
+    assert worker_count(4, planned, free=1 << 20) == 1
+    assert worker_count(4, planned[:1], free=64 << 30) == 1
+
+
+def test_stacks_of_any_width_give_the_same_records(networks, source, folder):
+    alone = [train_and_measure(Stack((network,)), source)[0] for network in networks]
+    together = train_and_measure(Stack(tuple(networks), 4), source)
+    for one, other in zip(alone, together, strict=True):
+        assert one.measurements.equals(other.measurements)
+        assert torch.equal(one.network.recurrent, other.network.recurrent)
+
+
+def test_a_killed_worker_goes_on_from_its_checkpoint(networks, source, folder, monkeypatch):
+    """A real process, killed with SIGKILL after its checkpoint; the record is the one of undisturbed training."""
+    script = (
+        "import sys; from pathlib import Path; from study import checkpoints, workers; from study.data import prepare;"
+        "from study.stacks import stacks; from study.config import StudyConfig; import time, study.training as t;"
+        f"checkpoints.FOLDER = Path({str(folder)!r});"
+        "step = t.TrainingStack.train_epoch;"
+        "t.TrainingStack.train_epoch = lambda self: (time.sleep(0.3), step(self))[1];"
+        f"workers.train_and_measure(stacks(StudyConfig(**{GRID!r}).networks())[0], prepare('mnist', Path('data')))"
+    )
+    key = network_key(networks[0], source.digest)
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
+    try:
+        begun = time.monotonic()
+        while not checkpoints.path(key).exists():
+            assert process.poll() is None, "the worker ended before it wrote a checkpoint"
+            assert time.monotonic() - begun < 60
+            time.sleep(0.02)
+    finally:
+        process.kill()
+        process.wait()
+    saved = checkpoints.load(key)
+    assert saved.state.epoch == 5
+    assert len(saved.losses) == len(saved.accuracies) == 5
+    epochs = []
+    train_epoch = workers.TrainingStack.train_epoch
+    monkeypatch.setattr(workers.TrainingStack, "train_epoch", lambda self: (epochs.append(self.epoch + 1), train_epoch(self))[1])
+    [continued] = train_and_measure(Stack((networks[0],)), source)
+    assert epochs == [6, 7]
+    checkpoints.remove(key)
+    assert list(folder.iterdir()) == []
+    [undisturbed] = train_and_measure(Stack((networks[0],)), source)
+    assert continued.measurements.equals(undisturbed.measurements)
+    assert torch.equal(continued.network.recurrent, undisturbed.network.recurrent)
+
+
+def test_a_stack_whose_networks_stand_at_different_epochs_goes_on(networks, source, folder):
+    expected = train_and_measure(Stack(tuple(networks), 4), source)  # leaves checkpoints of epoch 5
+    checkpoints.remove(network_key(networks[1], source.digest))
+    continued = {r.config: r for r in train_and_measure(Stack(tuple(networks), 4), source)}
+    for one in expected:
+        assert continued[one.config].measurements.equals(one.measurements)
+
+
+@pytest.mark.parametrize("damage", ["torn", "foreign", "other version"])
+def test_a_checkpoint_that_cannot_be_used_is_named_and_set_aside(damage, folder, caplog):
+    state = TrainingState(torch.ones(3), torch.ones(3), torch.ones(3), 5, 50)
+    checkpoints.save("here", Checkpoint(state, [1.0], [0.5]))
+    assert checkpoints.load("here").state.steps == 50
+    file = checkpoints.path("here")
+    if damage == "torn":
+        file.write_bytes(file.read_bytes()[:100])
+    elif damage == "foreign":
+        checkpoints.save("elsewhere", Checkpoint(state, [1.0], [0.5]))
+        checkpoints.path("elsewhere").replace(file)
+    else:
+        file.write_bytes(file.read_bytes().replace(b'"format":"1"', b'"format":"0"'))
+    assert checkpoints.load("here") is None
+    assert str(file) in caplog.text
+    assert [f.suffix for f in folder.iterdir()] == [".set-aside"]
+    assert checkpoints.load("here") is None
+
+
+def test_a_network_that_diverges_is_a_failure_with_its_epoch(source, folder):
+    [network] = StudyConfig(**(GRID | {"seeds": "0", "learning_rate": 1e38})).networks()
+    [failure] = train_and_measure(Stack((network,)), source)
+    assert isinstance(failure, Failure)
+    assert "diverged in epoch 1" in failure.reason
+    assert list(folder.iterdir()) == []
+
+
+def test_an_allocation_that_fails_halves_the_width(networks, source, folder, monkeypatch):
+    expected = [train_and_measure(Stack((network,)), source)[0] for network in networks]
+    for network in networks:
+        checkpoints.remove(network_key(network, source.digest))
+    widths = []
+    init = workers.TrainingStack.__init__
+
+    def cramped(self, configs, *rest, **more):
+        widths.append(len(configs))
+        if len(configs) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        init(self, configs, *rest, **more)
+
+    monkeypatch.setattr(workers.TrainingStack, "__init__", cramped)
+    results = train_and_measure(Stack(tuple(networks), 4), source)
+    assert widths == [4, 2, 2]
+    for one, other in zip(expected, results, strict=True):
+        assert one.measurements.equals(other.measurements)
