@@ -1,4 +1,4 @@
-"""The paper's three experiments (Horoi, Lajoie & Wolf 2020, section 3)."""
+"""The accuracy surface, and on it the paper's three experiments (Horoi, Lajoie & Wolf 2020, section 3)."""
 
 from __future__ import annotations
 
@@ -9,24 +9,27 @@ import torch
 import xarray as xr
 
 from study.measurements.labels import labelled
-from study.measurements.recording import CHUNK, Recording
+from study.measurements.recording import Recording
 from study.spectrum import LOWEST_CYCLES, TRANSIENT, dominant_period
 
 
 def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
-    """Test accuracy when rows are blanked (1), when the sequence is cut short (2) and when blank rows follow it (3).
+    """Test accuracy after any number of the image's T rows and any number of blank rows.
 
-    Yields `accuracy_blanked` and `accuracy_truncated` over `rows_shown` 1 .. T-1, `accuracy_appended` over
-    `blank_rows` 0 .. K, `test_accuracy`, the accuracy on the images as they are, and `period`, that of the appended
-    curve's strongest oscillation over red noise (whether it is one at all is tested in `analysis.oscillation`).
+    Yields `accuracy`, the surface over `shown` 0 .. T and `blank` 0 .. 2T, and the three experiments, which are lines on it:
+    `accuracy_blanked` (1: all later rows blank) and `accuracy_truncated` (2: read at once) over `rows_shown` 1 .. T-1,
+    `accuracy_appended` (3) over `blank_rows` 0 .. K. Besides, `test_accuracy`, that on the images as they are, and `period`, of
+    the appended curve's strongest oscillation over red noise (whether it is one at all is tested in `analysis.oscillation`).
     """
-    rows, shown = recording.rows, np.arange(1, recording.rows)
-    blanked = np.array([_accuracies_after(recording, n, {rows - n})[0] for n in shown])
-    truncated = np.array([_accuracies_after(recording, n, {0})[0] for n in shown])
-    appended = np.array(_accuracies_after(recording, rows, range(recording.blank_rows + 1)))
-    yield labelled("accuracy_blanked", blanked, {"rows_shown": shown},
+    rows, extent = recording.rows, 2 * recording.rows
+    longest = _rolled(recording, rows, max(extent, recording.blank_rows))
+    surface = np.stack([*(_rolled(recording, n, extent) for n in range(rows)), longest[: extent + 1]])
+    shown, appended = np.arange(1, rows), longest[: recording.blank_rows + 1]
+    yield labelled("accuracy", surface, {"shown": np.arange(rows + 1), "blank": np.arange(extent + 1)},
+                   "accuracy after these rows of the image and then these blank rows")
+    yield labelled("accuracy_blanked", surface[shown, rows - shown], {"rows_shown": shown},
                    "accuracy with all later rows blank, read after the last row", metric="blanked/accuracy")
-    yield labelled("accuracy_truncated", truncated, {"rows_shown": shown},
+    yield labelled("accuracy_truncated", surface[shown, 0], {"rows_shown": shown},
                    "accuracy of the readout applied as soon as these rows are read", metric="truncated/accuracy")
     yield labelled("accuracy_appended", appended, {"blank_rows": np.arange(len(appended))},
                    "accuracy after the whole image and this many blank rows", metric="appended/accuracy")
@@ -37,22 +40,16 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
                        units="rows", metric="period")
 
 
-def _accuracies_after(recording: Recording, rows_shown: int, read_at: range | set[int]) -> list[float]:
-    """The accuracy after `rows_shown` rows and each number of blank rows in `read_at`, in ascending order.
+def _rolled(recording: Recording, shown: int, blank: int) -> np.ndarray:
+    """The accuracy after `shown` rows and 0 .. `blank` blank rows; float64 `[blank + 1]`.
 
-    Images are rolled out in chunks that stay in a core's cache.
+    Images are rolled out in chunks, in place, so that a core's cache holds them from the first step to the last.
     """
-    network, labels = recording.network, recording.test.labels
-    reads = sorted(read_at)
-    correct = dict.fromkeys(reads, 0)
-    for state, target in zip(recording.states[rows_shown - 1].split(CHUNK), labels.split(CHUNK), strict=True):
-        if 0 in correct:
-            correct[0] += _hits(network.predict(state), target)
-        for blank, rolled in enumerate(network.blank_rows(state, reads[-1]), start=1):
-            if blank in correct:
-                correct[blank] += _hits(network.predict(rolled), target)
-    return [correct[blank] / len(labels) for blank in reads]
-
-
-def _hits(predicted: torch.Tensor, target: torch.Tensor) -> int:
-    return int((predicted == target).sum())
+    network, test = recording.network, recording.test
+    correct = torch.zeros(blank + 1, dtype=torch.int64, device=test.labels.device)
+    for start, labels in zip(range(0, len(test), recording.chunk), test.labels.split(recording.chunk), strict=True):
+        state = recording.state(shown, start, start + len(labels))
+        correct[0] += (network.predict(state) == labels).sum()
+        for step, rolled in enumerate(network.blank_rows(state, blank), start=1):
+            correct[step] += (network.predict(rolled) == labels).sum()
+    return correct.cpu().numpy() / len(test)

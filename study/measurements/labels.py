@@ -10,6 +10,8 @@ import xarray as xr
 COORDINATES = {
     "rows_shown": "rows of the image shown to the network",
     "blank_rows": "rows of zeros shown after the image",
+    "shown": "rows of the image shown, none and all included",
+    "blank": "rows of zeros shown after them",
     "time_step": "rows read so far",
     "digit": "true label",
     "epoch": "passes over the training images",

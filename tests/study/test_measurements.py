@@ -60,6 +60,19 @@ def test_experiment_3_equals_plain_pytorch(network, measured, test_images, blank
     assert float(measured.accuracy_appended.sel(blank_rows=blank)) == pytest.approx(expected, abs=1e-4)
 
 
+def test_the_experiments_are_lines_on_the_accuracy_surface(network, measured, test_images):
+    surface, rows = measured.accuracy, measured.rows_shown.values
+    assert surface.sizes == {"shown": 29, "blank": 57}
+    np.testing.assert_array_equal(measured.accuracy_truncated, surface.sel(shown=rows, blank=0))
+    np.testing.assert_array_equal(measured.accuracy_blanked, [surface.sel(shown=n, blank=28 - n) for n in rows])
+    np.testing.assert_array_equal(measured.accuracy_appended[:57], surface.sel(shown=28))
+    images = scaled(test_images.images)[:, :6]
+    images = torch.cat([images, torch.zeros(10000, 50, 28)], dim=1)
+    expected = _plain_accuracy(network, images, test_images.labels)
+    assert float(surface.sel(shown=6, blank=50)) == pytest.approx(expected, abs=1e-4)
+    assert float(surface[0].std()) == 0  # nothing shown: the bias alone decides
+
+
 def test_without_blank_rows_experiment_3_is_the_test_accuracy(measured):
     assert float(measured.accuracy_appended[0]) == float(measured.test_accuracy)
     assert float(measured.test_accuracy) > 0.2  # it has learned: chance is 0.1
