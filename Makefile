@@ -26,6 +26,7 @@ $(READY): conda.yaml pyproject.toml
 	touch $@
 
 study: $(READY) ## Run the study: 3 hidden sizes x 10 seeds, analysed and reported
+	@$(BIN)/python -m study check
 	$(BIN)/mlflow run . --env-manager local --experiment-name hidden-orbits $(P)
 
 quick: ## Run a small study, for a first look within two minutes

@@ -22,8 +22,11 @@ def analyse(
     """Pull a study's runs, judge the paper's claims, and log bands and verdicts to MLflow."""
     from analysis import study_analysis
     from analysis.findings import words
+    from study.errors import InputError
     from study.tracking import connect
 
+    if out and Path(out).exists() and not Path(out).is_dir():
+        raise InputError(f"out={out}: this is a file; expected a folder, which is made if need be")
     client = connect()
     analysis = study_analysis.analyse(client, study)
     study_analysis.log(client, analysis)

@@ -10,7 +10,7 @@ from scipy import stats
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over networks with its two-sided t interval; `lower` and `upper` are NaN below 2 networks."""
+    """A number estimated from `n` networks, with the limits of its interval; NaN where there are too few for one."""
 
     value: float
     lower: float

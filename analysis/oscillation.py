@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import signal, stats
 
-from study.spectrum import TRANSIENT, dominant_period, lag_one_correlation, normalised_periodogram
+from study.spectrum import SHORTEST, TRANSIENT, dominant_period, lag_one_correlation, normalised_periodogram
 
 SURROGATES = 999
 SMALLEST_AMPLITUDE = 0.005  # half a percentage point: a rhythm below it is no finding, however significant
@@ -36,10 +36,10 @@ def periodicity_test(series: np.ndarray, rng: np.random.Generator | int = 0) -> 
     fit takes part of every peak with it, which tables such as Fisher's g ignore.
 
     Parameters: `series` `[N]`, without its transient (`TRANSIENT` blank rows); `rng`, a generator or a seed.
-    A constant series has no period (NaN) and p = 1.
+    A series that is constant, or shorter than `study.spectrum.SHORTEST`, has no period (NaN) and p = 1.
     """
     series = np.asarray(series, dtype=float)
-    if np.ptp(series) == 0:
+    if len(series) < SHORTEST or np.ptp(series) == 0:
         return Periodicity(np.nan, 1.0, 0.0, 0.0, 0.0)
     rng = np.random.default_rng(rng)
     _, ratio = normalised_periodogram(series)

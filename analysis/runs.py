@@ -48,8 +48,12 @@ def find(client: MlflowClient, study: str) -> Study:
         if run.data.tags.get("kind") != "study":
             kind = run.data.tags.get("kind", "no part of a study")
             raise InputError(f"study={study}: this run is no study (its kind: {kind}); expected a study's run id, or latest")
-    with tempfile.TemporaryDirectory() as folder:
-        config = json.loads(Path(client.download_artifacts(run.info.run_id, "study.json", folder)).read_text())
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            config = json.loads(Path(client.download_artifacts(run.info.run_id, "study.json", folder)).read_text())
+    except (MlflowException, OSError):
+        raise InputError(f"study={run.info.run_id}: this study stopped before it stored its configuration (study.json); expected "
+                         "another study's run id") from None
     children = _search(client, [run.info.experiment_id], f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.info.run_id}'")
     networks = [child for child in children if child.data.tags.get("kind") == "network"]
     return Study(run, config, sorted(networks, key=lambda child: child.info.start_time))
@@ -160,7 +164,7 @@ def log_aggregate(
     """Logs the band curves of one hidden size as a child run of the study, so that the UI draws them.
 
     `curves` maps a metric to its steps `[P]` and, by name (`mean`, `lower`, `upper`), its values `[P]`. An aggregate
-    that an earlier analysis left is superseded: it is marked, and hidden from `latest` look-ups by its tag.
+    that an earlier analysis left is kept, and marked with the tag `superseded_by`.
     """
     condition = (f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{study.run_id}' and tags.kind = 'aggregate' "
                  f"and params.hidden_size = '{hidden_size}'")
@@ -174,9 +178,13 @@ def log_aggregate(
         for part, values in parts.items()
         for step, value in zip(steps, values, strict=True) if np.isfinite(value)
     ]
-    client.log_batch(run_id, params=[Param("hidden_size", str(hidden_size))])
-    for start in range(0, len(points), PAGE):
-        client.log_batch(run_id, metrics=points[start : start + PAGE])
+    try:
+        client.log_batch(run_id, params=[Param("hidden_size", str(hidden_size))])
+        for start in range(0, len(points), PAGE):
+            client.log_batch(run_id, metrics=points[start : start + PAGE])
+    except BaseException:
+        client.set_terminated(run_id, "FAILED")
+        raise
     client.log_batch(run_id, tags=[RunTag("complete", "true")])
     client.set_terminated(run_id)
     for run in earlier:

@@ -25,11 +25,10 @@ def report(
     from analysis import runs
     from analysis.study_analysis import analyse
     from reports.pdf import build
-    from study.errors import InputError
+    from study.errors import checked_target
     from study.tracking import connect
 
-    if not out.parent.is_dir() or out.is_dir():
-        raise InputError(f"out={out}: expected a file name in a folder that exists, such as report.pdf")
+    checked_target("out", out)
     client = connect()
     analysis = analyse(client, study)
     with tempfile.TemporaryDirectory() as folder:

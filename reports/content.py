@@ -14,6 +14,9 @@ from analysis.study_analysis import Analysis
 from reports.figures.figure import Figure
 from study.spectrum import TRANSIENT
 
+PRECISIONS = {"fp32": "single precision", "tf32": "TF32 (products of 10-bit mantissas, on a GPU)",
+              "bf16": "bf16 (products of 7-bit mantissas; weights in single precision)"}
+
 
 def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
     """The report's text and tables, ready for JSON; `figures` by name, those that could be drawn."""
@@ -95,23 +98,24 @@ def _sections(analysis: Analysis, figures: dict[str, Figure]) -> list[dict]:
     }
     sections = []
     for name, (title, claims) in titles.items():
-        paragraphs = [f"{claim}, {_of_claim(analysis, claim)}" for claim in claims if _of_claim(analysis, claim)]
+        paragraphs = [paragraph for claim in claims if (paragraph := _of_claim(analysis, claim))]
         if name in figures:
             figure = figures[name]
             drawn = {"name": name, "caption": figure.caption, "description": figure.description}
             sections.append({"title": title, "paragraphs": paragraphs, "figure": drawn})
         elif paragraphs:
-            sections.append({"title": title, "paragraphs": [*paragraphs, "The study holds too little to draw this figure."],
-                             "figure": None})
+            apology = {"text": "The study holds too little to draw this figure.", "items": []}
+            sections.append({"title": title, "paragraphs": [*paragraphs, apology], "figure": None})
     return sections
 
 
-def _of_claim(analysis: Analysis, claim: str) -> str:
+def _of_claim(analysis: Analysis, claim: str) -> dict | None:
+    """A claim in words, and an item a hidden size."""
     findings = [finding for finding in analysis.findings.ledger if finding.claim == claim]
     if not findings:
-        return ""
-    each = [f"at H = {f.hidden_size} {f.verdict} ({f.quantity} {words(f)}{'; ' + f.note if f.note else ''})" for f in findings]
-    return f"{findings[0].hypothesis}: {'. '.join(part[0].upper() + part[1:] for part in each)}."
+        return None
+    items = [f"H = {f.hidden_size}, {f.verdict}: {f.quantity} {words(f)}{'; ' + f.note if f.note else ''}." for f in findings]
+    return {"text": f"{claim}, {findings[0].hypothesis}:", "items": items}
 
 
 def _rules(ledger: list[Finding]) -> list[dict]:
@@ -125,7 +129,8 @@ def _methods(config: dict) -> list[str]:
         f"does (uniform within one over the square root of the hidden size), and reads a {config['dataset']} image row by row, "
         f"pixels scaled to [0, 1]. It is trained on {config['train_images']:,} images for {config['epochs']} epochs with Adam "
         f"(learning rate {config['learning_rate']:g}, batches of {config['batch_size']}) on the cross-entropy after the last row, "
-        f"by backpropagation through time in single precision. All measurements use the whole test set.",
+        f"by backpropagation through time in {PRECISIONS[config['precision']]}. All measurements use the whole test set and single "
+        f"precision or better.",
         "The paper names 200 units, 30 epochs and a test accuracy a little over 93%, but no learning rate, batch size, "
         "initialisation or readout bias; those are choices of this study. The default learning rate and batch size were "
         "searched for with that accuracy as the target, so C1 checks a calibration more than a discovery.",

@@ -42,20 +42,33 @@ def run_command(
 
     config = validated(StudyConfig, given)
     from study.coordinator import ended_on_error, run_study
+    from study.errors import checked_target
 
-    outcome, study = run_study(config, console)
-    console.print(f"{outcome.expected} networks expected: {outcome.trained} trained, {outcome.failed} failed",
-                  highlight=False)
-    if report:
-        # The next two stages read the study from MLflow, as anyone could: they are commands, not imports.
-        with ended_on_error(study):
-            for stage in (["analysis", "--study", study.run_id], ["reports", "--study", study.run_id, "--out", str(out)]):
-                status = subprocess.run([sys.executable, "-m", *stage], check=False).returncode
-                if status:
-                    study.end("FAILED")
-                    console.print(f"the networks are stored in run {study.run_id}; to go on: python -m {' '.join(stage)}")
-                    raise typer.Exit(status)
-    study.end("FINISHED")
+    checked_target("out", out)
+    study = run_study(config, console)
+    console.print("{expected} networks expected: {trained} trained, {failed} failed".format(**study.counts), highlight=False)
+    with ended_on_error(study):
+        status = _analyse_and_report(study.run_id, out) if report else 0
+    study.end("FAILED" if status else "FINISHED")
+    raise typer.Exit(status)
+
+
+def _analyse_and_report(run_id: str, out: Path) -> int:
+    """The next two stages, which read the study from MLflow as anyone could: commands, not imports. The first bad status."""
+    for stage in (["analysis", "--study", run_id], ["reports", "--study", run_id, "--out", str(out)]):
+        status = subprocess.run([sys.executable, "-m", *stage], check=False).returncode
+        if status:
+            console.print(f"the networks are stored in run {run_id}; to go on: python -m {' '.join(stage)}", highlight=False)
+            return status
+    return 0
+
+
+@app.command("check")
+def check_command() -> None:
+    """Check that the tracking store answers, and make it where it is a file that is not there yet."""
+    from study.tracking import connect
+
+    connect()
 
 
 @app.command("measure")
@@ -69,14 +82,13 @@ def measure_command(
     """Measure any network, without a study: rnn.weight_ih_l0, rnn.weight_hh_l0, readout.weight, readout.bias."""
     from study.config import StudyConfig, validated
     from study.data import load, prepare
-    from study.errors import InputError
+    from study.errors import InputError, checked_target
     from study.network import RecurrentNetwork
     from study.record import write_measurements
     from study.workers import measure_network
 
     config = validated(StudyConfig, {"dataset": dataset, "data_dir": data_dir, "blank_rows": blank_rows})
-    if not out.parent.is_dir():
-        raise InputError(f"out={out}: there is no folder {out.parent}")
+    checked_target("out", out)
     network = RecurrentNetwork.load(weights)
     test = load(prepare(config.dataset, config.data_dir), train=False)
     features, classes = network.input.shape[1], len(network.bias)

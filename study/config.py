@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import torch
+from joblib import cpu_count
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from study.data import DATASETS
@@ -114,8 +114,7 @@ class StudyConfig(Frozen):
         """The number of worker processes to start at most: one a usable core on a CPU, one on a GPU."""
         if self.resolved_device() == "cuda":
             return 1
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return cores if self.jobs == "auto" else self.jobs
+        return cpu_count() if self.jobs == "auto" else self.jobs
 
 
 def validated(model: type[Config], values: dict[str, Any]) -> Config:

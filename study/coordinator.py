@@ -6,7 +6,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from joblib import Parallel, delayed, parallel_config
 from rich.console import Console
@@ -18,25 +17,15 @@ from study.errors import InputError
 from study.progress import StudyProgress
 from study.record import Failure, NetworkRecord, network_key
 from study.stacks import Stack, stacks, workers
-from study.tracking import StudyRun, connect
+from study.tracking import JobRun, StudyRun, connect
 from study.workers import numbered
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a study ended: its run id and the numbers of networks expected, trained and failed."""
-
-    run_id: str
-    expected: int
-    trained: int
-    failed: int
-
-
-def run_study(config: StudyConfig, console: Console) -> tuple[Outcome, StudyRun]:
+def run_study(config: StudyConfig, console: Console) -> StudyRun:
     """Trains, measures and logs every network of the grid.
 
     Everything that can be wrong with the configuration, the data and the store is found before the first run is
-    created. The study run is left open for the analysis and the report; the caller ends it.
+    created. The study run is returned open, for the analysis and the report; the caller ends it.
     """
     plan = stacks(config.networks())
     source = prepare(config.dataset, config.data_dir)
@@ -45,23 +34,31 @@ def run_study(config: StudyConfig, console: Console) -> tuple[Outcome, StudyRun]
         raise InputError(f"train_images={config.train_images}: {source.name} has {available} training images")
     if config.batch_size > config.train_images:
         raise InputError(f"batch_size={config.batch_size}: more than train_images={config.train_images}")
-    study = StudyRun(connect(), config, source, config.train_images)
-    device, jobs = config.resolved_device(), workers(config.resolved_jobs(), plan)
-    note = " (no GPU found)" if config.device == "auto" and device == "cpu" else ""
-    console.print(f"study {study.run_id}: {study.counts['expected']} networks on {device}{note}, {jobs} at a time",
-                  highlight=False)
-    with ended_on_error(study), StudyProgress(plan, console) as progress:
-        for index, results in _compute(plan, source, jobs, progress):
-            for result in results:
-                if isinstance(result, Failure):
-                    study.log_failure(result)
-                    outcome = f"failed: {result.reason}"
-                else:
-                    study.log_network(result)
-                    checkpoints.remove(network_key(result.config, source.digest))
-                    outcome = _summary(result)
-                progress.report(index, f"H={result.config.hidden_size} seed={result.config.seed}  {outcome}")
-    return Outcome(study.run_id, **study.counts), study
+    study = StudyRun(connect(), config, source)
+    with ended_on_error(study):
+        study.describe()
+        device, jobs = config.resolved_device(), workers(config.resolved_jobs(), plan)
+        note = " (no GPU found)" if config.device == "auto" and device == "cpu" else ""
+        console.print(f"study {study.run_id}: {study.counts['expected']} networks on {device}{note}, {jobs} at a time",
+                      highlight=False)
+        with StudyProgress(plan, console) as progress:
+            for index, results in _compute(plan, source, jobs, progress):
+                for result in results:
+                    progress.report(index, _log(study, result))
+    return study
+
+
+def _log(study: StudyRun, result: NetworkRecord | Failure) -> str:
+    """Logs one network, and says in words what became of it."""
+    config = result.config
+    if isinstance(result, Failure):
+        study.log_failure(result)
+        outcome = f"failed: {result.reason}"
+    else:
+        study.log_network(result)
+        outcome = _summary(result)
+    checkpoints.remove(network_key(config, study.source.digest))
+    return f"H={config.hidden_size} seed={config.seed}  {outcome}"
 
 
 def _compute(
@@ -81,17 +78,17 @@ def _summary(record: NetworkRecord) -> str:
 
 
 @contextmanager
-def ended_on_error(study: StudyRun) -> Iterator[None]:
-    """Marks the study run KILLED or FAILED when it is stopped or breaks; SIGTERM stops it as Ctrl-C does."""
+def ended_on_error(job: JobRun) -> Iterator[None]:
+    """Marks the job's run KILLED or FAILED when it is stopped or breaks; SIGTERM stops it as Ctrl-C does."""
     in_main_thread = threading.current_thread() is threading.main_thread()
     previous = signal.signal(signal.SIGTERM, _interrupt) if in_main_thread else None
     try:
         yield
     except KeyboardInterrupt:
-        study.end("KILLED")
+        job.end("KILLED")
         raise
     except BaseException:
-        study.end("FAILED")
+        job.end("FAILED")
         raise
     finally:
         if in_main_thread:

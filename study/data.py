@@ -17,6 +17,7 @@ from study.torchvision_operators import import_datasets
 
 DATASETS = {"mnist": "MNIST"}  # our name -> torchvision's class
 CLASSES = 10
+FILES = {f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")}
 CACHE = Path(os.environ.get("HIDDEN_ORBITS_CACHE", Path(__file__).resolve().parent.parent / ".cache"))
 
 
@@ -58,11 +59,13 @@ def prepare(name: str, data_dir: Path) -> DataSource:
     try:
         lines = (folder / "SHA256SUMS").read_text().splitlines()
         digests = {file: digest for digest, file in (line.split() for line in lines)}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"no data set {name} under data_dir={data_dir}: {folder / 'SHA256SUMS'} is missing; {advice}, "
                          f"or name the folder that holds {name}/") from None
     except ValueError:
         raise InputError(f"{folder / 'SHA256SUMS'} is no list of digests and file names; {advice}") from None
+    if missing := FILES - set(digests):
+        raise InputError(f"{folder / 'SHA256SUMS'} does not name {', '.join(sorted(missing))}; {advice}")
     digest = hashlib.sha256("".join(sorted(digests.values())).encode()).hexdigest()
     root = CACHE / "datasets" / f"{name}-{digest[:12]}"
     raw = root / DATASETS[name] / "raw"

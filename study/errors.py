@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class InputError(Exception):
     """A mistake in what was handed to a command; it ends the command with this message and status 2."""
 
 
-class NetworkDiverged(Exception):
-    """A network whose loss or weights became non-finite while it was trained."""
-
-    def __init__(self, epoch: int):
-        super().__init__(f"training diverged in epoch {epoch}: the loss or a weight is not finite")
-        self.epoch = epoch
-
-    def __reduce__(self):
-        return type(self), (self.epoch,)
+def checked_target(name: str, path: Path) -> Path:
+    """The path of a file to be written, where it can be; raises `InputError`, naming the parameter, where it cannot."""
+    if not path.parent.is_dir() or path.is_dir():
+        raise InputError(f"{name}={path}: expected a file name in a folder that exists, such as {path.name or 'report.pdf'}")
+    return path

@@ -9,6 +9,7 @@ h -> tanh(R h), which is odd and fixed at 0.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +135,7 @@ def accuracy(network: RecurrentNetwork, test: Images, chunk: int = 500) -> torch
     """The share of images whose label the readout gives after the last row; float64 `[]`, or `[S]` for a stack."""
     correct = torch.zeros(network.bias.shape[:-1], dtype=torch.int64, device=network.bias.device)
     for images, labels in zip(test.images.split(chunk), test.labels.split(chunk), strict=True):
-        *_, last = network.rows(scaled(images))
+        last = deque(network.rows(scaled(images)), maxlen=1).pop()  # no list: that would hold every row's states
         correct += (network.predict(last) == labels).sum(dim=-1)
     return correct.double() / len(test)
 

@@ -8,6 +8,7 @@ from scipy.fft import next_fast_len, rfft, rfftfreq
 TRANSIENT = 50  # blank rows left out: the state is still falling onto its orbit there
 PADDING = 4  # times the length: a period between two Fourier frequencies then loses 3% of its power, not 59%
 LOWEST_CYCLES = 3  # an oscillation has to come round at least this often to be called one
+SHORTEST = 4 * LOWEST_CYCLES  # rows: a shorter series has too few frequencies to tell a peak from its background
 
 
 def normalised_periodogram(series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -70,7 +70,8 @@ def training_memory(config: NetworkConfig, rows: int = 28, features: int = 28) -
     parameters = hidden * (features + hidden + 10) + 10
     batch = rows * config.batch_size * (2 * hidden + features)
     gathered = rows * config.batch_size * features
-    return 4 * (4 * parameters + 2 * batch) + 2 * gathered + 8 * config.train_images
+    scored = 3 * 500 * hidden  # test images are scored in chunks: two states and what is between them
+    return 4 * (4 * parameters + 2 * batch + scored) + 2 * gathered + 8 * config.train_images
 
 
 def measuring_memory(config: NetworkConfig, test_images: int = 10_000, rows: int = 28) -> int:

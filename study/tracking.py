@@ -16,6 +16,7 @@ import mlflow
 import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
@@ -77,8 +78,11 @@ class JobRun:
     def __init__(self, client: MlflowClient, kind: str, name: str, parameters: dict[str, object]):
         self.client = client
         given = os.environ.get("MLFLOW_RUN_ID")
-        run = client.get_run(given) if given else client.create_run(current_experiment(client), run_name=name)
-        self.owned = not given
+        try:
+            run = client.get_run(given) if given else client.create_run(current_experiment(client), run_name=name)
+        except MlflowException as error:
+            raise InputError(f"no run can be made in the tracking store ({error.message}): check MLFLOW_RUN_ID, "
+                             "MLFLOW_EXPERIMENT_ID and MLFLOW_EXPERIMENT_NAME, and that the experiment is not deleted") from None
         self.run_id, self.experiment_id = run.info.run_id, run.info.experiment_id
         # `mlflow run` has logged its parameters already, and a parameter cannot be logged with another spelling.
         new = {key: value for key, value in parameters.items() if key not in run.data.params}
@@ -102,32 +106,36 @@ class JobRun:
         self.client.log_batch(self.run_id, metrics=_metrics(numbers))
 
     def end(self, status: str) -> None:
-        """Ends a run that this process began; one that `mlflow run` began is ended by it."""
-        if self.owned:
-            self.client.set_terminated(self.run_id, status)
+        """Ends the run; `mlflow run` leaves one that has ended as it is, and may itself be gone by now."""
+        self.client.set_terminated(self.run_id, status)
 
 
 class StudyRun(JobRun):
     """The study run, under which every network has a run of its own."""
 
-    def __init__(self, client: MlflowClient, config: StudyConfig, source: DataSource, train_images: int):
+    def __init__(self, client: MlflowClient, config: StudyConfig, source: DataSource):
         sizes = ",".join(map(str, config.hidden_sizes))
         seeds = len(config.seeds)
         name = f"{source.name} H={sizes} x {seeds} seed{'s' * (seeds != 1)}"
         super().__init__(client, "study", name, config.model_dump(mode="json"))
         self.source = source
+        self.config = config
         self.counts = {"expected": len(config.seeds) * len(config.hidden_sizes), "trained": 0, "failed": 0}
-        client.log_dict(self.run_id, config.model_dump(mode="json"), "study.json")
-        client.log_dict(self.run_id, versions(), "versions.json")
-        client.set_tag(self.run_id, MLFLOW_RUN_NOTE, f"A study of {self.counts['expected']} networks, in training.")
+
+    def describe(self) -> None:
+        """Logs what the study is: its configuration, versions and data set, and how many networks are expected."""
+        config = self.config.model_dump(mode="json")
+        self.client.log_dict(self.run_id, config, "study.json")
+        self.client.log_dict(self.run_id, versions(), "versions.json")
+        self.client.set_tag(self.run_id, MLFLOW_RUN_NOTE, f"A study of {self.counts['expected']} networks, in training.")
         described = Dataset(
-            name=source.name,
-            digest=source.digest[:36],
+            name=self.source.name,
+            digest=self.source.digest[:36],
             source_type="local",
-            source=json.dumps({"uri": str(source.root)}),
-            profile=json.dumps({"train_images": train_images, "sha256": source.digest}),
+            source=json.dumps({"uri": str(self.source.root)}),
+            profile=json.dumps({"train_images": self.config.train_images, "sha256": self.source.digest}),
         )
-        client.log_inputs(self.run_id, [DatasetInput(described, [InputTag("mlflow.data.context", "training")])])
+        self.client.log_inputs(self.run_id, [DatasetInput(described, [InputTag("mlflow.data.context", "training")])])
         self._log_counts()
 
     def log_network(self, record: NetworkRecord) -> str:

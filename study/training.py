@@ -35,17 +35,16 @@ from study.network import STATE_NAMES, RecurrentNetwork, accuracy
 from study.seeding import permutation
 
 ADAM_BETAS, ADAM_EPSILON = (0.9, 0.999), 1e-8  # PyTorch's defaults
+TANH_BACKWARD = torch.ops.aten.tanh_backward.grad_input
 WARM_UP = 3  # iterations before a CUDA graph is captured, so that the libraries' workspaces exist
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One finished epoch of a stack: its number (from 1), each network's mean training loss `[S]`, and the epoch in
-    which each network diverged, 0 where it did not."""
+    """One finished epoch of a stack: its number (from 1) and each network's mean training loss `[S]`."""
 
     number: int
     loss: torch.Tensor
-    diverged: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,8 @@ class TrainingStack:
     """S networks that share hidden size, images and regime, each with its own seed, batches and Adam state.
 
     Parameters: `configs` of the S networks; `train`, their images, on the device that trains; `states` to continue from, one a
-    network and all at the same epoch; `dtype`, float64 to check gradients.
+    network and all at the same epoch; `dtype`, float64 to check gradients. `diverged` `[S]` holds the epoch in which a network's
+    loss or weights stopped being finite, 0 where they are.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class TrainingStack:
         loss = torch.cat([lane.loss.cpu().reshape(-1) for lane in self.lanes]) / length
         finite = torch.isfinite(loss) & torch.stack([torch.isfinite(row).all().cpu() for row in self._rows("weights")])
         self.diverged[(self.diverged == 0) & ~finite] = self.epoch
-        return Epoch(self.epoch, loss, self.diverged.clone())
+        return Epoch(self.epoch, loss)
 
     def accuracies(self, test: Images) -> list[float]:
         """Each network's accuracy on `test`."""
@@ -148,7 +148,7 @@ class Lane:
         self.network = RecurrentNetwork(*_views(weights, shapes))
         self.gradients = RecurrentNetwork(*_views(self.gradient, shapes))
         self.loss = torch.zeros(weights.shape[:-1], dtype=torch.float64, device=weights.device)
-        self._first_rows = _first_rows(train.images)
+        self._first_rows = None if weights.is_cuda else _first_rows(train.images)
         self._buffers: dict[int, _Buffers] = {}
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
 
@@ -317,7 +317,7 @@ def _first_rows(images: torch.Tensor) -> torch.Tensor:
 
 def _through_tanh(delta: torch.Tensor, hidden: torch.Tensor) -> None:
     """delta *= 1 - hidden^2, in one pass."""
-    torch.ops.aten.tanh_backward.grad_input(delta, hidden, grad_input=delta)
+    TANH_BACKWARD(delta, hidden, grad_input=delta)
 
 
 def _flatten(network: RecurrentNetwork) -> torch.Tensor:

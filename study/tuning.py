@@ -61,6 +61,9 @@ def tune(config: TuningConfig, console: Console) -> None:
     regime = validated(StudyConfig, {"dataset": config.dataset, "data_dir": config.data_dir, "jobs": config.jobs,
                                      "epochs": config.epochs, "train_images": config.train_images})
     source = prepare(regime.dataset, regime.data_dir)
+    available = len(load(source, train=True))
+    if config.train_images > available:
+        raise InputError(f"train_images={config.train_images}: {source.name} has {available} training images")
     search = _open(config)
     job = JobRun(connect(), "tune", f"tune {source.name} H={config.hidden_size} towards {config.target:.1%}",
                  config.model_dump(mode="json"))

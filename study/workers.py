@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,6 @@ from study import checkpoints
 from study.checkpoints import Checkpoint
 from study.config import NetworkConfig
 from study.data import DataSource, Images, load
-from study.errors import NetworkDiverged
 from study.measurements import measure
 from study.measurements.labels import labelled
 from study.measurements.recording import Recording
@@ -48,26 +48,28 @@ def train_and_measure(stack: Stack, source: DataSource, progress: Path | None = 
     waiting = _by_epoch(stack, {config: checkpoints.load(key) for config, key in keys.items()})
     while waiting:
         part, saved = waiting.pop(0)
-        started = time.time()
+        started, exhausted = time.time(), ""
         try:
-            with _precision(part.configs[0]):
-                trained = _train(part, saved, keys, train, test, progress)
-            results.extend(list(_measured(part, trained, test, started)))
+            results.extend(_measured(_train(part, saved, keys, train, test, progress), test, started))
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not _out_of_memory(error):
                 raise
-            if part.width == 1:
-                results.append(Failure(part.configs[0], f"out of memory: {str(error).splitlines()[0]}", started, time.time()))
-                continue
-            torch.cuda.empty_cache()
+            exhausted = f"out of memory: {str(error).splitlines()[0]}"
+        # Outside the handler: the error holds on to the frames, and so to the memory, of what failed.
+        if exhausted and part.width == 1:
+            results.append(Failure(part.configs[0], exhausted, started, time.time()))
+        elif exhausted:
+            if device == "cuda":
+                torch.cuda.empty_cache()
             again = {config: checkpoints.load(keys[config]) for config in part.configs}
             waiting = [piece for half in part.halves() for piece in _by_epoch(half, again)] + waiting
     return results
 
 
 def _out_of_memory(error: Exception) -> bool:
-    # On a CPU torch raises a plain RuntimeError.
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    # Not every allocation has an exception of its own: not on a CPU, nor in the libraries beneath torch.
+    words = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
 
 
 @contextmanager
@@ -91,41 +93,53 @@ def _by_epoch(stack: Stack, saved: dict[NetworkConfig, Checkpoint | None]) -> li
     return [(Stack(tuple(group), stack.width), [c for config in group if (c := saved[config])]) for group in groups.values()]
 
 
+@dataclass(frozen=True)
+class _Trained:
+    """One network after its training; `diverged` is the epoch in which it did, or 0."""
+
+    config: NetworkConfig
+    network: RecurrentNetwork
+    diverged: int
+    losses: list[float]
+    accuracies: list[float]
+
+
 def _train(
     part: Stack, saved: list[Checkpoint], keys: dict[NetworkConfig, str], train: Images, test: Images, progress: Path | None
-) -> tuple[TrainingStack, list[list[float]], list[list[float]]]:
-    """A trained stack, and by network its losses and test accuracies an epoch."""
-    padding = part.width - len(part.configs)
+) -> list[_Trained]:
+    """Trains a stack; its working memory is free again on return."""
     states = [checkpoint.state for checkpoint in saved]
-    stack = TrainingStack(part.padded(), train, states + states[:1] * padding)
+    padding = part.width - len(part.configs)
     losses = [list(checkpoint.losses) for checkpoint in saved] or [[] for _ in part.configs]
     accuracies = [list(checkpoint.accuracies) for checkpoint in saved] or [[] for _ in part.configs]
-    for epoch in stack.train():
-        # Padding, which comes last, has no history.
-        for history, value in zip(losses, epoch.loss.tolist(), strict=False):
-            history.append(value)
-        for history, value in zip(accuracies, stack.accuracies(test), strict=False):
-            history.append(value)
-        if epoch.number % CHECKPOINT_EVERY == 0 and epoch.number < part.configs[0].epochs:
-            for config, gone, *kept in zip(part.configs, stack.diverged, stack.states(), losses, accuracies, strict=False):
-                if not gone:
-                    checkpoints.save(keys[config], Checkpoint(*kept))
-        if progress:
-            progress.write_text(str(epoch.number))
-    return stack, losses, accuracies
+    with _precision(part.configs[0]):
+        stack = TrainingStack(part.padded(), train, states + states[:1] * padding)
+        for epoch in stack.train():
+            # Padding, which comes last, has no history.
+            for history, value in zip(losses, epoch.loss.tolist(), strict=False):
+                history.append(value)
+            for history, value in zip(accuracies, stack.accuracies(test), strict=False):
+                history.append(value)
+            if epoch.number % CHECKPOINT_EVERY == 0 and epoch.number < part.configs[0].epochs:
+                for config, gone, *kept in zip(part.configs, stack.diverged, stack.states(), losses, accuracies, strict=False):
+                    if not gone:
+                        checkpoints.save(keys[config], Checkpoint(*kept))
+            if progress and progress.parent.is_dir():
+                progress.write_text(str(epoch.number))
+    columns = zip(part.configs, stack.networks(), stack.diverged.tolist(), losses, accuracies, strict=False)
+    return [_Trained(*column) for column in columns]
 
 
-def _measured(
-    part: Stack, trained: tuple[TrainingStack, list[list[float]], list[list[float]]], test: Images, started: float
-) -> Iterable[NetworkRecord | Failure]:
-    stack, losses, accuracies = trained
-    networks = stack.networks()
-    for index, config in enumerate(part.configs):
-        if diverged := int(stack.diverged[index]):
-            yield Failure(config, str(NetworkDiverged(diverged)), started, time.time())
+def _measured(trained: list[_Trained], test: Images, started: float) -> list[NetworkRecord | Failure]:
+    results: list[NetworkRecord | Failure] = []
+    for one in trained:
+        if one.diverged:
+            reason = f"training diverged in epoch {one.diverged}: the loss or a weight is not finite"
+            results.append(Failure(one.config, reason, started, time.time()))
             continue
-        measured = measure_network(networks[index], test, config.blank_rows).merge(_history(losses[index], accuracies[index]))
-        yield NetworkRecord(config, networks[index].to("cpu"), measured, started, time.time())
+        measured = measure_network(one.network, test, one.config.blank_rows).merge(_history(one.losses, one.accuracies))
+        results.append(NetworkRecord(one.config, one.network.to("cpu"), measured, started, time.time()))
+    return results
 
 
 def measure_network(network: RecurrentNetwork, test: Images, blank_rows: int) -> xr.Dataset:

@@ -29,9 +29,11 @@ def test_conda_and_pyproject_name_the_same_versions():
 
 def test_mlproject_defaults_are_the_configuration_s():
     declared = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]["main"]["parameters"]
-    given = {name: value["default"] for name, value in declared.items()}
+    given = {name: value["default"] for name, value in declared.items() if name != "out"}
     assert StudyConfig(**given) == StudyConfig()
     assert set(given) == set(StudyConfig.model_fields)
+    readme = (ROOT / "README.md").read_text()
+    assert f"| {given['learning_rate']}, {given['batch_size']} |" in readme
 
 
 @pytest.mark.parametrize("package", ALLOWED)
@@ -54,5 +56,6 @@ def test_one_module_of_each_package_speaks_to_mlflow():
 
 
 def test_no_tracked_file_is_generated():
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert "MLproject" in listed
     assert not [name for name in listed if re.search(r"(^|/)(mlruns|mlartifacts|\.venv|__pycache__)/|\.pyc$|mlflow\.db$", name)]

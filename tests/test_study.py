@@ -17,7 +17,6 @@ import xarray as xr
 from conftest import ROOT, SMALL, run_command
 from mlflow import MlflowClient
 
-from study.data import load
 from study.network import RecurrentNetwork
 
 PYTHON = sys.executable
@@ -82,10 +81,12 @@ def test_the_logged_model_classifies_sequences_of_any_length(real_study, test_im
     assert np.mean(model.predict(longer) == labels) == pytest.approx(appended[40], abs=1e-4)
 
 
-def test_the_report_is_logged_and_written(real_study):
+def test_the_report_is_logged_and_written(real_study, tmp_path):
     names = {file.path for file in real_study.client.list_artifacts(real_study.run_id)}
     assert {"report.pdf", "figures", "analysis", "study.json", "versions.json"} <= names
-    assert real_study.report.read_bytes().startswith(b"%PDF")
+    written = real_study.report.read_bytes()
+    assert written.startswith(b"%PDF")
+    assert Path(real_study.client.download_artifacts(real_study.run_id, "report.pdf", str(tmp_path))).read_bytes() == written
     figures = {file.path for file in real_study.client.list_artifacts(real_study.run_id, "figures")}
     assert {f"figures/{name}.{kind}" for name in ("truncation", "oscillation", "dimensionality", "embedding")
             for kind in ("svg", "png", "csv")} <= figures
@@ -150,6 +151,10 @@ BAD = [
     (["reports", "--study", "latest"], "the tracking store holds no study"),
     (["reports", "--study", "0123"], "study=0123: the tracking store has no such run"),
     (["reports", "--out", "nowhere/report.pdf"], "out=nowhere/report.pdf"),
+    (["study", "run", "--out", "nowhere/report.pdf"], "out=nowhere/report.pdf"),
+    (["study", "run", "--data-dir", "README.md"], "no data set mnist under data_dir=README.md"),
+    (["study", "run", "--precision", "tf32", "--device", "cpu"], "precision=tf32"),
+    (["analysis", "--out", "README.md"], "out=README.md: this is a file"),
     (["analysis", "--study", "latest"], "the tracking store holds no study"),
 ]
 
@@ -162,7 +167,12 @@ def test_a_mistake_ends_at_once_with_one_line(arguments, message, empty_store):
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.strip().splitlines()) == 1
     assert "Traceback" not in done.stdout + done.stderr
-    assert not MlflowClient(empty_store).search_runs(["0"])
+    assert not _all_runs(empty_store)
+
+
+def _all_runs(store):
+    client = MlflowClient(store)
+    return client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +190,23 @@ def test_a_store_that_cannot_be_reached_ends_before_any_training(store):
     assert f"the tracking store {store} cannot be reached" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert time.monotonic() - begun < 60
+
+
+def test_make_study_tells_an_unreachable_store_at_once():
+    begun = time.monotonic()
+    done = run_command(["make", "study"], "http://127.0.0.1:9")
+    assert done.returncode == 2
+    assert "error: the tracking store http://127.0.0.1:9 cannot be reached" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert time.monotonic() - begun < 60
+
+
+@pytest.mark.parametrize("variable", ["MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"])
+def test_a_run_or_experiment_that_is_not_there_is_named(variable, empty_store):
+    done = run_command([PYTHON, "-m", "study", "run"], empty_store, **{variable: "987654"})
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: no run can be made in the tracking store")
+    assert not _all_runs(empty_store)
 
 
 def test_a_run_that_is_no_study_is_named(real_study):
@@ -232,7 +259,7 @@ def test_few_seeds_are_reported_without_bands(tmp_path):
     assert (tmp_path / "few.pdf").read_bytes().startswith(b"%PDF")
 
 
-def test_tuning_goes_on_from_its_journal(tmp_path, source):
+def test_tuning_goes_on_from_its_journal(tmp_path):
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     MlflowClient(store).create_experiment("hidden-orbits", artifact_location=(tmp_path / "artifacts").as_uri())
     command = [PYTHON, "-m", "study", "tune", "--epochs", "1", "--train-images", "600", "--hidden-size", "8", "--storage",
@@ -248,4 +275,3 @@ def test_tuning_goes_on_from_its_journal(tmp_path, source):
     assert len(trials) == 3
     assert {t.data.tags["mlflow.parentRunId"] for t in trials} == {j.info.run_id for j in jobs}
     assert all("validation_accuracy" in t.data.metrics for t in trials)
-    assert len(load(source, train=True)) == 60000

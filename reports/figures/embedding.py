@@ -11,7 +11,7 @@ from reports.style import DIGITS, panels, styled
 
 
 def embedding(analysis: Analysis) -> Figure | None:
-    """A panel a time step, a point an image, coloured by digit, the digit printed at the median of its points."""
+    """A panel a time step, a point an image, coloured by digit, the digit printed where its points lie densest."""
     points = analysis.embedding
     if points is None or analysis.representative is None:
         return None

@@ -11,19 +11,21 @@ from analysis.findings import present
 from analysis.study_analysis import Analysis
 from reports.figures.figure import Figure, counts, sizes
 from reports.style import GREY, INK, WIDTH, styled
-from study.spectrum import TRANSIENT, normalised_periodogram
+from study.spectrum import SHORTEST, TRANSIENT, normalised_periodogram
+
+TALLEST = 8.3  # inches: what a page has left beside heading and caption
 
 
 def oscillation(analysis: Analysis) -> Figure | None:
     """For each hidden size one network's curve, all networks as a raster sorted by period, and their spectra."""
     shown = sizes(analysis)
-    if not shown or analysis.dataset.blank_rows.size <= TRANSIENT + 6:
+    if not shown or analysis.dataset.blank_rows.size < TRANSIENT + SHORTEST:
         return None
     rows: list[pd.DataFrame] = []
     with styled():
-        figure = Drawing(figsize=(WIDTH, 2.55 * len(shown)))
+        figure = Drawing(figsize=(WIDTH, min(2.55 * len(shown), TALLEST)))
         grid = figure.add_gridspec(2 * len(shown), 2, width_ratios=[2.2, 1], height_ratios=[1, 1.25] * len(shown))
-        image = None
+        image, brightest = None, _brightest(analysis, shown)
         for index, size in enumerate(shown):
             networks, found = present(analysis.dataset, size), analysis.findings.oscillations[size]
             curves, blank = 100 * networks.accuracy_appended.values, networks.blank_rows.values
@@ -40,7 +42,7 @@ def oscillation(analysis: Analysis) -> Figure | None:
             single.xaxis.set_major_formatter(NullFormatter())
 
             raster = figure.add_subplot(grid[2 * index + 1, 0])
-            image = raster.imshow(curves[order], aspect="auto", interpolation="nearest", cmap="cividis", vmin=0, vmax=100,
+            image = raster.imshow(curves[order], aspect="auto", interpolation="nearest", cmap="cividis", vmin=0, vmax=brightest,
                                   extent=(-0.5, blank[-1] + 0.5, len(order) - 0.5, -0.5))
             labels = [f"{int(networks.seed.values[i])}{'' if found.oscillates[i] else '*'}" for i in order]
             if len(order) <= 12:
@@ -59,7 +61,7 @@ def oscillation(analysis: Analysis) -> Figure | None:
             top = 1.3 * max(ratios.max(initial=0), 10)
             spectrum.scatter(periods[found.oscillates], np.full(found.oscillates.sum(), top), marker="v", s=12, color=INK,
                              clip_on=False, linewidth=0)
-            spectrum.set(xscale="log", yscale="log", ylim=(0.1, top), xlim=(2, (len(blank) - TRANSIENT) / 3))
+            spectrum.set(xscale="log", yscale="log", ylim=(1, top), xlim=(2, (len(blank) - TRANSIENT) / 3))
             spectrum.set_xticks([2, 5, 10, 20, 50, 100], ["2", "5", "10", "20", "50", "100"])
             spectrum.xaxis.set_minor_formatter(NullFormatter())
             spectrum.set_ylabel("power over red noise")
@@ -69,7 +71,8 @@ def oscillation(analysis: Analysis) -> Figure | None:
                 "p": [test.p for test in found.tests], "p_adjusted": found.adjusted,
                 "amplitude": [test.amplitude for test in found.tests], "oscillates": found.oscillates,
             }))
-        figure.colorbar(image, ax=figure.axes, location="top", shrink=0.35, aspect=40, label="test accuracy (%)")
+        figure.colorbar(image, ax=figure.axes, location="top", shrink=0.35, aspect=40, label="test accuracy (%)",
+                        extend="neither" if brightest == 100 else "max")
     return Figure(
         "oscillation",
         figure,
@@ -83,3 +86,9 @@ def oscillation(analysis: Analysis) -> Figure | None:
         "spectra. The numbers are in oscillation.csv.",
         pd.concat(rows, ignore_index=True),
     )
+
+
+def _brightest(analysis: Analysis, shown: list[int]) -> float:
+    """The accuracy, in percent, at the end of the colour scale: all but the highest half percent of values lie below."""
+    values = [present(analysis.dataset, size).accuracy_appended.values[:, 1:].ravel() for size in shown]
+    return float(min(100, 10 * np.ceil(10 * np.quantile(np.concatenate(values), 0.995))))

@@ -10,7 +10,7 @@ import xarray as xr
 
 from study.measurements.labels import labelled
 from study.measurements.recording import Recording
-from study.spectrum import LOWEST_CYCLES, TRANSIENT, dominant_period
+from study.spectrum import SHORTEST, TRANSIENT, dominant_period
 
 
 def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
@@ -35,7 +35,7 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
                    "accuracy after the whole image and this many blank rows", metric="appended/accuracy")
     yield labelled("test_accuracy", appended[0], {}, "accuracy on the whole image", metric="test_accuracy")
     settled = appended[TRANSIENT:]
-    if len(settled) >= 2 * LOWEST_CYCLES:
+    if len(settled) >= SHORTEST:
         yield labelled("period", dominant_period(settled), {}, "period of the accuracy under appended blank rows",
                        units="rows", metric="period")
 

@@ -38,6 +38,13 @@ def test_the_amplitude_is_the_sinusoid_s():
     assert periodicity_test(wave + 0.01 * np.random.default_rng(0).standard_normal(400)).amplitude == pytest.approx(0.2, rel=0.05)
 
 
+@pytest.mark.parametrize("blank_rows", [1, 40, 53, 61])
+def test_curves_too_short_to_tell_do_not_oscillate(blank_rows):
+    found = oscillation(np.random.default_rng(0).random((3, blank_rows + 1)))
+    assert not found.oscillates.any()
+    assert [test.p for test in found.tests] == [1.0] * 3
+
+
 def test_constant_curves_and_tiny_ripples_do_not_oscillate():
     time = np.arange(501)
     curves = np.stack([np.full(501, 0.1), 0.5 + 0.0005 * np.sin(time), 0.5 + 0.2 * np.sin(time)])

@@ -8,6 +8,7 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from analysis.findings import evaluate
 from analysis.study_analysis import Analysis, analyse
@@ -54,9 +55,15 @@ def test_a_report_without_some_or_all_networks_says_so(analysis, tmp_path):
     grid = analysis.dataset.run_id
     cases = {
         "one_size": (analysis.dataset.hidden_size == 8) & (grid != ""),
+        "many_sizes": grid != "",
         "few": (analysis.dataset.seed < 3) & (grid != ""),
         "none": grid == "nothing",
     }
     for name, keep in cases.items():
         partial = _without(analysis, keep)
+        if name == "many_sizes":
+            again = [partial.dataset.assign_coords(hidden_size=[10 * i, 10 * i + 1]) for i in (1, 2, 3)]
+            dataset = xr.concat(again, "hidden_size").assign_attrs(partial.dataset.attrs)
+            partial = Analysis(dataset, evaluate(dataset), None, None)
+            assert FIGURES["oscillation"](partial).drawing.get_figheight() < 9
         assert build(partial, tmp_path / name).stat().st_size > 10_000

@@ -10,7 +10,7 @@ from torch import nn
 
 from study.config import StudyConfig
 from study.data import Images
-from study.measurements import MEASUREMENTS, measure
+from study.measurements import measure
 from study.measurements.dimensionality import components
 from study.measurements.recording import Recording
 from study.network import RecurrentNetwork, scaled
@@ -117,7 +117,6 @@ def test_every_variable_says_what_it_is(measured):
     for name, variable in measured.variables.items():
         assert variable.attrs.get("long_name"), name
     assert all("units" in variable.attrs for variable in measured.data_vars.values())
-    assert MEASUREMENTS
 
 
 def test_a_network_that_falls_to_zero_is_measured_in_ordinary_time(test_images):

@@ -1,0 +1,33 @@
+"""The training benchmark runs, and its file has the fields it promises."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from conftest import run_command
+
+from benchmarks.training import Row, table
+
+
+def test_the_quick_benchmark_measures_every_cpu_row(tmp_path):
+    target = tmp_path / "rows.json"
+    done = run_command([sys.executable, "-m", "benchmarks.training", "--quick", "--json", str(target)], "unused")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(target.read_text())
+    assert all({"against", "hidden_size", "cores", "ratio", "target"} <= set(row) for row in rows)
+    measured = [row for row in rows if row["ratio"]]
+    assert {row["cores"] for row in measured} >= {1, 2}
+    # Noise-proof: slower than the plain loop would be a defect, not a bad day.
+    assert all(row["ratio"] > 1 for row in measured if row["against"].startswith("nn.RNN"))
+    assert all(row["ratio"] is None for row in rows if row["cores"] == 0 and "no GPU" in done.stdout)
+
+
+def test_the_table_marks_what_missed_its_target():
+    lines = table([Row("a", 200, 1, 1.2, 1.5, 1.1, 1.3, 5.0), Row("b", 200, 2, 3.0, 2.8, 2.9, 3.1, 2.0),
+                   Row("c", 200, 0, None, 15.0)]).splitlines()
+    assert "(missed)" in lines[2]
+    assert "1 core" in lines[2]
+    assert "(missed)" not in lines[3]
+    assert "one GPU" in lines[4]
+    assert "not measured" in lines[4]
