@@ -210,19 +210,16 @@ class Lane:
         x.copy_(images.transpose(-3, -2)).div_(255)
         labels = self.labels.index_select(0, chosen).view(buffers.indices.shape)[..., None]
 
-        transposed = weights.recurrent.mT.contiguous()  # both factors are then read along their rows
+        transposed = buffers.transposed.copy_(weights.recurrent.mT)  # both factors are then read along their rows
         # Rows of x and h that have not begun are 0, and so is each product with them.
         product(x.flatten(-3, -2), weights.input.mT, out=h.flatten(-3, -2))
-        states = buffers.states
-        states[begun][..., : active[begun], :].tanh_()
-        for t in range(begun + 1, len(states)):
-            if active[t - 1] == batch:
-                add_product(states[t], states[t - 1], transposed).tanh_()
-            else:
-                before, now = active[t - 1], states[t][..., : active[t], :]
-                add_product(now[..., :before, :], states[t - 1][..., :before, :], transposed)
-                now.tanh_()
-        state = states[-1]
+        states, deltas, last = buffers.states, buffers.deltas, len(active) - 1
+        states[begun, active[begun]].tanh_()
+        for t in range(begun + 1, last + 1):
+            before = active[t - 1]
+            add_product(states[t, before], states[t - 1, before], transposed)
+            states[t, active[t]].tanh_()
+        state = states[last, batch]
 
         logits = product(state, weights.readout.mT).add_(weights.bias[..., None, :]).to(self.weights.dtype)
         log_probability = logits.log_softmax(dim=-1)
@@ -232,19 +229,16 @@ class Lane:
         d_logits /= labels.shape[-2]
         torch.sum(d_logits, dim=-2, out=gradients.bias)
 
-        d_logits, deltas = d_logits.to(x.dtype), buffers.deltas
-        product(d_logits, weights.readout, out=deltas[-1])
-        _through_tanh(deltas[-1], state)
-        for t in range(len(states) - 2, begun - 1, -1):
-            later, delta, state_t = deltas[t + 1], deltas[t], states[t]
-            if active[t] < batch:
-                later, delta, state_t = (part[..., : active[t], :] for part in (later, delta, state_t))
-            product(later, weights.recurrent, out=delta)
-            _through_tanh(delta, state_t)
+        d_logits = d_logits.to(x.dtype)
+        product(d_logits, weights.readout, out=deltas[last, batch])
+        _through_tanh(deltas[last, batch], state)
+        for t in range(last - 1, begun - 1, -1):
+            count = active[t]
+            product(deltas[t + 1, count], weights.recurrent, out=deltas[t, count])
+            _through_tanh(deltas[t, count], states[t, count])
 
-        # From row `full` on all images have begun; the rows before are added to that one product image by image that has.
-        full = next((t for t, count in enumerate(active) if count == batch), len(active))
-        full = min(full, len(active) - 1)
+        # From row `full` on all images have begun; to that one product the rows before are added, each with those that have.
+        full = next((t for t, count in enumerate(active) if count == batch), last)
         pairs = [
             (gradients.readout, d_logits, state),
             (gradients.input, d.flatten(-3, -2), x.flatten(-3, -2)),
@@ -256,7 +250,7 @@ class Lane:
             else:
                 gradient.copy_(product(delta.mT, source))
         for t in range(begun, full):
-            delta, source = deltas[t + 1][..., : active[t], :].mT, states[t][..., : active[t], :]
+            delta, source = deltas[t + 1, active[t]].mT, states[t, active[t]]
             if exact:
                 add_product(gradients.recurrent, delta, source)
             else:
@@ -274,13 +268,14 @@ class Lane:
                 hidden=torch.empty(*shape, self.network.hidden_size, dtype=dtype, device=self.weights.device),
                 # Never NaN: what an image that has not begun left here is multiplied by its 0.
                 delta=torch.zeros(*shape, self.network.hidden_size, dtype=dtype, device=self.weights.device),
+                transposed=torch.empty(self.network.recurrent.shape, dtype=dtype, device=self.weights.device),
             )
         return self._buffers[batch]
 
     def _capture(self, buffers: _Buffers) -> torch.cuda.CUDAGraph:
         """An iteration on these buffers as a CUDA graph; weights, moments and loss are left as they were."""
         changed = (self.weights, self.first_moment, self.second_moment, self.loss, self.step_count)
-        active = [buffers.indices.shape[-1]] * len(buffers.states)
+        active = [buffers.indices.shape[-1]] * self.images.shape[1]
         before = [tensor.clone() for tensor in changed]
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -298,15 +293,30 @@ class Lane:
 
 @dataclass
 class _Buffers:
-    """Working memory of a lane for one batch size; `states` and `deltas` are views of `hidden` and `delta`, one a row."""
+    """Working memory of a lane for one batch size; `states[t, n]` and `deltas[t, n]` are the first n images of row t."""
 
     indices: torch.Tensor  # [.., B]
     input: torch.Tensor  # [.., T, B, features]
     hidden: torch.Tensor  # [.., T, B, H]
     delta: torch.Tensor  # [.., T, B, H]
+    transposed: torch.Tensor  # [.., H, H]
 
     def __post_init__(self) -> None:
-        self.states, self.deltas = self.hidden.unbind(-3), self.delta.unbind(-3)
+        self.states, self.deltas = _Views(self.hidden), _Views(self.delta)
+
+
+class _Views(dict):
+    """The views `tensor[.., t, :n, :]` of a tensor `[.., T, B, H]` by (t, n), each made once: making one takes as long as a
+    twentieth of the product it is for."""
+
+    def __init__(self, tensor: torch.Tensor):
+        super().__init__()
+        self.tensor = tensor
+
+    def __missing__(self, place: tuple[int, int]) -> torch.Tensor:
+        row, count = place
+        self[place] = view = self.tensor[..., row, :count, :]
+        return view
 
 
 def _first_rows(images: torch.Tensor) -> torch.Tensor:

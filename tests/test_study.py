@@ -13,6 +13,7 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 from conftest import ROOT, SMALL, run_command
 from mlflow import MlflowClient
@@ -154,12 +155,14 @@ BAD = [
     (["study", "run", "--out", "nowhere/report.pdf"], "out=nowhere/report.pdf"),
     (["study", "run", "--data-dir", "README.md"], "no data set mnist under data_dir=README.md"),
     (["study", "run", "--precision", "tf32", "--device", "cpu"], "precision=tf32"),
+    pytest.param(["study", "run", "--device", "cuda"], "device=cuda was asked for, but PyTorch finds no CUDA GPU here",
+                 marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA GPU here")),
     (["analysis", "--out", "README.md"], "out=README.md: this is a file"),
     (["analysis", "--study", "latest"], "the tracking store holds no study"),
 ]
 
 
-@pytest.mark.parametrize(("arguments", "message"), BAD, ids=[" ".join(arguments) for arguments, _ in BAD])
+@pytest.mark.parametrize(("arguments", "message"), BAD, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
 def test_a_mistake_ends_at_once_with_one_line(arguments, message, empty_store):
     done = run_command([PYTHON, "-m", *arguments], empty_store)
     assert done.returncode == 2
