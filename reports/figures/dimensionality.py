@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from analysis.findings import present
 from analysis.study_analysis import Analysis
-from reports.figures.figure import Figure, band_words, counts, curve_numbers, draw_curves, sizes
-from reports.style import BLUE, ORANGE, panels, styled
+from reports.figures.figure import Figure, band_words, counts, curve_numbers, curve_panels, sizes
+from reports.style import BLUE, ORANGE, styled
 
 VARIABLES = (
     ("pca90", "all images", BLUE, "-"),
@@ -15,20 +14,12 @@ VARIABLES = (
 
 def dimensionality(analysis: Analysis) -> Figure | None:
     """PCA-90 against the time step, whole and by digit; a panel a hidden size."""
-    if not (shown := sizes(analysis)):
+    if not sizes(analysis):
         return None
     with styled():
-        figure, [row] = panels(len(shown), height=2.5, sharey=True)
-        for axes, size in zip(row, shown, strict=True):
-            networks = present(analysis.dataset, size)
-            for name, label, colour, style in VARIABLES:
-                curves = networks[name].mean("digit") if "digit" in networks[name].dims else networks[name]
-                draw_curves(axes, networks.time_step.values, curves.values, analysis.findings.band(name, size),
-                            colour, style, label)
-            axes.set(title=f"H = {size}", xlabel="time step (rows read)", xticks=[1, 7, 14, 21, 28])
-            axes.set_ylim(bottom=0)
-        row[0].set_ylabel("principal components\nfor 90% of the variance")
-        figure.legend(*row[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+        figure, row = curve_panels(analysis, VARIABLES, "time step (rows read)", [1, 7, 14, 21, 28],
+                                   "principal components\nfor 90% of the variance")
+        row[0].set_ylim(bottom=0)  # the panels share their axis
     return Figure(
         "dimensionality",
         figure,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib.figure
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
 
 from analysis.findings import CurveBands, present
 from analysis.study_analysis import Analysis
-from reports.style import GREY, styled
+from reports.style import GREY, panels, styled
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Figure:
     and the `numbers` behind it."""
 
     name: str
-    drawing: matplotlib.figure.Figure
+    drawing: Drawing
     caption: str
     description: str
     numbers: pd.DataFrame
@@ -42,6 +43,24 @@ def sizes(analysis: Analysis) -> list[int]:
 def counts(analysis: Analysis) -> str:
     """The networks a hidden size, for captions."""
     return ", ".join(f"{present(analysis.dataset, h).sizes['seed']} at H = {h}" for h in sizes(analysis))
+
+
+def curve_panels(
+    analysis: Analysis, variables: Sequence[tuple[str, str, str, str]], x: str, ticks: Sequence[int], y: str, scale: float = 1.0
+) -> tuple[Drawing, list[Axes]]:
+    """A panel a hidden size, each with the same variables: (name, label, colour, line style). Digits are averaged over."""
+    shown = sizes(analysis)
+    figure, [row] = panels(len(shown), height=2.5, sharey=True)
+    for axes, size in zip(row, shown, strict=True):
+        networks = present(analysis.dataset, size)
+        for name, label, colour, style in variables:
+            curves = networks[name].mean("digit") if "digit" in networks[name].dims else networks[name]
+            draw_curves(axes, curves[curves.dims[-1]].values, curves.values, analysis.findings.band(name, size), colour, style,
+                        label, scale)
+        axes.set(title=f"H = {size}", xlabel=x, xticks=ticks)
+    row[0].set_ylabel(y)
+    figure.legend(*row[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(variables))
+    return figure, row
 
 
 def draw_curves(axes: Axes, steps: np.ndarray, curves: np.ndarray, band: CurveBands | None, colour: str, style: str,

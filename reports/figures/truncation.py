@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from analysis.findings import present
 from analysis.study_analysis import Analysis
-from reports.figures.figure import Figure, band_words, counts, curve_numbers, draw_curves, reference, sizes
-from reports.style import BLUE, VERMILION, panels, styled
+from reports.figures.figure import Figure, band_words, counts, curve_numbers, curve_panels, reference, sizes
+from reports.style import BLUE, VERMILION, styled
 
 CONDITIONS = (
     ("accuracy_blanked", "blank rows follow (experiment 1)", BLUE, "-"),
@@ -15,19 +14,13 @@ CONDITIONS = (
 
 def truncation(analysis: Analysis) -> Figure | None:
     """Accuracy against the rows shown, the rest blank or left out; a panel a hidden size."""
-    if not (shown := sizes(analysis)):
+    if not sizes(analysis):
         return None
     with styled():
-        figure, [row] = panels(len(shown), height=2.5, sharey=True)
-        for axes, size in zip(row, shown, strict=True):
-            networks = present(analysis.dataset, size)
-            for name, label, colour, style in CONDITIONS:
-                draw_curves(axes, networks.rows_shown.values, networks[name].values,
-                            analysis.findings.band(name, size), colour, style, label, scale=100)
+        figure, row = curve_panels(analysis, CONDITIONS, "rows shown", [1, 7, 14, 21, 27], "test accuracy (%)", scale=100)
+        for axes in row:
             reference(axes, 10)
-            axes.set(title=f"H = {size}", xlabel="rows shown", xticks=[1, 7, 14, 21, 27], ylim=(0, 100))
-        row[0].set_ylabel("test accuracy (%)")
-        figure.legend(*row[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+            axes.set_ylim(0, 100)
     return Figure(
         "truncation",
         figure,
