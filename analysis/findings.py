@@ -98,12 +98,17 @@ def present(dataset: xr.Dataset, hidden_size: int) -> xr.Dataset:
     return networks.isel(seed=np.flatnonzero(networks.run_id.values != ""))
 
 
+def step_curves(variable: xr.DataArray) -> xr.DataArray:
+    """A variable over (`seed`, step, ...) as one curve a network: averaged over what follows the step, such as the digit."""
+    return variable.mean(variable.dims[2:]) if variable.ndim > 2 else variable
+
+
 def curve_bands(networks: xr.Dataset) -> Iterator[CurveBands]:
     """A band for every curve that the networks of one hidden size log: shares on the logit scale, the rest raw."""
     for name, variable in networks.data_vars.items():
         if "metric" not in variable.attrs or variable.ndim < 2:
             continue
-        curves = variable.mean(variable.dims[2:]) if variable.ndim > 2 else variable
+        curves = step_curves(variable)
         dimension = curves.dims[1]
         method = "logit" if "accuracy" in str(name) else "raw"
         band = simultaneous_band(curves.values, LEVEL, method, rng=int(networks.hidden_size))

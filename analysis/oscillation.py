@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import signal, stats
 
-from study.spectrum import SHORTEST, TRANSIENT, dominant_period, lag_one_correlation, normalised_periodogram
+from study.spectrum import SHORTEST, TRANSIENT, lag_one_correlation, normalised_periodogram
 
 SURROGATES = 999
 SMALLEST_AMPLITUDE = 0.005  # half a percentage point: a rhythm below it is no finding, however significant
@@ -42,11 +42,11 @@ def periodicity_test(series: np.ndarray, rng: np.random.Generator | int = 0) -> 
     if len(series) < SHORTEST or np.ptp(series) == 0:
         return Periodicity(np.nan, 1.0, 0.0, 0.0, 0.0)
     rng = np.random.default_rng(rng)
-    _, ratio = normalised_periodogram(series)
+    frequencies, ratio = normalised_periodogram(series)
     phi = float(lag_one_correlation(series))
     null = normalised_periodogram(_red_noise(phi, len(series), rng))[1].max(axis=-1)
     p = (1 + int(np.sum(null >= ratio.max()))) / (1 + SURROGATES)
-    period = float(dominant_period(series))
+    period = float(1 / frequencies[ratio.argmax()])
     return Periodicity(period, p, _amplitude(series, period), float(ratio.max()), phi)
 
 

@@ -192,14 +192,14 @@ def log_aggregate(
     return run_id
 
 
-def log_files(client: MlflowClient, study: Study, folder: Path, place: str | None = None) -> None:
-    """Logs every file of a folder to the study run."""
-    client.log_artifacts(study.run_id, str(folder), place)
+def log_files(client: MlflowClient, study: str, folder: Path, place: str | None = None) -> None:
+    """Logs every file of a folder to the study run of that id."""
+    client.log_artifacts(study, str(folder), place)
 
 
-def log_description(client: MlflowClient, study: Study, markdown: str) -> None:
+def log_description(client: MlflowClient, study: str, markdown: str) -> None:
     """Sets the description the UI shows on top of the study run's page."""
-    client.set_tag(study.run_id, MLFLOW_RUN_NOTE, markdown)
+    client.set_tag(study, MLFLOW_RUN_NOTE, markdown)
 
 
 def table(dataset: xr.Dataset, name: str) -> pd.DataFrame:

@@ -41,8 +41,8 @@ def log(client: MlflowClient, analysis: Analysis) -> None:
     study = runs.find(client, analysis.dataset.attrs["study"])
     with tempfile.TemporaryDirectory() as folder:
         save(analysis, Path(folder))
-        runs.log_files(client, study, Path(folder), FOLDER)
-    runs.log_description(client, study, markdown(analysis.dataset, analysis.findings))
+        runs.log_files(client, study.run_id, Path(folder), FOLDER)
+    runs.log_description(client, study.run_id, markdown(analysis.dataset, analysis.findings))
     for size in sorted({band.hidden_size for band in analysis.findings.bands}):
         curves = {
             band.metric: (band.steps, {"mean": band.band.mean, "lower": band.band.lower, "upper": band.band.upper})

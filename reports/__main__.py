@@ -33,7 +33,7 @@ def report(
     analysis = analyse(client, study)
     with tempfile.TemporaryDirectory() as folder:
         built = build(analysis, Path(folder))
-        runs.log_files(client, runs.find(client, analysis.dataset.attrs["study"]), Path(folder))
+        runs.log_files(client, analysis.dataset.attrs["study"], Path(folder))
         shutil.copy(built, out)
     console.print(f"report of study {analysis.dataset.attrs['study']}: {out}", highlight=False)
 

@@ -93,9 +93,9 @@ class StudyConfig(Frozen):
 
     def networks(self) -> list[NetworkConfig]:
         """One configuration a network, the largest hidden size first: long tasks first keep all cores busy to the end."""
-        shared = self.model_dump(include=set(NetworkConfig.model_fields) - {"device"})
+        shared = self.model_dump(include=set(NetworkConfig.model_fields)) | {"device": self.resolved_device()}
         return [
-            NetworkConfig(**shared, seed=seed, hidden_size=size, device=self.resolved_device())
+            NetworkConfig(**shared, seed=seed, hidden_size=size)
             for size in sorted(self.hidden_sizes, reverse=True)
             for seed in self.seeds
         ]

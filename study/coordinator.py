@@ -12,7 +12,7 @@ from rich.console import Console
 
 from study import checkpoints
 from study.config import StudyConfig
-from study.data import DataSource, load, prepare
+from study.data import DataSource, checked_training_images, prepare
 from study.errors import InputError
 from study.progress import StudyProgress
 from study.record import Failure, NetworkRecord, network_key
@@ -29,9 +29,7 @@ def run_study(config: StudyConfig, console: Console) -> StudyRun:
     """
     plan = stacks(config.networks())
     source = prepare(config.dataset, config.data_dir)
-    available = len(load(source, train=True))
-    if config.train_images > available:
-        raise InputError(f"train_images={config.train_images}: {source.name} has {available} training images")
+    checked_training_images(source, config.train_images)
     if config.batch_size > config.train_images:
         raise InputError(f"batch_size={config.batch_size}: more than train_images={config.train_images}")
     study = StudyRun(connect(), config, source)

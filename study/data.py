@@ -96,3 +96,10 @@ def load(source: DataSource, train: bool) -> Images:
     """The training or the test images of a prepared data set."""
     dataset = getattr(import_datasets(), DATASETS[source.name])(str(source.root), train=train)
     return Images(dataset.data, dataset.targets)
+
+
+def checked_training_images(source: DataSource, count: int) -> None:
+    """Raises `InputError` where a data set has fewer than `count` training images."""
+    available = len(load(source, train=True))
+    if count > available:
+        raise InputError(f"train_images={count}: {source.name} has {available} training images")

@@ -16,8 +16,8 @@ from rich.console import Console
 
 from study.config import Frozen, NetworkConfig, StudyConfig, validated
 from study.coordinator import ended_on_error
-from study.data import DataSource, Images, load, prepare
-from study.errors import InputError
+from study.data import DataSource, Images, checked_training_images, load, prepare
+from study.errors import InputError, checked_target
 from study.tracking import JobRun, connect
 from study.training import TrainingStack
 
@@ -61,9 +61,7 @@ def tune(config: TuningConfig, console: Console) -> None:
     regime = validated(StudyConfig, {"dataset": config.dataset, "data_dir": config.data_dir, "jobs": config.jobs,
                                      "epochs": config.epochs, "train_images": config.train_images})
     source = prepare(regime.dataset, regime.data_dir)
-    available = len(load(source, train=True))
-    if config.train_images > available:
-        raise InputError(f"train_images={config.train_images}: {source.name} has {available} training images")
+    checked_training_images(source, config.train_images)
     search = _open(config)
     job = JobRun(connect(), "tune", f"tune {source.name} H={config.hidden_size} towards {config.target:.1%}",
                  config.model_dump(mode="json"))
@@ -89,8 +87,7 @@ def tune(config: TuningConfig, console: Console) -> None:
 
 def _open(config: TuningConfig) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if not config.storage.parent.is_dir():
-        raise InputError(f"storage={config.storage}: there is no folder {config.storage.parent}")
+    checked_target("storage", config.storage)
     sampler = optuna.samplers.TPESampler(seed=SAMPLER_SEED, constant_liar=True)
     try:
         storage = JournalStorage(JournalFileBackend(str(config.storage)))

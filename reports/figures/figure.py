@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from analysis.findings import CurveBands, present
+from analysis.findings import CurveBands, present, step_curves
 from analysis.study_analysis import Analysis
 from reports.style import GREY, panels, styled
 
@@ -54,8 +54,8 @@ def curve_panels(
     for axes, size in zip(row, shown, strict=True):
         networks = present(analysis.dataset, size)
         for name, label, colour, style in variables:
-            curves = networks[name].mean("digit") if "digit" in networks[name].dims else networks[name]
-            draw_curves(axes, curves[curves.dims[-1]].values, curves.values, analysis.findings.band(name, size), colour, style,
+            curves = step_curves(networks[name])
+            draw_curves(axes, curves[curves.dims[1]].values, curves.values, analysis.findings.band(name, size), colour, style,
                         label, scale)
         axes.set(title=f"H = {size}", xlabel=x, xticks=ticks)
     row[0].set_ylabel(y)
@@ -93,9 +93,8 @@ def curve_numbers(analysis: Analysis, variables: list[str]) -> pd.DataFrame:
         networks = present(analysis.dataset, size)
         for name in variables:
             found = analysis.findings.band(name, size)
-            variable = networks[name]
-            curves = variable.mean(variable.dims[2:]) if variable.ndim > 2 else variable
-            dimension = next(d for d in curves.dims if d != "seed")
+            curves = step_curves(networks[name])
+            dimension = curves.dims[1]
             nothing = np.full(curves.sizes[dimension], np.nan)
             frames.append(pd.DataFrame({
                 "hidden_size": size, "variable": name, "step_name": dimension, "step": curves[dimension].values,
