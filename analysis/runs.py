@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +17,13 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
 
+from analysis import records
 from study.errors import InputError
 from study.network import RecurrentNetwork
-from study.record import MEASUREMENTS, RECORD_VERSION, WEIGHTS, read_measurements
+from study.record import MEASUREMENTS, RECORD_VERSION, WEIGHTS, read_measurements, versions
+from study.tracking.store import PAGE, DamagedRecordError, children, fetch, log_folder, marks, search
 
-PAGE = 1000
+DOWNLOADS = 8  # at a time
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,8 @@ def find(client: MlflowClient, study: str) -> Study:
     except (MlflowException, OSError):
         raise InputError(f"study={run.info.run_id}: this study stopped before it stored its configuration (study.json); expected "
                          "another study's run id") from None
-    children = _search(client, [run.info.experiment_id], f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.info.run_id}'")
-    networks = [child for child in children if child.data.tags.get("kind") == "network"]
+    nested = children(client, run.info.experiment_id, run.info.run_id)
+    networks = [child for child in nested if child.data.tags.get("kind") == "network"]
     return Study(run, config, sorted(networks, key=lambda child: child.info.start_time))
 
 
@@ -69,41 +72,75 @@ def load(study: str = "latest", client: MlflowClient | None = None) -> xr.Datase
     client = client or MlflowClient()
     found = find(client, study)
     sizes, seeds = found.config["hidden_sizes"], found.config["seeds"]
-    records, reasons = {}, {}
-    with tempfile.TemporaryDirectory() as folder:
-        for run in found.networks:
-            place = int(run.data.params["hidden_size"]), int(run.data.params["seed"])
-            if run.data.tags.get("complete") != "true":
-                reasons[place] = run.data.tags.get("failure", f"its run is {run.info.status.lower()} and not complete")
-                continue
-            here = Path(folder) / run.info.run_id
-            here.mkdir()
-            path = client.download_artifacts(run.info.run_id, MEASUREMENTS, str(here))
-            records[place] = run.info.run_id, read_measurements(Path(path))
+    complete, reasons = _by_place(found)
+    key = records.cache_key([sizes, seeds, versions(), [[*place, *marks(run)] for place, run in sorted(complete.items())]])
+    dataset = records.cached(key)
+    if dataset is None:
+        dataset, damage = _read(client, complete, sizes, seeds)
+        reasons |= {place: f"{words}; run the study again to train it anew" for place, words in damage.items()}
+        if not damage:
+            records.keep(key, dataset)
+    run = found.run
     missing = {
         f"H={size} seed={seed}": reasons.get((size, seed), "no run")
-        for size in sizes for seed in seeds if (size, seed) not in records
+        for size in sizes for seed in seeds if not dataset.run_id.sel(hidden_size=size, seed=seed).item()
     }
-    dataset = _stack({place: record for place, (_, record) in records.items()}, sizes, seeds)
-    ids = [[records.get((size, seed), ("",))[0] for seed in seeds] for size in sizes]
-    dataset["run_id"] = (("hidden_size", "seed"), np.array(ids, dtype=object).astype(str))
-    provenance = next((record.attrs for _, record in records.values()), {})
     return dataset.assign_attrs(
         study=found.run_id,
-        study_name=found.run.data.tags.get(MLFLOW_RUN_NAME, ""),
+        study_name=run.data.tags.get(MLFLOW_RUN_NAME, ""),
         config=json.dumps(found.config),
-        versions=provenance.get("versions", "{}"),
-        data_digest=provenance.get("data_digest", ""),
         missing=json.dumps(missing),
         record_version=RECORD_VERSION,
     )
 
 
+def _by_place(study: Study) -> tuple[dict[records.Place, Run], dict[records.Place, str]]:
+    """The complete run of each network (the newest, where there are more), and the reason of each that has none."""
+    complete, reasons = {}, {}
+    for run in study.networks:
+        place = int(run.data.params["hidden_size"]), int(run.data.params["seed"])
+        if run.data.tags.get("complete") == "true":
+            complete[place] = run
+        else:
+            reasons[place] = run.data.tags.get("failure", f"its run is {run.info.status.lower()} and not complete")
+    return complete, reasons
+
+
+def _read(
+    client: MlflowClient, complete: dict[records.Place, Run], sizes: list[int], seeds: list[int]
+) -> tuple[xr.Dataset, dict[records.Place, str]]:
+    """The records of network runs as one dataset, with their run ids and provenance, and what is wrong with those left out."""
+    files, damage = {}, {}
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(DOWNLOADS) as pool:
+        def fetched(run: Run) -> Path | str:
+            try:
+                return fetch(client, run, Path(scratch)) / MEASUREMENTS
+            except DamagedRecordError as error:
+                return str(error)
+
+        for place, file in zip(complete, pool.map(fetched, complete.values()), strict=True):
+            if isinstance(file, Path):
+                files[place] = file
+            else:
+                damage[place] = file
+        dataset, unreadable = records.stack(files, sizes, seeds)
+        damage |= unreadable
+        first = next((file for place, file in files.items() if place not in damage), None)
+        provenance = read_measurements(first).attrs if first else {}
+    ids = [["" if (place := (size, seed)) in damage or place not in complete else complete[place].info.run_id for seed in seeds]
+           for size in sizes]
+    dataset["run_id"] = (("hidden_size", "seed"), np.array(ids, dtype=object).astype(str))
+    return dataset.assign_attrs(versions=provenance.get("versions", "{}"), data_digest=provenance.get("data_digest", "")), damage
+
+
 def weights(run_id: str, client: MlflowClient | None = None) -> RecurrentNetwork:
-    """The trained network of a network run."""
+    """The trained network of a network run; raises `InputError` where its artifacts are not what was logged."""
     client = client or MlflowClient()
-    with tempfile.TemporaryDirectory() as folder:
-        return RecurrentNetwork.load(Path(client.download_artifacts(run_id, WEIGHTS, folder)))
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            return RecurrentNetwork.load(fetch(client, client.get_run(run_id), Path(scratch)) / WEIGHTS)
+        except DamagedRecordError as error:
+            raise InputError(f"{error}: run the study again to train this network anew") from None
 
 
 def stored_array(client: MlflowClient, run_id: str, path: str) -> xr.DataArray | None:
@@ -128,36 +165,6 @@ def _latest(client: MlflowClient) -> Run:
     return runs[0]
 
 
-def _search(client: MlflowClient, experiments: list[str], condition: str) -> list[Run]:
-    found, token = [], None
-    while True:
-        page = client.search_runs(experiments, condition, max_results=PAGE, page_token=token)
-        found.extend(page)
-        token = page.token
-        if not token:
-            return found
-
-
-def _stack(records: dict[tuple[int, int], xr.Dataset], sizes: list[int], seeds: list[int]) -> xr.Dataset:
-    """Records by (hidden size, seed) as one dataset, NaN where there is none."""
-    grid = {"hidden_size": sizes, "seed": seeds}
-    dataset = xr.Dataset(coords=grid)
-    # A variable that depends on length (such as a short run's period) may stand in some records only.
-    names = dict.fromkeys(name for record in records.values() for name in record.data_vars)
-    for name in names:
-        template = next(record[name] for record in records.values() if name in record)
-        values = np.full((len(sizes), len(seeds), *template.shape), np.nan)
-        for i, size in enumerate(sizes):
-            for j, seed in enumerate(seeds):
-                if (size, seed) in records and name in records[size, seed]:
-                    values[i, j] = records[size, seed][name].values
-        dataset[name] = (("hidden_size", "seed", *template.dims), values, template.attrs)
-        dataset = dataset.assign_coords({d: template[d] for d in template.dims})
-    dataset["hidden_size"].attrs["long_name"] = "hidden units"
-    dataset["seed"].attrs["long_name"] = "seed"
-    return dataset
-
-
 def log_aggregate(
     client: MlflowClient, study: Study, hidden_size: int, curves: dict[str, tuple[np.ndarray, dict[str, np.ndarray]]]
 ) -> str:
@@ -168,7 +175,7 @@ def log_aggregate(
     """
     condition = (f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{study.run_id}' and tags.kind = 'aggregate' "
                  f"and params.hidden_size = '{hidden_size}'")
-    earlier = _search(client, [study.run.info.experiment_id], condition)
+    earlier = search(client, [study.run.info.experiment_id], condition)
     tags = {"kind": "aggregate", "study": study.run_id, MLFLOW_PARENT_RUN_ID: study.run_id}
     run = client.create_run(study.run.info.experiment_id, tags=tags, run_name=f"H={hidden_size} all seeds")
     run_id, stamp = run.info.run_id, int(time.time() * 1000)
@@ -194,7 +201,7 @@ def log_aggregate(
 
 def log_files(client: MlflowClient, study: str, folder: Path, place: str | None = None) -> None:
     """Logs every file of a folder to the study run of that id."""
-    client.log_artifacts(study, str(folder), place)
+    log_folder(client, study, folder, place)
 
 
 def log_description(client: MlflowClient, study: str, markdown: str) -> None:

@@ -1,4 +1,4 @@
-"""The command line of a study: ``python -m study run | measure | tune``."""
+"""The command line of a study: ``python -m study run | sync | measure | tune``."""
 
 from __future__ import annotations
 
@@ -33,6 +33,10 @@ def run_command(
     device: Annotated[Text, typer.Option(help="cpu, cuda, or auto.")] = None,
     precision: Annotated[Text, typer.Option(help="fp32, or on a GPU tf32 or bf16, faster and coarser.")] = None,
     jobs: Annotated[Text, typer.Option(help="Worker processes, or auto: one a core.")] = None,
+    resume: Annotated[Text, typer.Option(help="auto: take networks that are stored; never: train all afresh.")] = None,
+    backend: Annotated[Text, typer.Option(help="loky: this machine; dask: a cluster.")] = None,
+    scheduler: Annotated[Text, typer.Option(help="The cluster's Dask scheduler, as tcp://host:8786.")] = None,
+    patience: Annotated[Text, typer.Option(help="Seconds to wait, at the end, for a tracking store that is away.")] = None,
     out: Annotated[Path, typer.Option(help="Where the report is written.")] = Path("report.pdf"),
     report: Annotated[bool, typer.Option(help="Analyse the study and build its report.")] = True,
 ) -> None:
@@ -41,16 +45,11 @@ def run_command(
     from study.config import StudyConfig, validated
 
     config = validated(StudyConfig, given)
-    from study.coordinator import ended_on_error, run_study
+    from study.coordinator import run_study
     from study.errors import checked_target
 
     checked_target("out", out)
-    study = run_study(config, console)
-    console.print("{expected} networks expected: {trained} trained, {failed} failed".format(**study.counts), highlight=False)
-    with ended_on_error(study):
-        status = _analyse_and_report(study.run_id, out) if report else 0
-    study.end("FAILED" if status else "FINISHED")
-    raise typer.Exit(status)
+    raise typer.Exit(run_study(config, console, lambda run_id: _analyse_and_report(run_id, out) if report else 0))
 
 
 def _analyse_and_report(run_id: str, out: Path) -> int:
@@ -61,6 +60,14 @@ def _analyse_and_report(run_id: str, out: Path) -> int:
             console.print(f"the networks are stored in run {run_id}; to go on: python -m {' '.join(stage)}", highlight=False)
             return status
     return 0
+
+
+@app.command("sync")
+def sync_command() -> None:
+    """Log the results that wait in the spool, since the tracking store was away when they came."""
+    from study.syncing import sync
+
+    sync(console)
 
 
 @app.command("check")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialized
 
+from study import durable
 from study.data import CACHE
 from study.record import versions
 from study.training import TrainingState
@@ -36,23 +35,13 @@ def path(key: str) -> Path:
 
 
 def save(key: str, checkpoint: Checkpoint) -> None:
-    """Writes a checkpoint so that a reader finds the old one or the new one, never a torn one."""
+    """Writes a checkpoint; raises `StudyError` where the disk refuses, with the one before still there."""
     state = checkpoint.state
     tensors = {"weights": state.weights, "first_moment": state.first_moment, "second_moment": state.second_moment,
                "losses": torch.tensor(checkpoint.losses, dtype=torch.float64),
                "accuracies": torch.tensor(checkpoint.accuracies, dtype=torch.float64)}
     marks = _marks(key) | {"epoch": str(state.epoch), "steps": str(state.steps)}
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=FOLDER, suffix=".part")
-    os.close(handle)
-    try:
-        save_file(tensors, temporary, metadata=marks)
-        with open(temporary, "rb") as written:  # noqa: PTH123 (a descriptor to flush to disk)
-            os.fsync(written.fileno())
-        Path(temporary).replace(path(key))
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    durable.write(path(key), serialized(tensors, metadata=marks))
 
 
 def load(key: str) -> Checkpoint | None:

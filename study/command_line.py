@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from study.errors import InputError
+from study.errors import InputError, StudyError
 
 # typer carries its own copy of click; this is that copy's class of mistakes in the arguments.
 UsageError = typer.BadParameter.__base__
@@ -19,6 +19,8 @@ def run(app: typer.Typer) -> None:
         status = app(standalone_mode=False)  # an exit's status is returned, Ctrl-C's is 130
     except InputError as error:
         _end(str(error), 2)
+    except StudyError as error:
+        _end(str(error), error.status)
     except UsageError as error:
         _end(error.format_message(), 2)
     if status == 130:

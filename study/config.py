@@ -90,6 +90,10 @@ class StudyConfig(Frozen):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     jobs: PositiveInt | Literal["auto"] = "auto"
+    resume: Literal["auto", "never"] = "auto"
+    backend: Literal["loky", "dask"] = "loky"
+    scheduler: str = "none"
+    patience: Annotated[int, Field(ge=0)] = 300
 
     def networks(self) -> list[NetworkConfig]:
         """One configuration a network, the largest hidden size first: long tasks first keep all cores busy to the end."""
@@ -101,8 +105,11 @@ class StudyConfig(Frozen):
         ]
 
     def resolved_device(self) -> Literal["cpu", "cuda"]:
-        """The kind of device that trains; raises `InputError` where a GPU is asked for and absent."""
-        present = torch.cuda.is_available()
+        """The kind of device that trains; raises `InputError` where a GPU is asked for and absent.
+
+        On a cluster only its workers know what they have: there ``auto`` is the CPU, and ``cuda`` is taken at its word.
+        """
+        present = torch.cuda.is_available() if self.backend == "loky" else self.device == "cuda"
         if self.device == "cuda" and not present:
             raise InputError("device=cuda was asked for, but PyTorch finds no CUDA GPU here: use device=cpu or auto")
         device = "cuda" if present and self.device != "cpu" else "cpu"

@@ -2,96 +2,140 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from joblib import Parallel, delayed, parallel_config
 from rich.console import Console
 
-from study import checkpoints
-from study.config import StudyConfig
-from study.data import DataSource, checked_training_images, prepare
-from study.errors import InputError
+from study import backends, spool
+from study.backends import Backend
+from study.config import NetworkConfig, StudyConfig
+from study.data import checked_training_images, prepare
+from study.delivery import Delivery
+from study.errors import InputError, StudyError, reason
 from study.progress import StudyProgress
-from study.record import Failure, NetworkRecord, network_key
-from study.stacks import Stack, stacks, workers
-from study.tracking import JobRun, StudyRun, connect
-from study.workers import numbered
+from study.record import Failure, NetworkRecord, network_key, regime_key
+from study.spool import Spool
+from study.stacks import stacks
+from study.stopping import ended_on_error
+from study.tracking import StudyRun, connect, earlier
+from study.tracking.claim import Claim, claim_tags, refuse_beside, supersede, unfinished
+from study.tracking.store import current_experiment, impatient
+from study.tracking.study_run import end_children
 
 
-def run_study(config: StudyConfig, console: Console) -> StudyRun:
-    """Trains, measures and logs every network of the grid.
+def run_study(config: StudyConfig, console: Console, afterwards: Callable[[str], int]) -> int:
+    """Trains, measures and logs every network of the grid that is not stored yet; then calls `afterwards` with the run's id.
 
-    Everything that can be wrong with the configuration, the data and the store is found before the first run is
-    created. The study run is returned open, for the analysis and the report; the caller ends it.
+    Everything that can be wrong with the configuration, the data, the workers and the store is found before the first run is
+    created. Returns the status of `afterwards`. Raises `StudyError` where the study stops before its end.
     """
-    plan = stacks(config.networks())
+    networks = config.networks()
     source = prepare(config.dataset, config.data_dir)
     checked_training_images(source, config.train_images)
     if config.batch_size > config.train_images:
         raise InputError(f"batch_size={config.batch_size}: more than train_images={config.train_images}")
-    study = StudyRun(connect(), config, source)
-    with ended_on_error(study):
-        study.describe()
-        device, jobs = config.resolved_device(), workers(config.resolved_jobs(), plan)
-        note = " (no GPU found)" if config.device == "auto" and device == "cpu" else ""
-        console.print(f"study {study.run_id}: {study.counts['expected']} networks on {device}{note}, {jobs} at a time",
-                      highlight=False)
-        with StudyProgress(plan, console) as progress:
-            for index, results in _compute(plan, source, jobs, progress):
-                for result in results:
-                    progress.report(index, _log(study, result))
-    return study
+    regime = regime_key(networks[0], source.digest)
+    with impatient(), backends.opened(config) as backend:
+        client = connect()
+        refuse_beside(client, unfinished(client, current_experiment(client), regime, config), console)
+        study = StudyRun(client, config, source, claim_tags(regime))
+        claim = Claim(study, console)
+        try:
+            with ended_on_error(study), claim:
+                with _answering():
+                    stopped = claim.hold(regime)
+                    study.describe()
+                    supersede(study, stopped)
+                _compute(study, networks, backend, console)
+                status = afterwards(study.run_id)
+            with _answering():
+                study.end("FAILED" if status else "FINISHED")
+        except KeyboardInterrupt:
+            stored = study.counts["reused"] + study.counts["trained"]
+            why = f"run {claim.lost} has taken this study over" if claim.lost else "the same command goes on from there"
+            raise StudyError(f"stopped: {stored} of {study.counts['expected']} networks are stored in run {study.run_id}; {why}",
+                             130) from None
+    return status
 
 
-def _log(study: StudyRun, result: NetworkRecord | Failure) -> str:
-    """Logs one network, and says in words what became of it."""
-    config = result.config
+def _compute(study: StudyRun, networks: list[NetworkConfig], backend: Backend, console: Console) -> None:
+    """Fills the study run: with networks that are stored already, with results that wait in a spool, with new ones."""
+    def say(line: str) -> None:
+        console.print(line, highlight=False)
+
+    config, source = study.config, study.source
+    wanted = {network_key(network, source.digest): network for network in networks}
+    box = Spool(study.run_id)
+    try:
+        box.describe(config, source.digest)
+        with Delivery(study, say) as delivery:
+            if config.resume == "auto":
+                with _answering():
+                    found = earlier.take(study, wanted, say)
+                for entry in _waiting(box, wanted, found):
+                    delivery.hand_over(entry, "reused")
+                    found.add(entry.key)
+            else:
+                found = set()
+                backend.forget(list(wanted))
+            plan = stacks([network for key, network in wanted.items() if key not in found])
+            say(_plan_in_words(study, backend.jobs(plan) if plan else 0, len(found)))
+            with StudyProgress(plan, console) as progress:
+                for index, results in backend.compute(plan, source, progress.file):
+                    for result in results:
+                        delivery.hand_over(box.add(result, source.digest))
+                        progress.report(index, _in_words(result))
+                    backend.forget([network_key(r.config, source.digest) for r in results if isinstance(r, NetworkRecord)])
+            left = delivery.finish(config.patience)
+        if left:
+            raise StudyError(f"{left} results could not be logged to the tracking store ({delivery.trouble}): they are kept in "
+                             f"{box.folder}; when it takes results again, log them with: python -m study sync")
+        with _answering():
+            end_children(study.client, study.experiment_id, study.run_id)
+            study.log_counts()
+    finally:
+        box.close()
+    say("{expected} networks expected: {reused} reused, {trained} trained, {failed} failed".format(**study.counts))
+
+
+def _waiting(box: Spool, wanted: dict[str, NetworkConfig], stored: set[str]) -> Iterator[spool.Entry]:
+    """Results that earlier studies on this machine left in their spools, and that this one wants."""
+    for other in spool.abandoned():
+        for entry in other.entries():
+            if entry.failure is not None or entry.key not in wanted:
+                continue
+            if entry.key in stored:
+                spool.remove(entry)
+            else:
+                yield box.take(entry)
+
+
+def _plan_in_words(study: StudyRun, jobs: int, found: int) -> str:
+    device = study.config.resolved_device()
+    note = " (no GPU found)" if study.config.device == "auto" and device == "cpu" and study.config.backend == "loky" else ""
+    stored = f"{found} are stored already" if found else ""
+    computed = f"on {device}{note}, {jobs} at a time" if jobs else ""
+    return f"study {study.run_id}: {study.counts['expected']} networks {'; '.join(part for part in (computed, stored) if part)}"
+
+
+def _in_words(result: NetworkRecord | Failure) -> str:
+    """What became of a network."""
     if isinstance(result, Failure):
-        study.log_failure(result)
         outcome = f"failed: {result.reason}"
     else:
-        study.log_network(result)
-        outcome = _summary(result)
-    checkpoints.remove(network_key(config, study.source.digest))
-    return f"H={config.hidden_size} seed={config.seed}  {outcome}"
-
-
-def _compute(
-    plan: list[Stack], source: DataSource, jobs: int, progress: StudyProgress
-) -> Iterator[tuple[int, list[NetworkRecord | Failure]]]:
-    """Each stack's number and results, as they come."""
-    # One thread a worker, also in the libraries below torch: jobs workers then use jobs cores.
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        yield from Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch=jobs, batch_size=1)(
-            delayed(numbered)(index, stack, source, progress.file(index)) for index, stack in enumerate(plan)
-        )
-
-
-def _summary(record: NetworkRecord) -> str:
-    accuracy, dimension = record.measurements.test_accuracy, record.measurements.peak_dimension
-    return f"test accuracy {float(accuracy):.2%}, peak dimension {int(dimension)}"
+        accuracy, dimension = result.measurements.test_accuracy, result.measurements.peak_dimension
+        outcome = f"test accuracy {float(accuracy):.2%}, peak dimension {int(dimension)}"
+    return f"H={result.config.hidden_size} seed={result.config.seed}  {outcome}"
 
 
 @contextmanager
-def ended_on_error(job: JobRun) -> Iterator[None]:
-    """Marks the job's run KILLED or FAILED when it is stopped or breaks; SIGTERM stops it as Ctrl-C does."""
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    previous = signal.signal(signal.SIGTERM, _interrupt) if in_main_thread else None
+def _answering() -> Iterator[None]:
+    """Calls to the tracking store that nothing can go on without."""
     try:
         yield
-    except KeyboardInterrupt:
-        job.end("KILLED")
+    except (InputError, StudyError):
         raise
-    except BaseException:
-        job.end("FAILED")
-        raise
-    finally:
-        if in_main_thread:
-            signal.signal(signal.SIGTERM, previous)
-
-
-def _interrupt(number, frame):
-    raise KeyboardInterrupt
+    except Exception as error:  # each kind of store raises its own
+        raise StudyError(f"the tracking store stopped answering ({reason(error)}): what is trained is kept; run the same command "
+                         "again when it answers") from None

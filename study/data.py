@@ -5,29 +5,35 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from study import durable
 from study.errors import InputError
 from study.torchvision_operators import import_datasets
 
 DATASETS = {"mnist": "MNIST"}  # our name -> torchvision's class
 CLASSES = 10
 FILES = {f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")}
-CACHE = Path(os.environ.get("HIDDEN_ORBITS_CACHE", Path(__file__).resolve().parent.parent / ".cache"))
+PROJECT = Path(__file__).resolve().parent.parent
+CACHE = Path(os.environ.get("HIDDEN_ORBITS_CACHE", PROJECT / ".cache"))
 
 
 @dataclass(frozen=True)
 class DataSource:
-    """Where a checked data set lies: its name, the folder torchvision reads, and the digest of all its files."""
+    """A checked data set: its name, the folder that holds the folder of its files, and the digest of all its files."""
 
     name: str
-    root: Path
+    data_dir: Path
     digest: str
+
+    @property
+    def root(self) -> Path:
+        """The folder torchvision reads, in the cache of the machine this runs on."""
+        return CACHE / "datasets" / f"{self.name}-{self.digest[:12]}"
 
 
 @dataclass(frozen=True)
@@ -67,9 +73,8 @@ def prepare(name: str, data_dir: Path) -> DataSource:
     if missing := FILES - set(digests):
         raise InputError(f"{folder / 'SHA256SUMS'} does not name {', '.join(sorted(missing))}; {advice}")
     digest = hashlib.sha256("".join(sorted(digests.values())).encode()).hexdigest()
-    root = CACHE / "datasets" / f"{name}-{digest[:12]}"
-    raw = root / DATASETS[name] / "raw"
-    raw.mkdir(parents=True, exist_ok=True)
+    source = DataSource(name, data_dir, digest)
+    raw = source.root / DATASETS[name] / "raw"
     for file, expected in digests.items():
         packed = folder / f"{file}.gz"
         try:
@@ -82,14 +87,19 @@ def prepare(name: str, data_dir: Path) -> DataSource:
             raise InputError(f"{packed} is altered: its content has not the digest that SHA256SUMS names; {advice}")
         target = raw / file
         if not target.exists() or hashlib.sha256(target.read_bytes()).hexdigest() != expected:
-            _write_atomically(target, content)
-    return DataSource(name, root, digest)
+            durable.write(target, content)
+    return source
 
 
-def _write_atomically(target: Path, content: bytes) -> None:
-    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
-        file.write(content)
-    Path(file.name).replace(target)
+def prepare_here(source: DataSource) -> None:
+    """Prepares a data set that was prepared on another machine, from this machine's files; raises `InputError` if they differ."""
+    if source.root.exists():
+        return
+    places = [place for place in (source.data_dir, PROJECT / source.data_dir) if (place / source.name).is_dir()]
+    found = prepare(source.name, places[0] if places else source.data_dir)
+    if found.digest != source.digest:
+        raise InputError(f"{found.data_dir / source.name} on this machine is another data set than the coordinator's: copy the "
+                         "files of one to the other")
 
 
 def load(source: DataSource, train: bool) -> Images:

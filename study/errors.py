@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 
 class InputError(Exception):
     """A mistake in what was handed to a command; it ends the command with this message and status 2."""
+
+
+class StudyError(Exception):
+    """Something outside that keeps a study from going on; it ends the command with this message and `status`."""
+
+    def __init__(self, message: str, status: int = 1):
+        super().__init__(message)
+        self.status = status
+
+
+def reason(error: BaseException) -> str:
+    """What an error says, in one line without any credentials of an address in it."""
+    first = (str(error).strip() or type(error).__name__).split("\n")[0]
+    return without_credentials(" ".join(first.split())[:200])
+
+
+def without_credentials(text: str) -> str:
+    """A text whose addresses have lost their user name and password (``scheme://user:password@host``)."""
+    return re.sub(r"(?<=://)[^/\s@]*(?:@[^/\s@]*)*@", "", text)
 
 
 def checked_target(name: str, path: Path) -> Path:

@@ -16,8 +16,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialized
 
+from study import durable
 from study.data import Images
 from study.errors import InputError
 from study.seeding import generator
@@ -88,7 +90,8 @@ class RecurrentNetwork:
         return cls(*(weights[name].float().contiguous() for name in STATE_NAMES))
 
     def save(self, path: Path) -> None:
-        save_file({name: value.cpu().contiguous() for name, value in self.state_dict().items()}, path)
+        """Writes a safetensors file, whole or not at all."""
+        durable.write(path, serialized({name: value.cpu().contiguous() for name, value in self.state_dict().items()}))
 
     @classmethod
     def load(cls, path: Path) -> RecurrentNetwork:

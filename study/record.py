@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from study import durable
 from study.config import NetworkConfig
 from study.network import RecurrentNetwork
 
@@ -51,7 +52,16 @@ class Failure:
 
 def network_key(config: NetworkConfig, data_digest: str) -> str:
     """The identity of a network: sha256 of its canonical configuration, the data digest and the record version."""
-    canonical = json.dumps(config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return _key(config.model_dump(mode="json"), data_digest)
+
+
+def regime_key(config: NetworkConfig, data_digest: str) -> str:
+    """The identity of what networks of all seeds and hidden sizes share."""
+    return _key(config.model_dump(mode="json", exclude={"seed", "hidden_size"}), data_digest)
+
+
+def _key(configuration: dict, data_digest: str) -> str:
+    canonical = json.dumps(configuration, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(f"{canonical}\n{data_digest}\n{RECORD_VERSION}".encode()).hexdigest()
 
 
@@ -72,9 +82,18 @@ def commit() -> str:
         return "unknown"
 
 
+def provenance(config: NetworkConfig, data_digest: str) -> dict[str, str]:
+    """Where a network's measurements come from, as attributes of their file."""
+    return {"network_key": network_key(config, data_digest), "config": json.dumps(config.model_dump(mode="json")),
+            "versions": json.dumps(versions()), "data_digest": data_digest}
+
+
 def write_measurements(measurements: xr.Dataset, path: Path) -> None:
-    """Writes netCDF-4 that any netCDF reader opens; integers stay integers, missing values are NaN."""
-    measurements.to_netcdf(path, engine="h5netcdf")
+    """Writes netCDF-4 that any netCDF reader opens; integers stay integers, missing values are NaN.
+
+    Made in memory first: the HDF5 library cannot be trusted to give up cleanly on a full disk.
+    """
+    durable.write(path, bytes(measurements.to_netcdf(engine="h5netcdf")))
 
 
 def read_measurements(path: Path) -> xr.Dataset:

@@ -80,7 +80,8 @@ def measuring_memory(config: NetworkConfig, test_images: int = 10_000, rows: int
 
 
 def free_gpu_memory() -> int:
-    return torch.cuda.mem_get_info()[0]
+    """Bytes free on the GPU; without bound where the GPUs are another machine's, whose workers halve what does not fit."""
+    return torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else 1 << 60
 
 
 def workers(jobs: int, planned: Sequence[Stack], free: int | None = None) -> int:

@@ -15,9 +15,9 @@ from pydantic import BeforeValidator, Field, PositiveInt
 from rich.console import Console
 
 from study.config import Frozen, NetworkConfig, StudyConfig, validated
-from study.coordinator import ended_on_error
 from study.data import DataSource, Images, checked_training_images, load, prepare
 from study.errors import InputError, checked_target
+from study.stopping import ended_on_error
 from study.tracking import JobRun, connect
 from study.training import TrainingStack
 

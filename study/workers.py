@@ -15,7 +15,7 @@ import xarray as xr
 from study import checkpoints
 from study.checkpoints import Checkpoint
 from study.config import NetworkConfig
-from study.data import DataSource, Images, load
+from study.data import DataSource, Images, load, prepare_here
 from study.measurements import measure
 from study.measurements.labels import labelled
 from study.measurements.recording import Recording
@@ -27,11 +27,6 @@ from study.training import TrainingStack
 CHECKPOINT_EVERY = 5  # epochs: a crash costs at most so many, and writing takes a thousandth of them
 
 
-def numbered(number: int, stack: Stack, source: DataSource, progress: Path) -> tuple[int, list[NetworkRecord | Failure]]:
-    """`train_and_measure`, with the stack's number kept beside results that come out of order."""
-    return number, train_and_measure(stack, source, progress)
-
-
 def train_and_measure(stack: Stack, source: DataSource, progress: Path | None = None) -> list[NetworkRecord | Failure]:
     """Trains the networks of a stack and measures each on all test images.
 
@@ -41,6 +36,7 @@ def train_and_measure(stack: Stack, source: DataSource, progress: Path | None = 
     """
     torch.set_num_threads(1)  # a thread a worker: the same bits however many workers there are
     device = stack.configs[0].device
+    prepare_here(source)
     test = load(source, train=False).to(device)
     train = load(source, train=True).first(stack.configs[0].train_images).to(device)
     keys = {config: network_key(config, source.digest) for config in stack.configs}

@@ -1,0 +1,39 @@
+"""Where artifacts may be written: inside their run's folder, whatever a name or a link in the store says."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+from study.errors import InputError
+
+
+def checked(artifact_uri: str, path: str) -> str:
+    """The path of an artifact below a run's `artifact_uri`, where it stays inside.
+
+    Raises `InputError` for an absolute path, one with ``..``, one that is no POSIX path, and, in a store on this machine's disk,
+    one that a link leads out of the run's folder.
+    """
+    parts = PurePosixPath(path).parts
+    if not path or path.startswith("/") or ".." in parts or "\\" in path or "\0" in path or ":" in path:
+        raise InputError(f"artifact path {path!r}: expected a path inside the run's artifacts, such as figures/name.svg")
+    root = local_root(artifact_uri)
+    if root and not (root / path).resolve().is_relative_to(root.resolve()):
+        raise InputError(f"artifact path {path!r}: a link in {root} leads out of the run's artifacts; remove the link")
+    return path
+
+
+def local_root(artifact_uri: str) -> Path | None:
+    """The folder of a run's artifacts, where they lie on this machine's disk."""
+    address = urlparse(artifact_uri)
+    return Path(url2pathname(address.path)) if address.scheme in ("", "file") else None
+
+
+def checked_folder(folder: Path) -> Path:
+    """A local folder whose files are to be logged; raises `InputError` where a link in it leads out."""
+    root = folder.resolve()
+    for path in root.rglob("*"):
+        if not path.resolve().is_relative_to(root):
+            raise InputError(f"{path} is a link that leads out of {folder}: it would be stored with the run; remove the link")
+    return folder

@@ -1,0 +1,144 @@
+"""Where networks are computed: joblib's workers on this machine (loky), or those of a Dask cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from joblib import Parallel, delayed, parallel_config
+
+from study import checkpoints
+from study.config import StudyConfig
+from study.data import DataSource
+from study.errors import InputError, StudyError, reason
+from study.record import Failure, NetworkRecord, versions
+from study.stacks import Stack, workers
+from study.workers import train_and_measure
+
+DEATHS = 3  # of workers, one after another without a result between them, after which a study gives up
+log = logging.getLogger(__name__)
+Results = list[NetworkRecord | Failure]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A place to compute.
+
+    Attributes: `jobs` gives the number of tasks at a time for a plan; `context` makes joblib compute here; `pre_dispatch` is
+    joblib's; `guard` is the process id that workers must not outlive, where they are its children; `deaths` are the exceptions
+    that tell of workers that died; `forget` removes checkpoints of networks that are kept.
+    """
+
+    jobs: Callable[[list[Stack]], int]
+    context: Callable[[], AbstractContextManager]
+    pre_dispatch: str
+    guard: int | None
+    deaths: tuple[type[Exception], ...]
+    forget: Callable[[list[str]], None]
+
+    def compute(self, plan: list[Stack], source: DataSource, file: Callable[[int], Path]) -> Iterator[tuple[int, Results]]:
+        """Each stack's number and results, as they come. What a worker that died was computing is computed again.
+
+        `file` names the progress file of a stack. Raises `StudyError` where workers do nothing but die.
+        """
+        waiting, died = dict(enumerate(plan)), 0
+        while waiting:
+            tasks = (delayed(numbered)(n, stack, source, file(n), self.guard) for n, stack in list(waiting.items()))
+            left = [waiting[n] for n in waiting]
+            try:
+                with self.context():
+                    parallel = Parallel(n_jobs=self.jobs(left), return_as="generator_unordered", pre_dispatch=self.pre_dispatch,
+                                        batch_size=1)
+                    for number, results in parallel(tasks):
+                        del waiting[number]
+                        died = 0
+                        yield number, results
+            except self.deaths as error:
+                died += 1
+                if died == DEATHS:
+                    raise StudyError(f"workers were killed {DEATHS} times in a row ({reason(error)}): if memory ran out, use fewer "
+                                     "(jobs=1); run the same command again to go on") from None
+                log.warning("a worker was killed (%s): its networks are computed again from their checkpoints", reason(error))
+
+
+@contextmanager
+def opened(config: StudyConfig) -> Iterator[Backend]:
+    """The backend a study asks for; raises `InputError` where it is not there."""
+    if config.backend == "loky":
+        if config.scheduler != "none":
+            raise InputError(f"scheduler={config.scheduler}: only backend=dask has one; add backend=dask, or leave it out")
+        from joblib.externals.loky import BrokenProcessPool as LokyPoolBroken
+
+        # One thread a worker, also in the libraries below torch: jobs workers then use jobs cores.
+        context = partial(parallel_config, backend="loky", inner_max_num_threads=1)
+        yield Backend(partial(workers, config.resolved_jobs()), context, "n_jobs", os.getpid(), (BrokenProcessPool, LokyPoolBroken),
+                      _forget)
+    else:
+        with _dask(config.scheduler) as backend:
+            yield backend
+
+
+@contextmanager
+def _dask(scheduler: str) -> Iterator[Backend]:
+    if scheduler == "none":
+        raise InputError("backend=dask needs the address of a scheduler: add scheduler=tcp://host:8786")
+    try:
+        from distributed import Client
+        from distributed.scheduler import KilledWorker
+    except ImportError:
+        raise InputError("backend=dask needs Dask, which is not installed: pip install 'hidden-orbits[cluster]'") from None
+    try:
+        client = Client(scheduler, timeout=10, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"scheduler={scheduler} does not answer ({reason(error)}): expected the address that dask scheduler "
+                         "prints, such as tcp://host:8786") from None
+    with client:
+        _same_versions(client)
+        context = partial(parallel_config, backend="dask", client=client, wait_for_workers_timeout=600)
+        yield Backend(lambda plan: max(1, min(len(plan), sum(client.ncores().values()))), context, "all", None, (KilledWorker,),
+                      lambda keys: client.run(_forget, keys, on_error="ignore"))
+
+
+def _same_versions(client) -> None:
+    """Raises `InputError` unless the workers there are run what the coordinator runs: else their networks would not be the same."""
+    ours = {name: value for name, value in versions().items() if name != "commit"}
+    for address, theirs in client.run(versions, on_error="return").items():
+        if isinstance(theirs, BaseException):
+            raise InputError(f"the worker at {address} cannot run this project ({reason(theirs)}): install it there")
+        different = [f"{name} {theirs.get(name)} there, {value} here" for name, value in ours.items() if theirs.get(name) != value]
+        if different:
+            raise InputError(f"the worker at {address} has other versions ({'; '.join(different)}): install the same ones")
+
+
+def _forget(keys: list[str]) -> None:
+    for key in keys:
+        checkpoints.remove(key)
+
+
+def numbered(number: int, stack: Stack, source: DataSource, progress: Path, guard: int | None) -> tuple[int, Results]:
+    """`train_and_measure` in a worker, with the stack's number kept beside results that come out of order."""
+    if guard is not None:
+        _die_with(guard)
+    return number, train_and_measure(stack, source, progress)
+
+
+def _die_with(parent: int) -> None:
+    """Ends this process soon after its parent died: a worker left behind would train beside those of the next study."""
+    if os.getppid() == os.getpid() or any(thread.name == "guard" for thread in threading.enumerate()):
+        return
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    if os.getpid() != parent:  # one job: joblib computes in the coordinator itself
+        threading.Thread(target=watch, name="guard", daemon=True).start()

@@ -1,0 +1,96 @@
+"""Carries results from the spool to the tracking store, beside the training, and waits where the store does not answer."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+from study import spool
+from study.errors import reason
+from study.spool import Entry
+from study.tracking import StudyRun
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 15.0  # seconds between two attempts
+
+
+class Delivery:
+    """A context in which results that are handed over are logged one after another by a thread of its own.
+
+    A result leaves the spool when the store has all of it. `trouble` says in words why the store took nothing the last time.
+    `seconds` is the time spent logging.
+    """
+
+    def __init__(self, study: StudyRun, say: Callable[[str], None]):
+        self.study, self.say = study, say
+        self.trouble = ""
+        self.seconds = 0.0
+        self._queue: queue.SimpleQueue[tuple[Entry, str] | None] = queue.SimpleQueue()
+        self._left = 0
+        self._changed = threading.Condition()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def __enter__(self) -> Delivery:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Lets the result at hand be finished, for a few seconds; what is left stays in the spool."""
+        self._stop.set()
+        self._queue.put(None)
+        self._thread.join(timeout=5)
+
+    def hand_over(self, entry: Entry, counted: str = "trained") -> None:
+        """Takes a result of the spool; returns at once."""
+        with self._changed:
+            self._left += 1
+        self._queue.put((entry, counted))
+
+    def left(self) -> int:
+        """How many results are not logged yet."""
+        with self._changed:
+            return self._left
+
+    def finish(self, patience: float) -> int:
+        """Waits until all is logged, or the store has taken nothing for `patience` seconds; how many results are left."""
+        with self._changed:
+            while self._left:
+                before = self._left
+                if not self._changed.wait_for(lambda: self._left < before, timeout=max(patience, 0.1)):  # noqa: B023
+                    break
+            return self._left
+
+    def _work(self) -> None:
+        while not self._stop.is_set() and (item := self._queue.get()) is not None:
+            if self._deliver(*item):
+                with self._changed:
+                    self._left -= 1
+                    self._changed.notify_all()
+
+    def _deliver(self, entry: Entry, counted: str) -> bool:
+        """Logs one result, as often as it takes; False where it was told to stop first."""
+        pause, again = FIRST_PAUSE, False
+        while not self._stop.is_set():
+            begun = time.monotonic()
+            try:
+                # The answer to an earlier attempt may have been lost after the store had taken it.
+                if not (again and self.study.has(entry.key)):
+                    self.study.log_result(entry)
+                spool.remove(entry)
+                self.seconds += time.monotonic() - begun
+            except Exception as error:  # each kind of store raises its own
+                if not self.trouble:
+                    self.say(f"the tracking store took no result ({reason(error)}): training goes on, results wait in "
+                             f"{entry.folder.parent}")
+                self.trouble, again = reason(error), True
+                self._stop.wait(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+                continue
+            if self.trouble:
+                self.trouble = ""
+                self.say("the tracking store takes results again")
+            self.study.count("failed" if entry.failure else counted)
+            return True
+        return False

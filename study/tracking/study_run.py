@@ -1,0 +1,198 @@
+"""The study run, under which every network has a run of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import mlflow
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Run, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.types import Schema, TensorSpec
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
+from safetensors import safe_open
+
+from study.config import NetworkConfig, StudyConfig
+from study.data import DataSource
+from study.network import STATE_NAMES
+from study.record import MEASUREMENTS, WEIGHTS, read_measurements, step_metrics, versions
+from study.spool import Entry
+from study.tracking.job import JobRun, params
+from study.tracking.store import PAGE, children, log_files, search
+
+CLASSIFIER = Path(__file__).parent.parent / "classifier.py"
+MODEL_REQUIREMENTS = [f"{name}=={versions()[name]}" for name in ("mlflow", "numpy", "safetensors")]
+
+
+class StudyRun(JobRun):
+    """The study run; `counts` says how many networks are expected, reused, trained and failed."""
+
+    def __init__(self, client: MlflowClient, config: StudyConfig, source: DataSource, tags: Mapping[str, str] | None = None,
+                 run_id: str | None = None):
+        sizes = ",".join(map(str, config.hidden_sizes))
+        seeds = len(config.seeds)
+        name = f"{source.name} H={sizes} x {seeds} seed{'s' * (seeds != 1)}"
+        super().__init__(client, "study", name, config.model_dump(mode="json"), tags, run_id)
+        self.source = source
+        self.config = config
+        self.counts = {"expected": len(config.seeds) * len(config.hidden_sizes), "reused": 0, "trained": 0, "failed": 0}
+
+    @classmethod
+    def reopened(cls, client: MlflowClient, run_id: str, config: StudyConfig, source: DataSource) -> StudyRun:
+        """The study run with an id; a new one where this store has none."""
+        try:
+            client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            study = cls(client, config, source)
+            study.describe()
+            return study
+        return cls(client, config, source, run_id=run_id)
+
+    def describe(self) -> None:
+        """Logs what the study is: its configuration, versions and data set, and how many networks are expected."""
+        config = self.config.model_dump(mode="json")
+        self.client.log_dict(self.run_id, config, "study.json")
+        self.client.log_dict(self.run_id, versions(), "versions.json")
+        self.client.set_tag(self.run_id, MLFLOW_RUN_NOTE, f"A study of {self.counts['expected']} networks, in training.")
+        described = Dataset(
+            name=self.source.name,
+            digest=self.source.digest[:36],
+            source_type="local",
+            source=json.dumps({"uri": str(self.source.root)}),
+            profile=json.dumps({"train_images": self.config.train_images, "sha256": self.source.digest}),
+        )
+        self.client.log_inputs(self.run_id, [DatasetInput(described, [InputTag("mlflow.data.context", "training")])])
+        self.log_counts()
+
+    def log_result(self, entry: Entry) -> str:
+        """Logs one network as a child run; its run id.
+
+        The tag `complete` is written last, after the digests of the artifacts: what lacks it is no result.
+        """
+        if entry.failure is not None:
+            run_id = self.create_child(_name(entry.config), "network", entry.started,
+                                       {"network_key": entry.key, "failure": entry.failure})
+            self.client.log_batch(run_id, params=params(entry.config.model_dump(mode="json")))
+            self.client.set_terminated(run_id, "FAILED", end_time=int(entry.ended * 1000))
+            return run_id
+        return self._log_network(entry.config, entry.key, entry.digests, entry.folder, entry.started, entry.ended)
+
+    def move(self, run: Run) -> None:
+        """Puts a complete network run of a study that did not finish under this one."""
+        tags = {MLFLOW_PARENT_RUN_ID: self.run_id, "study": self.run_id, "moved_from": run.data.tags[MLFLOW_PARENT_RUN_ID]}
+        self.client.log_batch(run.info.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+        self.counts["reused"] += 1
+
+    def copy(self, run: Run, folder: Path) -> None:
+        """Repeats a complete network run of a finished study under this one; `folder` holds its artifacts.
+
+        The logged model is shared; the tag `reused_from` names the original.
+        """
+        tags, config = run.data.tags, network_config(run)
+        models = [output.model_id for output in (run.outputs.model_outputs if run.outputs else [])]
+        self._log_network(config, tags["network_key"], json.loads(tags["digests"]), folder, run.info.start_time / 1000,
+                          run.info.end_time / 1000, {"reused_from": run.info.run_id}, models)
+        self.counts["reused"] += 1
+
+    def has(self, key: str) -> bool:
+        """Whether a network is stored under this study already."""
+        condition = (f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.run_id}' and tags.network_key = '{key}' and tags.complete = 'true'")
+        return bool(search(self.client, [self.experiment_id], condition))
+
+    def close(self) -> tuple[int, int]:
+        """Counts what is stored under the study and ends it; how many networks are stored, and how many were expected.
+
+        It is FINISHED where every network is stored or failed for good, else FAILED.
+        """
+        end_children(self.client, self.experiment_id, self.run_id)
+        nested = children(self.client, self.experiment_id, self.run_id)
+        tags = [run.data.tags for run in nested if run.data.tags.get("kind") == "network"]
+        stored = {tag["network_key"]: tag for tag in tags if tag.get("complete") == "true"}
+        self.counts["reused"] = sum("moved_from" in tag or "reused_from" in tag for tag in stored.values())
+        self.counts["trained"] = len(stored) - self.counts["reused"]
+        self.counts["failed"] = len({tag["network_key"] for tag in tags if "failure" in tag} - set(stored))
+        self.log_counts()
+        self.end("FINISHED" if len(stored) + self.counts["failed"] >= self.counts["expected"] else "FAILED")
+        return len(stored), self.counts["expected"]
+
+    def count(self, what: str) -> None:
+        """Counts one network more; a store that does not answer learns of it with the next."""
+        self.counts[what] += 1
+        with suppress(Exception):
+            self.log_counts()
+
+    def log_counts(self) -> None:
+        """Logs how many networks are expected, reused, trained and failed so far."""
+        self.log_numbers({f"networks/{name}": count for name, count in self.counts.items()})
+
+    def _log_network(self, config: NetworkConfig, key: str, digests: dict[str, str], folder: Path, started: float, ended: float,
+                     tags: dict[str, str] | None = None, models: list[str] | None = None) -> str:
+        run_id = self.create_child(_name(config), "network", started, {"network_key": key} | (tags or {}))
+        self.client.log_batch(run_id, params=params(config.model_dump(mode="json") | {"network_key": key}))
+        log_files(self.client, run_id, [folder / name for name in digests])
+        # Before the metrics: logging a model reads back every metric its run has.
+        if models:
+            self.client.log_outputs(run_id, [LoggedModelOutput(model, 0) for model in models])
+        else:
+            self._log_model(run_id, folder / WEIGHTS)
+        stamp = int(ended * 1000)
+        points = [
+            Metric(name, value, stamp, step)
+            for name, series in step_metrics(read_measurements(folder / MEASUREMENTS)).items()
+            for step, value in series
+        ]
+        for start in range(0, len(points), PAGE):
+            self.client.log_batch(run_id, metrics=points[start : start + PAGE])
+        self.client.set_tag(run_id, "digests", json.dumps(digests))
+        self.client.set_tag(run_id, "complete", "true")
+        self.client.set_terminated(run_id, "FINISHED", end_time=stamp)
+        return run_id
+
+    def _log_model(self, run_id: str, weights: Path) -> None:
+        with safe_open(weights, "np") as file:
+            features = file.get_slice(STATE_NAMES["input"]).get_shape()[1]
+        signature = ModelSignature(
+            inputs=Schema([TensorSpec(np.dtype("float32"), (-1, -1, features))]),
+            outputs=Schema([TensorSpec(np.dtype("int64"), (-1,))]),
+        )
+        # Created here, because `Model.log` would put it into the experiment that is active in this process.
+        model = self.client.create_logged_model(self.experiment_id, name="classifier", source_run_id=run_id)
+        Model.log(
+            artifact_path=None,
+            name=model.name,
+            model_id=model.model_id,
+            flavor=mlflow.pyfunc,
+            run_id=run_id,
+            python_model=str(CLASSIFIER),
+            artifacts={"weights": str(weights)},
+            signature=signature,
+            input_example=np.zeros((1, 2, features), dtype=np.float32),
+            pip_requirements=MODEL_REQUIREMENTS,
+        )
+
+
+def end_children(client: MlflowClient, experiment: str, run_id: str, **tags: str) -> None:
+    """Ends, and tags, the child runs that were left running: by a request that was cut off, or a process that was killed."""
+    for run in children(client, experiment, run_id):
+        if run.info.status != "RUNNING":
+            continue
+        complete = run.data.tags.get("complete") == "true"
+        if not complete:
+            client.log_batch(run.info.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+        client.set_terminated(run.info.run_id, "FINISHED" if complete else "KILLED")
+
+
+def network_config(run: Run) -> NetworkConfig:
+    """The configuration a network run was logged with."""
+    return NetworkConfig(**{name: run.data.params[name] for name in NetworkConfig.model_fields})
+
+
+def _name(config: NetworkConfig) -> str:
+    return f"H={config.hidden_size} seed={config.seed}"
