@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -41,6 +42,17 @@ def integers(text: str | int | list[int] | tuple[int, ...]) -> tuple[int, ...]:
     if len(set(numbers)) != len(numbers):
         raise ValueError(f"a number stands twice; {accepted}")
     return tuple(numbers)
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """The inverse of `integers`: ``0-9,12``."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ",".join(map(str, run)) for run in runs)
 
 
 def _known_dataset(name: str) -> str:

@@ -17,9 +17,9 @@ from study.progress import StudyProgress
 from study.record import Failure, NetworkRecord, network_key, regime_key
 from study.spool import Spool
 from study.stacks import stacks
-from study.stopping import ended_on_error
+from study.stopping import Stop, ended_on_error
 from study.tracking import StudyRun, connect, earlier
-from study.tracking.claim import Claim, claim_tags, refuse_beside, supersede, unfinished
+from study.tracking.claim import Claim, supersede
 from study.tracking.store import current_experiment, impatient
 from study.tracking.study_run import end_children
 
@@ -35,31 +35,32 @@ def run_study(config: StudyConfig, console: Console, afterwards: Callable[[str],
     checked_training_images(source, config.train_images)
     if config.batch_size > config.train_images:
         raise InputError(f"batch_size={config.batch_size}: more than train_images={config.train_images}")
-    regime = regime_key(networks[0], source.digest)
     with impatient(), backends.opened(config) as backend:
         client = connect()
-        refuse_beside(client, unfinished(client, current_experiment(client), regime, config), console)
-        study = StudyRun(client, config, source, claim_tags(regime))
-        claim = Claim(study, console)
+        claim = Claim(client, current_experiment(client), config, regime_key(networks[0], source.digest), console)
+        claim.look()
+        study = StudyRun(client, config, source, claim.tags)
         try:
-            with ended_on_error(study), claim:
+            with ended_on_error(study) as stop:
                 with _answering():
-                    stopped = claim.hold(regime)
-                    study.describe()
-                    supersede(study, stopped)
-                _compute(study, networks, backend, console)
-                status = afterwards(study.run_id)
-            with _answering():
-                study.end("FAILED" if status else "FINISHED")
+                    stopped = claim.hold(study.run_id)
+                with claim:
+                    with _answering():
+                        study.describe()
+                        supersede(study, stopped)
+                    _compute(study, networks, backend, console, stop)
+                    status = afterwards(study.run_id)
+                with _answering():
+                    study.end("FAILED" if status else "FINISHED")
         except KeyboardInterrupt:
             stored = study.counts["reused"] + study.counts["trained"]
-            why = f"run {claim.lost} has taken this study over" if claim.lost else "the same command goes on from there"
+            why = f"run {claim.lost_to} has taken this study over" if claim.lost_to else "the same command goes on from there"
             raise StudyError(f"stopped: {stored} of {study.counts['expected']} networks are stored in run {study.run_id}; {why}",
                              130) from None
     return status
 
 
-def _compute(study: StudyRun, networks: list[NetworkConfig], backend: Backend, console: Console) -> None:
+def _compute(study: StudyRun, networks: list[NetworkConfig], backend: Backend, console: Console, stop: Stop) -> None:
     """Fills the study run: with networks that are stored already, with results that wait in a spool, with new ones."""
     def say(line: str) -> None:
         console.print(line, highlight=False)
@@ -81,7 +82,7 @@ def _compute(study: StudyRun, networks: list[NetworkConfig], backend: Backend, c
                 backend.forget(list(wanted))
             plan = stacks([network for key, network in wanted.items() if key not in found])
             say(_plan_in_words(study, backend.jobs(plan) if plan else 0, len(found)))
-            with StudyProgress(plan, console) as progress:
+            with StudyProgress(plan, console) as progress, stop.heard():
                 for index, results in backend.compute(plan, source, progress.file):
                     for result in results:
                         delivery.hand_over(box.add(result, source.digest))

@@ -12,10 +12,10 @@ import mlflow
 import pytest
 import torch
 from mlflow import MlflowClient
+from places import ROOT, Place, new_place
 
 from study.data import Images, load, prepare
 
-ROOT = Path(__file__).resolve().parent.parent
 SMALL = {"seeds": "0-6", "hidden_sizes": "8,16", "epochs": "3", "train_images": "3000", "blank_rows": "90", "batch_size": "50",
          "learning_rate": "3e-3"}
 
@@ -89,3 +89,18 @@ def tracking(store):
     mlflow.set_tracking_uri(store)
     yield
     mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture
+def place(tmp_path) -> Place:
+    """A folder and a store to disturb studies in."""
+    return new_place(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory) -> Place:
+    """Where the study of `places.STUDY` was run once without any disturbance."""
+    place = new_place(tmp_path_factory.mktemp("undisturbed"))
+    study = place.run()
+    assert study.process.returncode == 0, study.output
+    return place

@@ -12,6 +12,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,83 +30,50 @@ BEAT = 10.0  # seconds between two signs of life
 WATCH = 25.0  # seconds without one after which a coordinator elsewhere is taken for dead
 
 
-def claim_tags(regime: str) -> dict[str, str]:
-    """The tags of a study run that is about to be claimed by this process."""
-    process = psutil.Process()
-    who = {"host": socket.gethostname(), "process": process.pid, "since": process.create_time(), "namespace": _namespace()}
-    return {"regime_key": regime, "coordinator": json.dumps(who), "heartbeat": _now(), "claim": "asked"}
-
-
-def unfinished(client: MlflowClient, experiment: str, regime: str, config: StudyConfig) -> list[Run]:
-    """The studies that did not finish and share networks with the one configured."""
-    found = search(client, [experiment], f"tags.kind = 'study' and tags.regime_key = '{regime}'")
-    stopped = [run for run in found if run.info.status != "FINISHED" and "superseded_by" not in run.data.tags]
-    return [run for run in stopped if _overlaps(run, config)]
-
-
-def refuse_beside(client: MlflowClient, runs: list[Run], console: Console) -> None:
-    """Raises `InputError`, saying where it runs, if one of the study runs has a living coordinator."""
-    for run in runs:
-        if lives(client, run, console):
-            who = _coordinator(run)
-            raise InputError(f"this study, or one with the same networks, is being run already: run {run.info.run_id} on host "
-                             f"{who.get('host')}, process {who.get('process')}, last heard of at {run.data.tags['heartbeat']}: "
-                             "wait until it ends, or stop it first")
-
-
-def lives(client: MlflowClient, run: Run, console: Console) -> bool:
-    """Whether the coordinator of a study run lives.
-
-    One on this machine is looked up among the processes. One elsewhere lives if its heartbeat moves while it is watched: clocks
-    of two machines cannot be compared.
-    """
-    if run.info.status != "RUNNING":
-        return False
-    who = _coordinator(run)
-    if (who.get("host"), who.get("namespace")) == (socket.gethostname(), _namespace()):
-        try:
-            return abs(psutil.Process(who["process"]).create_time() - who["since"]) < 1
-        except psutil.NoSuchProcess:
-            return False
-    console.print(f"study {run.info.run_id} on host {who.get('host')} did not end: watching {WATCH:.0f} s for a sign of life",
-                  highlight=False)
-    begun = time.monotonic()
-    while time.monotonic() - begun < WATCH:
-        time.sleep(1)
-        now = client.get_run(run.info.run_id)
-        if now.info.status != "RUNNING":
-            return False
-        if now.data.tags.get("heartbeat") != run.data.tags.get("heartbeat"):
-            return True
-    return False
-
-
 class Claim:
-    """The claim of this process on a study run, in a context; the heartbeat goes on until it is left."""
+    """The claim of this process on the networks of a study.
 
-    def __init__(self, study: StudyRun, console: Console):
-        self.study, self.console = study, console
-        self.lost = ""
+    `tags` are for the study run that is about to be made. In the order of a study's life: `look`, `hold`, and then a context in
+    which the heart beats. `lost_to` is the id of a study run that took this one for dead and superseded it.
+    """
+
+    def __init__(self, client: MlflowClient, experiment: str, config: StudyConfig, regime: str, console: Console):
+        self.client, self.experiment, self.config, self.regime, self.console = client, experiment, config, regime, console
+        process = psutil.Process()
+        who = {"host": socket.gethostname(), "process": process.pid, "since": process.create_time(), "namespace": _namespace()}
+        self.tags = {"regime_key": regime, "coordinator": json.dumps(who), "heartbeat": _now(), "claim": "asked"}
+        self.run_id = ""
+        self.lost_to = ""
+        self._silent: set[tuple[str, str]] = set()  # run ids and heartbeats that were watched in vain
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
-    def hold(self, regime: str) -> list[Run]:
-        """Takes the claim; returns the unfinished studies it supersedes. Raises `InputError` where another process was first."""
-        self._give_way(regime, lambda other: other.data.tags.get("claim") == "held")
-        self.study.client.set_tag(self.study.run_id, "claim", "held")
-        return self._give_way(regime, lambda other: False)
+    def look(self, ahead: Callable[[Run], bool] = lambda run: True) -> list[Run]:
+        """The studies with some of the same networks that did not finish.
 
-    def _give_way(self, regime: str, first) -> list[Run]:
-        study = self.study
-        others = [run for run in unfinished(study.client, study.experiment_id, regime, study.config)
-                  if run.info.run_id != study.run_id]
-        ahead = [run for run in others if first(run) or run.info.run_id < study.run_id]
-        try:
-            refuse_beside(study.client, ahead, self.console)
-        except InputError:
-            study.client.set_tag(study.run_id, "kind", "refused")
-            raise
+        Raises `InputError`, saying where it runs, if one of those `ahead` has a living coordinator.
+        """
+        found = search(self.client, [self.experiment], f"tags.kind = 'study' and tags.regime_key = '{self.regime}'")
+        others = [run for run in found if run.info.run_id != self.run_id and _unfinished(run) and _overlaps(run, self.config)]
+        for run in others:
+            if ahead(run) and self._lives(run):
+                who = _coordinator(run)
+                raise InputError(
+                    f"this study, or one with the same networks, is being run already: run {run.info.run_id} on host "
+                    f"{who.get('host')}, process {who.get('process')}, last heard of at {run.data.tags.get('heartbeat')}: wait "
+                    "until it ends, or stop it first")
         return others
+
+    def hold(self, run_id: str) -> list[Run]:
+        """Takes the claim for a study run; the unfinished studies that it is to supersede. Raises as `look` does."""
+        self.run_id = run_id
+        try:
+            self.look(lambda other: other.data.tags.get("claim") == "held" or other.info.run_id < run_id)
+            self.client.set_tag(run_id, "claim", "held")
+            return self.look(lambda other: other.info.run_id < run_id)
+        except InputError:
+            self.client.set_tag(run_id, "kind", "refused")
+            raise
 
     def __enter__(self) -> Claim:
         self._thread.start()
@@ -115,27 +83,63 @@ class Claim:
         self._stop.set()
         self._thread.join(timeout=2)  # it may be waiting for a store that does not answer
 
+    def _lives(self, run: Run) -> bool:
+        """Whether the coordinator of a study run lives.
+
+        One on this machine is looked up among the processes. One elsewhere lives if its heartbeat moves while it is watched:
+        clocks of two machines cannot be compared.
+        """
+        if run.info.status != "RUNNING":
+            return False
+        who, beat = _coordinator(run), run.data.tags.get("heartbeat", "")
+        if (who.get("host"), who.get("namespace")) == (socket.gethostname(), _namespace()):
+            try:
+                return abs(psutil.Process(who["process"]).create_time() - who["since"]) < 1
+            except psutil.NoSuchProcess:
+                return False
+        if (run.info.run_id, beat) in self._silent:
+            return False
+        self.console.print(f"study {run.info.run_id} on host {who.get('host')} did not end: watching {WATCH:.0f} s for a sign of "
+                           "life", highlight=False)
+        begun = time.monotonic()
+        while time.monotonic() - begun < WATCH:
+            time.sleep(1)
+            now = self.client.get_run(run.info.run_id)
+            if now.info.status != "RUNNING":
+                return False
+            if now.data.tags.get("heartbeat", "") != beat:
+                return True
+        self._silent.add((run.info.run_id, beat))
+        return False
+
     def _beat(self) -> None:
         while not self._stop.wait(BEAT):
             try:
                 # One that was asleep, with the machine it runs on, may have been superseded meanwhile.
-                by = self.study.client.get_run(self.study.run_id).data.tags.get("superseded_by")
-                self.study.client.set_tag(self.study.run_id, "heartbeat", _now())
-            except Exception:  # (each kind of store raises its own; the next beat tries again)
+                by = self.client.get_run(self.run_id).data.tags.get("superseded_by")
+                self.client.set_tag(self.run_id, "heartbeat", _now())
+            except Exception:  # each kind of store raises its own; the next beat tries again
                 continue
             if by and not self._stop.is_set():
-                self.lost = by
+                self.lost_to = by
                 signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
                 return
 
 
 def supersede(study: StudyRun, runs: list[Run]) -> None:
-    """Marks studies that stopped, and what they left running, as superseded by this one; nothing is deleted."""
+    """Ends studies that stopped, and what they left running, and marks them as superseded by this one; nothing is deleted.
+
+    The mark on a study comes last: one that has it is not looked at again.
+    """
     for run in runs:
-        study.client.set_tag(run.info.run_id, "superseded_by", study.run_id)
+        end_children(study.client, study.experiment_id, run.info.run_id, superseded_by=study.run_id)
         if run.info.status == "RUNNING":
             study.client.set_terminated(run.info.run_id, "KILLED")
-        end_children(study.client, study.experiment_id, run.info.run_id, superseded_by=study.run_id)
+        study.client.set_tag(run.info.run_id, "superseded_by", study.run_id)
+
+
+def _unfinished(run: Run) -> bool:
+    return run.info.status == "RUNNING" or (run.info.status != "FINISHED" and "superseded_by" not in run.data.tags)
 
 
 def _overlaps(run: Run, config: StudyConfig) -> bool:

@@ -17,7 +17,7 @@ from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 from safetensors import safe_open
 
-from study.config import NetworkConfig, StudyConfig
+from study.config import NetworkConfig, StudyConfig, ranges
 from study.data import DataSource
 from study.network import STATE_NAMES
 from study.record import MEASUREMENTS, WEIGHTS, read_measurements, step_metrics, versions
@@ -37,7 +37,8 @@ class StudyRun(JobRun):
         sizes = ",".join(map(str, config.hidden_sizes))
         seeds = len(config.seeds)
         name = f"{source.name} H={sizes} x {seeds} seed{'s' * (seeds != 1)}"
-        super().__init__(client, "study", name, config.model_dump(mode="json"), tags, run_id)
+        grid = {"seeds": ranges(config.seeds), "hidden_sizes": ranges(config.hidden_sizes)}  # as `mlflow run` logs them
+        super().__init__(client, "study", name, config.model_dump(mode="json") | grid, tags, run_id)
         self.source = source
         self.config = config
         self.counts = {"expected": len(config.seeds) * len(config.hidden_sizes), "reused": 0, "trained": 0, "failed": 0}

@@ -1,0 +1,162 @@
+"""Ctrl-C, SIGTERM, a second start, workers that die and networks that diverge."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from datetime import UTC, datetime
+
+import psutil
+import pytest
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from places import ROOT, STUDY
+
+from study.config import StudyConfig
+from study.data import prepare
+from study.record import regime_key
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_is_clean_within_ten_seconds_and_the_same_command_goes_on(number, place, undisturbed):
+    study = place.start()
+    study.until_printed("1/4 networks")
+    workers = study.workers()
+    begun = time.monotonic()
+    study.process.send_signal(number)
+    assert study.wait() == 130
+    assert time.monotonic() - begun < 10
+    [run] = place.studies()
+    assert run.info.status == "KILLED"
+    assert f"of 4 networks are stored in run {run.info.run_id}; the same command goes on" in study.output
+    assert "Traceback" not in study.output
+    assert workers and not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
+    assert not place.runs("attributes.status = 'RUNNING'")
+    assert place.run().process.returncode == 0
+    assert place.dataset().identical(undisturbed.dataset())
+
+
+def test_ctrl_c_on_a_terminal_reaches_all_processes_and_is_as_clean(place):
+    """A terminal sends SIGINT to the whole process group, `mlflow run` among it."""
+    parameters = {"seeds": "0-3", "hidden_sizes": "12", "epochs": "11", "train_images": "4000", "blank_rows": "60"}
+    options = [part for name, value in parameters.items() for part in ("-P", f"{name}={value}")]
+    study = place.popen(["mlflow", "run", ".", "--env-manager", "local", "--experiment-name", "hidden-orbits", *options])
+    study.until_printed("1/4 networks", 90)
+    begun = time.monotonic()
+    os.killpg(study.process.pid, signal.SIGINT)
+    study.wait()
+    assert time.monotonic() - begun < 10
+    [run] = place.studies()
+    assert run.info.status in ("KILLED", "FAILED")  # `mlflow run` marks its run FAILED by itself
+    assert "the same command goes on" in study.output
+    assert not place.runs("attributes.status = 'RUNNING'")
+
+
+def test_a_second_start_of_a_living_study_is_refused(place):
+    first = place.start()
+    first.until_printed("networks on cpu")
+    [run] = place.studies()
+    for overlapping in ({}, {"seeds": "3-9"}):
+        second = place.run(**overlapping)
+        assert second.process.returncode == 2
+        assert f"is being run already: run {run.info.run_id} on host {socket.gethostname()}, process {first.process.pid}" \
+            in second.output
+        assert len(second.output.strip().splitlines()) == 1
+    assert len(place.studies()) == 1
+    beside = place.start(seeds="7")  # other networks: nothing is trained twice
+    beside.until_printed("networks on cpu")
+    beside.kill()
+    first.kill()
+
+
+def test_two_starts_at_the_same_moment_do_not_both_go_on(place):
+    both = [place.start(seeds="0-1", epochs="5") for _ in range(2)]
+    for study in both:
+        study.wait()
+    assert sorted(study.process.returncode for study in both)[-1] == 2
+    assert len([study for study in both if study.process.returncode == 0]) <= 1
+    networks = place.runs("tags.kind = 'network'")
+    assert len({run.data.tags["network_key"] for run in networks}) == len(networks)
+
+
+def _claimed_elsewhere(place) -> str:
+    """A study run as a coordinator on another machine would have left, or be holding, it."""
+    client = place.client
+    [experiment] = [e for e in client.search_experiments() if e.name == "hidden-orbits"]
+    given = {name: value for name, value in STUDY.items() if name != "patience"}
+    regime = regime_key(StudyConfig(**given).networks()[0], prepare("mnist", ROOT / "data").digest)
+    run = client.create_run(experiment.experiment_id, tags={
+        "kind": "study", "regime_key": regime, "claim": "held", "heartbeat": datetime.now(UTC).isoformat(),
+        "coordinator": json.dumps({"host": "another", "process": 1, "since": 0.0, "namespace": 1})})
+    for name, value in given.items():
+        client.log_param(run.info.run_id, name, value)
+    return run.info.run_id
+
+
+def test_a_coordinator_elsewhere_is_told_by_its_heartbeat(place):
+    run_id = _claimed_elsewhere(place)
+    study = place.start(epochs="11")
+    study.until_printed("watching 25 s for a sign of life")
+    time.sleep(2)
+    place.client.set_tag(run_id, "heartbeat", datetime.now(UTC).isoformat())
+    assert study.wait(20) == 2
+    assert f"is being run already: run {run_id} on host another, process 1" in study.output
+    # It is silent from now on.
+    study = place.start(seeds="0")
+    study.until_printed("watching 25 s for a sign of life")
+    study.until_printed("networks on cpu", 40)
+    study.kill()
+    run = place.client.get_run(run_id)
+    assert run.info.status == "KILLED"
+    assert run.data.tags["superseded_by"] == place.studies()[0].info.run_id
+
+
+def test_a_coordinator_that_was_superseded_while_it_slept_stops(place):
+    study = place.start(seeds="0-9")
+    study.until_printed("networks on cpu")
+    [run] = place.studies()
+    place.client.set_tag(run.info.run_id, "superseded_by", "another")
+    assert study.wait(30) == 130
+    assert "run another has taken this study over" in study.output
+    assert "Traceback" not in study.output
+
+
+def test_a_killed_worker_costs_only_the_epochs_since_its_checkpoint(place, undisturbed):
+    study = place.start()
+    study.until(lambda: list((place.folder / "cache").glob("checkpoints/*.safetensors")))
+    study.workers()[0].kill()
+    assert study.wait() == 0, study.output
+    assert "a worker was killed" in study.output
+    assert "4 networks expected: 0 reused, 4 trained, 0 failed" in study.output
+    assert place.dataset().identical(undisturbed.dataset())
+
+
+def test_workers_that_do_nothing_but_die_end_the_study_in_one_line(place):
+    study = place.start(seeds="0", jobs="1", hidden_sizes="64")
+
+    deaths = 0
+    while study.process.poll() is None and deaths < 20:
+        for worker in study.workers():
+            worker.kill()
+            deaths += 1
+        time.sleep(0.2)
+    if not deaths:
+        pytest.skip("with one job, joblib computes in the coordinator itself")
+    assert study.wait() == 1
+    assert "error: workers were killed 3 times in a row" in study.output
+    assert "Traceback" not in study.output
+
+
+def test_a_network_that_diverges_is_recorded_left_out_and_counted(place):
+    study = place.run(learning_rate="1e38", seeds="0-1", epochs="2")
+    assert study.process.returncode == 0, study.output
+    assert "2 networks expected: 0 reused, 0 trained, 2 failed" in study.output
+    networks = place.networks(place.studies()[0])
+    assert [run.info.status for run in networks] == ["FAILED"] * 2
+    assert all("diverged in epoch 1" in run.data.tags["failure"] for run in networks)
+    assert {run.data.tags[MLFLOW_PARENT_RUN_ID] for run in networks} == {place.studies()[0].info.run_id}
+    assert set(json.loads(place.dataset().attrs["missing"])) == {"H=12 seed=0", "H=12 seed=1"}
+
+
