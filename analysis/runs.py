@@ -98,10 +98,12 @@ def _by_place(study: Study) -> tuple[dict[records.Place, Run], dict[records.Plac
     """The complete run of each network (the newest, where there are more), and the reason of each that has none."""
     complete, reasons = {}, {}
     for run in study.networks:
+        if not {"hidden_size", "seed"} <= set(run.data.params):
+            continue  # a store that went away in the middle of logging leaves such a run, and another in its place
         place = int(run.data.params["hidden_size"]), int(run.data.params["seed"])
         if run.data.tags.get("complete") == "true":
             complete[place] = run
-        else:
+        elif place not in complete:
             reasons[place] = run.data.tags.get("failure", f"its run is {run.info.status.lower()} and not complete")
     return complete, reasons
 
