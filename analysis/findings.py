@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 
@@ -253,7 +254,7 @@ def _ranges(rows) -> str:
 
 
 def markdown(dataset: xr.Dataset, findings: Findings) -> str:
-    """The verdicts as Markdown, for the study run's description."""
+    """The verdicts and the missing networks as Markdown, for the study run's description."""
     missing = json.loads(dataset.attrs["missing"])
     networks = dataset.run_id.size - len(missing)
     lines = [f"**{networks} of {dataset.run_id.size} networks** measured.", ""]
@@ -262,7 +263,15 @@ def markdown(dataset: xr.Dataset, findings: Findings) -> str:
         for finding in findings.ledger:
             lines.append(f"| {finding.claim}: {finding.hypothesis} | {finding.hidden_size} | "
                          f"{words(finding)} | **{finding.verdict}** |")
+    if missing:
+        lines += ["", "Missing:", "", *(f"- {_plain(name)}: {_plain(reason)}" for name, reason in missing.items())]
     return "\n".join(lines)
+
+
+def _plain(text: str) -> str:
+    """Text that came from outside, so that Markdown and HTML show it as it is."""
+    one_line = " ".join(text.split())
+    return re.sub(r"[^\w\s,;/'-]", lambda match: f"&#{ord(match[0])};", one_line).replace("_", "&#95;").replace("/", "&#47;")
 
 
 def words(finding: Finding) -> str:

@@ -54,9 +54,9 @@ def find(client: MlflowClient, study: str) -> Study:
     try:
         with tempfile.TemporaryDirectory() as folder:
             config = json.loads(Path(client.download_artifacts(run.info.run_id, "study.json", folder)).read_text())
-    except (MlflowException, OSError):
-        raise InputError(f"study={run.info.run_id}: this study stopped before it stored its configuration (study.json); expected "
-                         "another study's run id") from None
+    except (MlflowException, OSError, ValueError):
+        raise InputError(f"study={run.info.run_id}: its configuration (study.json) is missing or unreadable; expected another "
+                         "study's run id") from None
     nested = children(client, run.info.experiment_id, run.info.run_id)
     networks = [child for child in nested if child.data.tags.get("kind") == "network"]
     return Study(run, config, sorted(networks, key=lambda child: child.info.start_time))
@@ -146,12 +146,15 @@ def weights(run_id: str, client: MlflowClient | None = None) -> RecurrentNetwork
 
 
 def stored_array(client: MlflowClient, run_id: str, path: str) -> xr.DataArray | None:
-    """An array that was logged as a netCDF artifact of a run; None where there is none."""
+    """An array that was logged as a netCDF artifact of a run; None where there is none, or none that can be read."""
     folder = path.rpartition("/")[0]
     if not any(file.path == path for file in client.list_artifacts(run_id, folder)):
         return None
     with tempfile.TemporaryDirectory() as here:
-        return xr.load_dataarray(client.download_artifacts(run_id, path, here), engine="h5netcdf")
+        try:
+            return xr.load_dataarray(client.download_artifacts(run_id, path, here), engine="h5netcdf")
+        except (OSError, ValueError, KeyError):
+            return None
 
 
 def configuration(dataset: xr.Dataset) -> dict:

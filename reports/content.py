@@ -24,7 +24,7 @@ def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
     missing = json.loads(dataset.attrs["missing"])
     return {
         "title": "Hidden orbits: dynamics and geometry of recurrent networks",
-        "subtitle": f"study {dataset.attrs['study']}",
+        "subtitle": f"{dataset.attrs['study_name']} (study {dataset.attrs['study']})",
         "answer": _answer(analysis, len(missing)),
         "verdicts": [_verdict(finding) for finding in analysis.findings.ledger],
         "warnings": _warnings(analysis, missing),

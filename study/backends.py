@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -90,6 +91,8 @@ def opened(config: StudyConfig) -> Iterator[Backend]:
 def _dask(scheduler: str) -> Iterator[Backend]:
     if scheduler == "none":
         raise InputError("backend=dask needs the address of a scheduler: add scheduler=tcp://host:8786")
+    if not re.fullmatch(r"[a-z]+://\S+:\d+", scheduler):
+        raise InputError(f"scheduler={scheduler}: expected the address that dask scheduler prints, such as tcp://host:8786")
     try:
         from distributed import Client
         from distributed.scheduler import KilledWorker
