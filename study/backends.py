@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,18 +31,26 @@ Results = list[NetworkRecord | Failure]
 
 
 @dataclass(frozen=True)
+class Coordinator:
+    """What a worker knows of the coordinator: its library versions and, where the worker is its child, its process id."""
+
+    versions: dict[str, str]
+    process: int | None
+
+
+@dataclass(frozen=True)
 class Backend:
     """A place to compute.
 
     Attributes: `jobs` gives the number of tasks at a time for a plan; `context` makes joblib compute here; `pre_dispatch` is
-    joblib's; `guard` is the process id that workers must not outlive, where they are its children; `deaths` are the exceptions
-    that tell of workers that died; `forget` removes checkpoints of networks that are kept.
+    joblib's; `coordinator` is who workers work for; `deaths` are the exceptions that tell of workers that died; `forget` removes
+    checkpoints of networks that are kept.
     """
 
     jobs: Callable[[list[Stack]], int]
     context: Callable[[], AbstractContextManager]
     pre_dispatch: str
-    guard: int | None
+    coordinator: Coordinator
     deaths: tuple[type[Exception], ...]
     forget: Callable[[list[str]], None]
 
@@ -52,7 +61,7 @@ class Backend:
         """
         waiting, died = dict(enumerate(plan)), 0
         while waiting:
-            tasks = (delayed(numbered)(n, stack, source, file(n), self.guard) for n, stack in list(waiting.items()))
+            tasks = (delayed(numbered)(n, stack, source, file(n), self.coordinator) for n, stack in list(waiting.items()))
             left = [waiting[n] for n in waiting]
             try:
                 with self.context():
@@ -80,8 +89,8 @@ def opened(config: StudyConfig) -> Iterator[Backend]:
 
         # One thread a worker, also in the libraries below torch: jobs workers then use jobs cores.
         context = partial(parallel_config, backend="loky", inner_max_num_threads=1)
-        yield Backend(partial(workers, config.resolved_jobs()), context, "n_jobs", os.getpid(), (BrokenProcessPool, LokyPoolBroken),
-                      _forget)
+        yield Backend(partial(workers, config.resolved_jobs()), context, "n_jobs", Coordinator(_ours(), os.getpid()),
+                      (BrokenProcessPool, LokyPoolBroken), _forget)
     else:
         with _dask(config.scheduler) as backend:
             yield backend
@@ -106,19 +115,29 @@ def _dask(scheduler: str) -> Iterator[Backend]:
     with client:
         _same_versions(client)
         context = partial(parallel_config, backend="dask", client=client, wait_for_workers_timeout=600)
-        yield Backend(lambda plan: max(1, min(len(plan), sum(client.ncores().values()))), context, "all", None, (KilledWorker,),
-                      lambda keys: client.run(_forget, keys, on_error="ignore"))
+        yield Backend(lambda plan: max(1, min(len(plan), sum(client.ncores().values()))), context, "all",
+                      Coordinator(_ours(), None), (KilledWorker,), lambda keys: client.run(_forget, keys, on_error="ignore"))
 
 
 def _same_versions(client) -> None:
-    """Raises `InputError` unless the workers there are run what the coordinator runs: else their networks would not be the same."""
-    ours = {name: value for name, value in versions().items() if name != "commit"}
-    for address, theirs in client.run(versions, on_error="return").items():
-        if isinstance(theirs, BaseException):
-            raise InputError(f"the worker at {address} cannot run this project ({reason(theirs)}): install it there")
-        different = [f"{name} {theirs.get(name)} there, {value} here" for name, value in ours.items() if theirs.get(name) != value]
-        if different:
-            raise InputError(f"the worker at {address} has other versions ({'; '.join(different)}): install the same ones")
+    """Raises `InputError` unless the workers that are there now run what the coordinator runs."""
+    for address, words in client.run(_difference, _ours(), on_error="return").items():
+        if isinstance(words, BaseException):
+            raise InputError(f"the worker at {address} cannot run this project ({reason(words)}): install it there")
+        if words:
+            raise InputError(f"the worker at {address} has {words}: install the same versions")
+
+
+def _ours() -> dict[str, str]:
+    """The versions that decide whether a network comes out bit for bit the same."""
+    return {name: value for name, value in versions().items() if name != "commit"}
+
+
+def _difference(coordinator: dict[str, str]) -> str:
+    """What differs here from the coordinator's versions, in words; nothing where all are the same."""
+    here = _ours()
+    return "; ".join(f"{name} {here.get(name)} where the coordinator has {value}"
+                     for name, value in coordinator.items() if here.get(name) != value)
 
 
 def _forget(keys: list[str]) -> None:
@@ -126,10 +145,12 @@ def _forget(keys: list[str]) -> None:
         checkpoints.remove(key)
 
 
-def numbered(number: int, stack: Stack, source: DataSource, progress: Path, guard: int | None) -> tuple[int, Results]:
+def numbered(number: int, stack: Stack, source: DataSource, progress: Path, coordinator: Coordinator) -> tuple[int, Results]:
     """`train_and_measure` in a worker, with the stack's number kept beside results that come out of order."""
-    if guard is not None:
-        _die_with(guard)
+    if coordinator.process is not None:
+        _die_with(coordinator.process)
+    if words := _difference(coordinator.versions):  # a worker may join a cluster at any time
+        raise InputError(f"the worker on host {socket.gethostname()} has {words}: install the same versions")
     return number, train_and_measure(stack, source, progress)
 
 

@@ -23,6 +23,13 @@ torch.set_num_threads(1)  # as in a worker
 torch.backends.cudnn.rnn.fp32_precision = "ieee"  # the oracle; cuDNN would round to TF32 by itself
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run in several processes, those that share a study share a process; else a file's tests do."""
+    for item in items:
+        shared = [name for name in ("real_study", "undisturbed") if name in getattr(item, "fixturenames", ())]
+        item.add_marker(pytest.mark.xdist_group(shared[0] if shared else str(item.path)))
+
+
 @pytest.fixture(scope="session")
 def source():
     return prepare("mnist", ROOT / "data")
