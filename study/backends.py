@@ -9,8 +9,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from study import checkpoints
 from study.config import StudyConfig
 from study.data import DataSource
 from study.errors import InputError, StudyError, reason
-from study.record import Failure, NetworkRecord, versions
+from study.record import RECORD_VERSION, Failure, NetworkRecord, versions
 from study.stacks import Stack, workers
 from study.workers import train_and_measure
 
@@ -43,15 +44,16 @@ class Backend:
     """A place to compute.
 
     Attributes: `jobs` gives the number of tasks at a time for a plan; `context` makes joblib compute here; `pre_dispatch` is
-    joblib's; `coordinator` is who workers work for; `deaths` are the exceptions that tell of workers that died; `forget` removes
-    checkpoints of networks that are kept.
+    joblib's; `coordinator` is who workers work for; `deaths` are the exceptions that tell of workers that died, `losses` those that
+    tell of a place that is gone as a whole; `forget` removes checkpoints of networks that are kept.
     """
 
     jobs: Callable[[list[Stack]], int]
     context: Callable[[], AbstractContextManager]
     pre_dispatch: str
     coordinator: Coordinator
-    deaths: tuple[type[Exception], ...]
+    deaths: tuple[type[BaseException], ...]
+    losses: tuple[type[BaseException], ...]
     forget: Callable[[list[str]], None]
 
     def compute(self, plan: list[Stack], source: DataSource, file: Callable[[int], Path]) -> Iterator[tuple[int, Results]]:
@@ -62,7 +64,7 @@ class Backend:
         waiting, died = dict(enumerate(plan)), 0
         while waiting:
             tasks = (delayed(numbered)(n, stack, source, file(n), self.coordinator) for n, stack in list(waiting.items()))
-            left = [waiting[n] for n in waiting]
+            left = list(waiting.values())
             try:
                 with self.context():
                     parallel = Parallel(n_jobs=self.jobs(left), return_as="generator_unordered", pre_dispatch=self.pre_dispatch,
@@ -77,6 +79,9 @@ class Backend:
                     raise StudyError(f"workers were killed {DEATHS} times in a row ({reason(error)}): if memory ran out, use fewer "
                                      "(jobs=1); run the same command again to go on") from None
                 log.warning("a worker was killed (%s): its networks are computed again from their checkpoints", reason(error))
+            except self.losses as error:
+                raise StudyError(f"the cluster is gone, or has no workers ({reason(error)}): what is trained is kept; run the same "
+                                 "command again when it is back") from None
 
 
 @contextmanager
@@ -90,7 +95,7 @@ def opened(config: StudyConfig) -> Iterator[Backend]:
         # One thread a worker, also in the libraries below torch: jobs workers then use jobs cores.
         context = partial(parallel_config, backend="loky", inner_max_num_threads=1)
         yield Backend(partial(workers, config.resolved_jobs()), context, "n_jobs", Coordinator(_ours(), os.getpid()),
-                      (BrokenProcessPool, LokyPoolBroken), _forget)
+                      (BrokenProcessPool, LokyPoolBroken), (), _forget)
     else:
         with _dask(config.scheduler) as backend:
             yield backend
@@ -104,6 +109,7 @@ def _dask(scheduler: str) -> Iterator[Backend]:
         raise InputError(f"scheduler={scheduler}: expected the address that dask scheduler prints, such as tcp://host:8786")
     try:
         from distributed import Client
+        from distributed.client import FutureCancelledError
         from distributed.scheduler import KilledWorker
     except ImportError:
         raise InputError("backend=dask needs Dask, which is not installed: pip install 'hidden-orbits[cluster]'") from None
@@ -116,7 +122,8 @@ def _dask(scheduler: str) -> Iterator[Backend]:
         _same_versions(client)
         context = partial(parallel_config, backend="dask", client=client, wait_for_workers_timeout=600)
         yield Backend(lambda plan: max(1, min(len(plan), sum(client.ncores().values()))), context, "all",
-                      Coordinator(_ours(), None), (KilledWorker,), lambda keys: client.run(_forget, keys, on_error="ignore"))
+                      Coordinator(_ours(), None), (KilledWorker,), (TimeoutError, OSError, CancelledError, FutureCancelledError),
+                      partial(_forget_everywhere, client))
 
 
 def _same_versions(client) -> None:
@@ -130,14 +137,19 @@ def _same_versions(client) -> None:
 
 def _ours() -> dict[str, str]:
     """The versions that decide whether a network comes out bit for bit the same."""
-    return {name: value for name, value in versions().items() if name != "commit"}
+    return versions() | {"record version": str(RECORD_VERSION)}
 
 
 def _difference(coordinator: dict[str, str]) -> str:
     """What differs here from the coordinator's versions, in words; nothing where all are the same."""
     here = _ours()
     return "; ".join(f"{name} {here.get(name)} where the coordinator has {value}"
-                     for name, value in coordinator.items() if here.get(name) != value)
+                     for name, value in coordinator.items() if here.get(name) != value and "unknown" not in (value, here.get(name)))
+
+
+def _forget_everywhere(client, keys: list[str]) -> None:
+    with suppress(OSError, TimeoutError):  # of a worker that is gone nothing need be forgotten
+        client.run(_forget, keys, on_error="ignore")
 
 
 def _forget(keys: list[str]) -> None:
@@ -156,7 +168,7 @@ def numbered(number: int, stack: Stack, source: DataSource, progress: Path, coor
 
 def _die_with(parent: int) -> None:
     """Ends this process soon after its parent died: a worker left behind would train beside those of the next study."""
-    if os.getppid() == os.getpid() or any(thread.name == "guard" for thread in threading.enumerate()):
+    if any(thread.name == "guard" for thread in threading.enumerate()):
         return
 
     def watch() -> None:

@@ -70,8 +70,9 @@ def load(key: str) -> Checkpoint | None:
 
 
 def remove(key: str) -> None:
-    """Removes the checkpoint of a network that is kept elsewhere now."""
-    path(key).unlink(missing_ok=True)
+    """Removes the checkpoint of a network that is kept elsewhere now, and what a kill left of one that was being written."""
+    for file in (path(key), *FOLDER.glob(f".{path(key).name}.*.part")):
+        file.unlink(missing_ok=True)
 
 
 def _marks(key: str) -> dict[str, str]:

@@ -7,10 +7,11 @@ import sys
 
 import typer
 
-from study.errors import InputError, StudyError
+from study.errors import InputError, StudyError, reason
 
 # typer carries its own copy of click; this is that copy's class of mistakes in the arguments.
 UsageError = typer.BadParameter.__base__
+STORES = ("mlflow", "requests", "urllib3", "sqlalchemy")  # whose exceptions say that a tracking store failed, in the middle
 
 
 def run(app: typer.Typer) -> None:
@@ -21,6 +22,10 @@ def run(app: typer.Typer) -> None:
         _end(str(error), 2)
     except StudyError as error:
         _end(str(error), error.status)
+    except Exception as error:
+        if type(error).__module__.split(".")[0] not in STORES:
+            raise
+        _end(f"the tracking store failed ({reason(error)}): nothing stored is lost; run the same command again when it answers", 1)
     except UsageError as error:
         _end(error.format_message(), 2)
     if status == 130:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from mlflow.entities import Run
 from rich.console import Console
 
 from study import backends, spool
@@ -21,7 +22,6 @@ from study.stopping import Stop, ended_on_error
 from study.tracking import StudyRun, connect, earlier
 from study.tracking.claim import Claim, supersede
 from study.tracking.store import current_experiment, impatient
-from study.tracking.study_run import end_children
 
 
 def run_study(config: StudyConfig, console: Console, afterwards: Callable[[str], int]) -> int:
@@ -35,20 +35,22 @@ def run_study(config: StudyConfig, console: Console, afterwards: Callable[[str],
     checked_training_images(source, config.train_images)
     if config.batch_size > config.train_images:
         raise InputError(f"batch_size={config.batch_size}: more than train_images={config.train_images}")
-    with impatient(), backends.opened(config) as backend:
+    with backends.opened(config) as backend:
         client = connect()
-        claim = Claim(client, current_experiment(client), config, regime_key(networks[0], source.digest), console)
-        claim.look()
-        study = StudyRun(client, config, source, claim.tags)
+        with impatient(), _answering():
+            claim = Claim(client, current_experiment(client), config, regime_key(networks[0], source.digest), console)
+            _not_in_sync(claim.look())
+            study = StudyRun(client, config, source, claim.tags)
         try:
             with ended_on_error(study) as stop:
-                with _answering():
+                with impatient(), _answering():
                     stopped = claim.hold(study.run_id)
                 with claim:
-                    with _answering():
+                    with impatient(), _answering():
                         study.describe()
                         supersede(study, stopped)
-                    _compute(study, networks, backend, console, stop)
+                    with impatient():
+                        _compute(study, networks, backend, console, stop)
                     status = afterwards(study.run_id)
                 with _answering():
                     study.end("FAILED" if status else "FINISHED")
@@ -70,13 +72,14 @@ def _compute(study: StudyRun, networks: list[NetworkConfig], backend: Backend, c
     box = Spool(study.run_id)
     try:
         box.describe(config, source.digest)
-        with Delivery(study, say) as delivery:
+        with Delivery(study, say) as delivery, stop.heard():
             if config.resume == "auto":
                 with _answering():
                     found = earlier.take(study, wanted, say)
                 for entry in _waiting(box, wanted, found):
                     delivery.hand_over(entry, "reused")
                     found.add(entry.key)
+                backend.forget(list(found))
             else:
                 found = set()
                 backend.forget(list(wanted))
@@ -93,11 +96,17 @@ def _compute(study: StudyRun, networks: list[NetworkConfig], backend: Backend, c
             raise StudyError(f"{left} results could not be logged to the tracking store ({delivery.trouble}): they are kept in "
                              f"{box.folder}; when it takes results again, log them with: python -m study sync")
         with _answering():
-            end_children(study.client, study.experiment_id, study.run_id)
             study.log_counts()
     finally:
         box.close()
     say("{expected} networks expected: {reused} reused, {trained} trained, {failed} failed".format(**study.counts))
+
+
+def _not_in_sync(stopped: list[Run]) -> None:
+    """Raises `InputError` where the results of a study that is to be taken up are being logged at this moment."""
+    for run in stopped:
+        if spool.in_use(run.info.run_id):
+            raise InputError(f"`python -m study sync` is logging results of study {run.info.run_id}: wait until it ends")
 
 
 def _waiting(box: Spool, wanted: dict[str, NetworkConfig], stored: set[str]) -> Iterator[spool.Entry]:

@@ -93,7 +93,8 @@ def prepare(name: str, data_dir: Path) -> DataSource:
 
 def prepare_here(source: DataSource) -> None:
     """Prepares a data set that was prepared on another machine, from this machine's files; raises `InputError` if they differ."""
-    if source.root.exists():
+    raw = source.root / DATASETS[source.name] / "raw"
+    if all((raw / file).exists() for file in FILES):  # each is put there whole
         return
     places = [place for place in (source.data_dir, PROJECT / source.data_dir) if (place / source.name).is_dir()]
     found = prepare(source.name, places[0] if places else source.data_dir)

@@ -21,12 +21,17 @@ class StudyError(Exception):
 def reason(error: BaseException) -> str:
     """What an error says, in one line without any credentials of an address in it."""
     first = (str(error).strip() or type(error).__name__).split("\n")[0]
-    return without_credentials(" ".join(first.split())[:200])
+    return " ".join(without_credentials(first).split())[:200]
 
 
 def without_credentials(text: str) -> str:
-    """A text whose addresses have lost their user name and password (``scheme://user:password@host``)."""
-    return re.sub(r"(?<=://)[^/\s@]*(?:@[^/\s@]*)*@", "", text)
+    """A text whose addresses have lost their user name and password (``scheme://user:password@host``), and other secrets.
+
+    A password may hold ``/`` and ``@``; where it cannot be told from a path, too much is cut rather than too little.
+    """
+    text = re.sub(r"://[^/\s]*@", "://", text)
+    text = re.sub(r"://[^/:@\s]*:[^@\s]*@", "://", text)
+    return re.sub(r"(?i)\b(password|passwd|pwd|token|secret)=[^&\s'\")]+", r"\1=***", text)
 
 
 def checked_target(name: str, path: Path) -> Path:

@@ -137,6 +137,8 @@ def abandoned() -> Iterator[Spool]:
     if not FOLDER.is_dir():
         return
     for folder in sorted(FOLDER.iterdir()):
+        if not (folder / STUDY).exists():
+            continue  # one that is being made
         try:
             spool = Spool(folder.name)
         except Timeout:
@@ -145,6 +147,17 @@ def abandoned() -> Iterator[Spool]:
             yield spool
         finally:
             spool.close()
+
+
+def in_use(study: str) -> bool:
+    """Whether a process uses the spool of a study's run id."""
+    if not (FOLDER / study).is_dir():
+        return False
+    try:
+        Spool(study).close()
+    except Timeout:
+        return True
+    return False
 
 
 def _read(folder: Path) -> Entry:

@@ -11,8 +11,9 @@ from pathlib import Path
 import mlflow
 import pytest
 import torch
+from filelock import FileLock
 from mlflow import MlflowClient
-from places import ROOT, Place, new_place
+from places import ROOT, Place, new_place, store_in
 
 from study.data import Images, load, prepare
 
@@ -24,10 +25,10 @@ torch.backends.cudnn.rnn.fp32_precision = "ieee"  # the oracle; cuDNN would roun
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run in several processes, those that share a study share a process; else a file's tests do."""
+    """Where tests run in several processes, those that read the real study share a process; else a file's tests do."""
     for item in items:
-        shared = [name for name in ("real_study", "undisturbed") if name in getattr(item, "fixturenames", ())]
-        item.add_marker(pytest.mark.xdist_group(shared[0] if shared else str(item.path)))
+        shared = "real_study" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("real_study" if shared else str(item.path)))
 
 
 @pytest.fixture(scope="session")
@@ -106,8 +107,15 @@ def place(tmp_path) -> Place:
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory) -> Place:
-    """Where the study of `places.STUDY` was run once without any disturbance."""
-    place = new_place(tmp_path_factory.mktemp("undisturbed"))
-    study = place.run()
-    assert study.process.returncode == 0, study.output
+    """Where the study of `places.STUDY` was run once without any disturbance, for all processes that run tests; to be read only."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "undisturbed"
+    with FileLock(f"{folder}.lock"):
+        if (folder / "done").exists():
+            return Place(folder, store_in(folder))
+        folder.mkdir()
+        place = new_place(folder)
+        study = place.run()
+        assert study.process.returncode == 0, study.output
+        (folder / "done").touch()
     return place

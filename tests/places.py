@@ -121,7 +121,13 @@ class Study:
         self.wait()
 
 
+def store_in(folder: Path) -> str:
+    """The address of the store of a place in a folder."""
+    return f"sqlite:///{folder / 'mlflow.db'}"
+
+
 def new_place(folder: Path) -> Place:
-    store = f"sqlite:///{folder / 'mlflow.db'}"
+    """A folder with an empty store, its artifacts beside it."""
+    store = store_in(folder)
     MlflowClient(store).create_experiment("hidden-orbits", artifact_location=(folder / "artifacts").as_uri())
     return Place(folder, store)

@@ -20,8 +20,11 @@ from analysis import records, runs
 from analysis.findings import evaluate, markdown
 from analysis.study_analysis import Analysis
 from reports.pdf import build
-from study import artifact_paths, durable
-from study.errors import InputError, without_credentials
+from study import artifact_paths, checkpoints, durable, spool
+from study.errors import InputError, reason, without_credentials
+from study.network import RecurrentNetwork
+from study.record import read_measurements
+from study.spool import Spool
 
 
 class Trap:
@@ -62,13 +65,14 @@ def small(undisturbed, tmp_path) -> Place:
     return place
 
 
-@pytest.mark.parametrize("trap", ["pickle", "torch"], indirect=True)
 def test_no_pickle_planted_in_a_store_or_a_cache_is_ever_loaded(trap, small, tmp_path):
     content, sprung = trap
     [study] = small.studies()
     root = Path(study.info.artifact_uri.removeprefix("file://"))
-    networks = small.networks(study)
-    for name, run in zip(("weights.safetensors", "measurements.nc"), networks, strict=True):
+    (root / "analysis").mkdir()
+    (root / "analysis" / "embedding.nc").write_bytes(content)
+    assert runs.stored_array(small.client, study.info.run_id, "analysis/embedding.nc") is None
+    for name, run in zip(("weights.safetensors", "measurements.nc"), small.networks(study), strict=True):
         here = Path(run.info.artifact_uri.removeprefix("file://"))
         (here / name).write_bytes(content)
         # Whoever can write the artifact can write its digest, too.
@@ -76,37 +80,42 @@ def test_no_pickle_planted_in_a_store_or_a_cache_is_ever_loaded(trap, small, tmp
         small.client.set_tag(run.info.run_id, "digests", json.dumps(digests))
         for extra in ("weights.pkl", "model.pkl", "python_model.pkl"):
             (here / extra).write_bytes(content)
-    (root / "analysis").mkdir(exist_ok=True)
-    (root / "analysis" / "embedding.nc").write_bytes(content)
-    cache = small.folder / "cache"
-    waiting = cache / "spool" / "0123" / ("ab" * 32)
-    waiting.mkdir(parents=True)
-    for name in ("weights.safetensors", "measurements.nc"):
-        (waiting / name).write_bytes(content)
-    described = {"config": json.loads((root / "study.json").read_text()), "data_digest": "none"}
-    (waiting.parent / "study.json").write_text(json.dumps(described))
-    result = {"config": {}, "started": 0, "ended": 0, "failure": None,
-              "digests": {name: durable.digest(waiting / name) for name in ("weights.safetensors", "measurements.nc")}}
-    (waiting / "result.json").write_text(json.dumps(result))
-    (cache / "checkpoints").mkdir(exist_ok=True)
-    for run in networks:
-        (cache / "checkpoints" / f"{run.data.tags['network_key']}.safetensors").write_bytes(content)
-    for path in (cache / "datasets-of-studies").glob("*.nc"):
-        path.write_bytes(content)
-
     dataset = runs.load(study.info.run_id, small.client)
     assert int(dataset.test_accuracy.count()) == 1  # the record that is a pickle is left out
     assert "cannot be read" in next(iter(json.loads(dataset.attrs["missing"]).values()))
     with pytest.raises(InputError, match="cannot be read as safetensors"):
-        runs.weights(networks[0].info.run_id, small.client)
-    measured = small.popen(["python", "-m", "study", "measure", str(Path(networks[0].info.artifact_uri.removeprefix("file://"))
-                                                                    / "weights.safetensors"), "--out", str(tmp_path / "m.nc")])
-    assert measured.wait() == 2
-    again = small.run(seeds="0-1", epochs="6", train_images="400", resume="auto")
-    assert "Traceback" not in again.output
+        runs.weights(small.networks(study)[0].info.run_id, small.client)
+    resumed = small.run(seeds="0-1", epochs="6", train_images="400")
+    assert resumed.process.returncode == 0, resumed.output
+    assert "measurements.nc cannot be read" in resumed.output
+    assert "2 networks expected: 1 reused, 1 trained, 0 failed" in resumed.output
     (root / "study.json").write_bytes(content)
     with pytest.raises(InputError, match=r"study\.json"):
         runs.load(study.info.run_id, small.client)
+    assert not sprung.exists()
+
+
+@pytest.mark.parametrize("trap", ["pickle", "torch"], indirect=True)
+def test_no_reader_of_ours_unpickles(trap, tmp_path, monkeypatch):
+    content, sprung = trap
+    planted = tmp_path / "planted"
+    planted.write_bytes(content)
+    with pytest.raises(InputError, match="cannot be read as safetensors"):
+        RecurrentNetwork.load(planted)
+    with pytest.raises((OSError, ValueError)):
+        read_measurements(planted)
+    monkeypatch.setattr(checkpoints, "FOLDER", tmp_path)
+    planted.rename(checkpoints.path("key"))
+    assert checkpoints.load("key") is None
+    monkeypatch.setattr(spool, "FOLDER", tmp_path / "spool")
+    box = Spool("study")
+    (box.folder / "key").mkdir()
+    for name in ("weights.safetensors", "measurements.nc", "result.json"):
+        (box.folder / "key" / name).write_bytes(content)
+    assert box.entries() == []
+    monkeypatch.setattr(records, "FOLDER", tmp_path)
+    (tmp_path / "key.nc").write_bytes(content)
+    assert records.cached("key") is None
     assert not sprung.exists()
 
 
@@ -190,10 +199,6 @@ def test_credentials_are_cut_out_of_addresses():
         "at postgresql://host:5/db and http://git.org/x"
     assert without_credentials("http://me:p@ss@host/a@b") == "http://host/a@b"
     assert without_credentials("mail me@host") == "mail me@host"
-
-
-def test_the_dataset_cache_survives_what_it_cannot_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(records, "FOLDER", tmp_path)
-    (tmp_path / "key.nc").write_bytes(b"no netCDF")
-    assert records.cached("key") is None
-    assert records.cached("absent") is None
+    assert without_credentials("postgresql://me:p/ss@host:5/db") == "postgresql://host:5/db"
+    assert without_credentials("host?user=me&password=s3cret&x=1") == "host?user=me&password=***&x=1"
+    assert "secret" not in reason(ValueError(f"{'x' * 180} postgresql://user:secretpassword@host/db"))

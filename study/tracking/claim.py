@@ -21,7 +21,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from rich.console import Console
 
-from study.config import StudyConfig, integers
+from study.config import StudyConfig, integers, ranges
 from study.errors import InputError
 from study.tracking.store import search
 from study.tracking.study_run import StudyRun, end_children
@@ -40,8 +40,9 @@ class Claim:
     def __init__(self, client: MlflowClient, experiment: str, config: StudyConfig, regime: str, console: Console):
         self.client, self.experiment, self.config, self.regime, self.console = client, experiment, config, regime, console
         process = psutil.Process()
-        who = {"host": socket.gethostname(), "process": process.pid, "since": process.create_time(), "namespace": _namespace()}
-        self.tags = {"regime_key": regime, "coordinator": json.dumps(who), "heartbeat": _now(), "claim": "asked"}
+        who = {"host": socket.gethostname(), "process": process.pid, "since": process.create_time(), "machine": _machine()}
+        self.tags = {"regime_key": regime, "seeds": ranges(config.seeds), "hidden_sizes": ranges(config.hidden_sizes),
+                     "coordinator": json.dumps(who), "heartbeat": _now(), "claim": "asked"}
         self.run_id = ""
         self.lost_to = ""
         self._silent: set[tuple[str, str]] = set()  # run ids and heartbeats that were watched in vain
@@ -72,6 +73,7 @@ class Claim:
             self.client.set_tag(run_id, "claim", "held")
             return self.look(lambda other: other.info.run_id < run_id)
         except InputError:
+            self.client.set_terminated(run_id, "FAILED")
             self.client.set_tag(run_id, "kind", "refused")
             raise
 
@@ -92,9 +94,13 @@ class Claim:
         if run.info.status != "RUNNING":
             return False
         who, beat = _coordinator(run), run.data.tags.get("heartbeat", "")
-        if (who.get("host"), who.get("namespace")) == (socket.gethostname(), _namespace()):
+        if who.get("machine") == _machine():
             try:
-                return abs(psutil.Process(who["process"]).create_time() - who["since"]) < 1
+                process = psutil.Process(who["process"])
+                if process.status() == psutil.STATUS_ZOMBIE:
+                    return False
+                if abs(process.create_time() - who["since"]) < 1:  # else another process, or the clock was set
+                    return True
             except psutil.NoSuchProcess:
                 return False
         if (run.info.run_id, beat) in self._silent:
@@ -144,7 +150,7 @@ def _unfinished(run: Run) -> bool:
 
 def _overlaps(run: Run, config: StudyConfig) -> bool:
     try:
-        theirs = [set(integers(run.data.params[name])) for name in ("seeds", "hidden_sizes")]
+        theirs = [set(integers(run.data.tags[name])) for name in ("seeds", "hidden_sizes")]
     except (KeyError, ValueError):
         return False
     return bool(theirs[0] & set(config.seeds) and theirs[1] & set(config.hidden_sizes))
@@ -157,10 +163,12 @@ def _coordinator(run: Run) -> dict:
         return {}
 
 
-def _namespace() -> int:
-    """Tells containers that share a host name apart: their processes are numbered each for itself."""
-    here = Path("/proc/self/ns/pid")
-    return here.stat().st_ino if here.exists() else 0
+def _machine() -> str:
+    """What tells apart where processes are numbered: the machine since it was started, and the container."""
+    boot, namespace = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    if not (boot.exists() and namespace.exists()):
+        return f"{socket.gethostname()} {psutil.boot_time():.0f}"
+    return f"{boot.read_text().strip()} {namespace.stat().st_ino}"
 
 
 def _now() -> str:

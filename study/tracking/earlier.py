@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -43,7 +44,7 @@ def take(study: StudyRun, keys: Iterable[str], say: Callable[[str], None]) -> se
                 try:
                     return run, fetch(client, run, Path(scratch))
                 except DamagedRecordError as damage:
-                    say(f"H={run.data.params['hidden_size']} seed={run.data.params['seed']}: {damage}; it is not reused")
+                    say(f"{_words(run)}: {damage}; it is not reused")
             return None
 
         for key, chosen in zip(found, pool.map(first_whole, found.values()), strict=True):
@@ -53,13 +54,22 @@ def take(study: StudyRun, keys: Iterable[str], say: Callable[[str], None]) -> se
             parent = run.data.tags.get(MLFLOW_PARENT_RUN_ID, "")
             if parent not in finished:
                 finished[parent] = _finished(client, parent)
-            if finished[parent]:
-                study.copy(run, folder)
-            else:
-                study.move(run)
-            taken.add(key)
+            try:
+                if finished[parent]:
+                    study.copy(run, folder)
+                else:
+                    study.move(run)
+                taken.add(key)
+            except DamagedRecordError as damage:
+                say(f"{_words(run)}: {damage}; it is not reused")
+            if folder.is_relative_to(scratch):
+                shutil.rmtree(folder)
     study.log_counts()
     return taken
+
+
+def _words(run: Run) -> str:
+    return f"H={run.data.params['hidden_size']} seed={run.data.params['seed']}"
 
 
 def _finished(client: MlflowClient, run_id: str) -> bool:

@@ -110,13 +110,11 @@ def fetch(client: MlflowClient, run: Run, scratch: Path) -> Path:
         folder.mkdir()
     digests = json.loads(run.data.tags.get("digests", "{}"))
     for name in (WEIGHTS, MEASUREMENTS):
-        try:
-            if root is None:
-                client.download_artifacts(run.info.run_id, name, str(folder))
-            sound = durable.digest(folder / name) == digests.get(name)
-        except (MlflowException, OSError):
-            raise DamagedRecordError(f"{name} is missing in run {run.info.run_id}") from None
-        if not sound:
+        if root is None and any(file.path == name for file in client.list_artifacts(run.info.run_id)):
+            client.download_artifacts(run.info.run_id, name, str(folder))
+        if not (folder / name).exists():
+            raise DamagedRecordError(f"{name} is missing in run {run.info.run_id}")
+        if durable.digest(folder / name) != digests.get(name):
             raise DamagedRecordError(f"{name} is altered or cut short in run {run.info.run_id}")
     return folder
 

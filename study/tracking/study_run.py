@@ -23,7 +23,7 @@ from study.network import STATE_NAMES
 from study.record import MEASUREMENTS, WEIGHTS, read_measurements, step_metrics, versions
 from study.spool import Entry
 from study.tracking.job import JobRun, params
-from study.tracking.store import PAGE, children, log_files, search
+from study.tracking.store import PAGE, DamagedRecordError, children, current_experiment, log_files, search
 
 CLASSIFIER = Path(__file__).parent.parent / "classifier.py"
 MODEL_REQUIREMENTS = [f"{name}=={versions()[name]}" for name in ("mlflow", "numpy", "safetensors")]
@@ -45,13 +45,14 @@ class StudyRun(JobRun):
 
     @classmethod
     def reopened(cls, client: MlflowClient, run_id: str, config: StudyConfig, source: DataSource) -> StudyRun:
-        """The study run with an id; a new one where this store has none."""
+        """The study run with an id; where this store has none, one that stands for it (tag `synced_from`), made if need be."""
         try:
             client.get_run(run_id)
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
-            study = cls(client, config, source)
+            found = search(client, [current_experiment(client)], f"tags.synced_from = '{run_id}'")
+            study = cls(client, config, source, {"synced_from": run_id}, found[0].info.run_id if found else None)
             study.describe()
             return study
         return cls(client, config, source, run_id=run_id)
@@ -73,10 +74,7 @@ class StudyRun(JobRun):
         self.log_counts()
 
     def log_result(self, entry: Entry) -> str:
-        """Logs one network as a child run; its run id.
-
-        The tag `complete` is written last, after the digests of the artifacts: what lacks it is no result.
-        """
+        """Logs one network as a child run; its run id. What lacks the tag `complete` is no result."""
         if entry.failure is not None:
             run_id = self.create_child(_name(entry.config), "network", entry.started,
                                        {"network_key": entry.key, "failure": entry.failure})
@@ -94,8 +92,13 @@ class StudyRun(JobRun):
     def copy(self, run: Run, folder: Path) -> None:
         """Repeats a complete network run of a finished study under this one; `folder` holds its artifacts.
 
-        The logged model is shared; the tag `reused_from` names the original.
+        The logged model is shared; the tag `reused_from` names the original. Raises `DamagedRecordError` where the measurements
+        are no netCDF, for all their right digest.
         """
+        try:
+            read_measurements(folder / MEASUREMENTS)
+        except (OSError, ValueError, KeyError):
+            raise DamagedRecordError(f"{MEASUREMENTS} cannot be read in run {run.info.run_id}") from None
         tags, config = run.data.tags, network_config(run)
         models = [output.model_id for output in (run.outputs.model_outputs if run.outputs else [])]
         self._log_network(config, tags["network_key"], json.loads(tags["digests"]), folder, run.info.start_time / 1000,
@@ -112,7 +115,6 @@ class StudyRun(JobRun):
 
         It is FINISHED where every network is stored or failed for good, else FAILED.
         """
-        end_children(self.client, self.experiment_id, self.run_id)
         nested = children(self.client, self.experiment_id, self.run_id)
         tags = [run.data.tags for run in nested if run.data.tags.get("kind") == "network"]
         stored = {tag["network_key"]: tag for tag in tags if tag.get("complete") == "true"}
@@ -122,6 +124,11 @@ class StudyRun(JobRun):
         self.log_counts()
         self.end("FINISHED" if len(stored) + self.counts["failed"] >= self.counts["expected"] else "FAILED")
         return len(stored), self.counts["expected"]
+
+    def end(self, status: str) -> None:
+        """Ends the run, and those below it that were left running."""
+        end_children(self.client, self.experiment_id, self.run_id)
+        super().end(status)
 
     def count(self, what: str) -> None:
         """Counts one network more; a store that does not answer learns of it with the next."""
@@ -136,6 +143,18 @@ class StudyRun(JobRun):
     def _log_network(self, config: NetworkConfig, key: str, digests: dict[str, str], folder: Path, started: float, ended: float,
                      tags: dict[str, str] | None = None, models: list[str] | None = None) -> str:
         run_id = self.create_child(_name(config), "network", started, {"network_key": key} | (tags or {}))
+        try:
+            self._fill(run_id, config, key, digests, folder, ended, models)
+        except BaseException:
+            with suppress(Exception):  # where this fails, too, the end of the study ends it
+                self.client.set_terminated(run_id, "FAILED")
+            raise
+        return run_id
+
+    def _fill(self, run_id: str, config: NetworkConfig, key: str, digests: dict[str, str], folder: Path, ended: float,
+              models: list[str] | None) -> None:
+        """Logs all of a network; the tag `complete` last, after the digests of the artifacts."""
+        series = step_metrics(read_measurements(folder / MEASUREMENTS))
         self.client.log_batch(run_id, params=params(config.model_dump(mode="json") | {"network_key": key}))
         log_files(self.client, run_id, [folder / name for name in digests])
         # Before the metrics: logging a model reads back every metric its run has.
@@ -146,15 +165,14 @@ class StudyRun(JobRun):
         stamp = int(ended * 1000)
         points = [
             Metric(name, value, stamp, step)
-            for name, series in step_metrics(read_measurements(folder / MEASUREMENTS)).items()
-            for step, value in series
+            for name, values in series.items()
+            for step, value in values
         ]
         for start in range(0, len(points), PAGE):
             self.client.log_batch(run_id, metrics=points[start : start + PAGE])
         self.client.set_tag(run_id, "digests", json.dumps(digests))
         self.client.set_tag(run_id, "complete", "true")
         self.client.set_terminated(run_id, "FINISHED", end_time=stamp)
-        return run_id
 
     def _log_model(self, run_id: str, weights: Path) -> None:
         with safe_open(weights, "np") as file:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from places import STUDY
+from places import STUDY, new_place
 
 from analysis import runs
 from study.tracking.store import DamagedRecordError, fetch
@@ -55,13 +55,13 @@ def test_a_full_disk_is_a_clear_error_and_no_torn_file_is_taken_for_a_whole_one(
     assert not place.runs("attributes.status = 'RUNNING'")
 
 
-@pytest.fixture
-def finished(undisturbed, tmp_path):
-    """A finished study with artifacts that may be damaged: a copy of the undisturbed one under a study of its own."""
-    study = undisturbed.run(seeds="0-3")
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished study whose artifacts may be damaged."""
+    place = new_place(tmp_path_factory.mktemp("finished"))
+    study = place.run(epochs="2")
     assert study.process.returncode == 0, study.output
-    assert "4 networks expected: 4 reused, 0 trained, 0 failed" in study.output
-    return undisturbed
+    return place
 
 
 def _artifact(run, name) -> Path:
@@ -88,7 +88,7 @@ def test_a_damaged_artifact_is_detected_named_left_out_and_trained_anew(name, da
         assert f"{name} {words} in run " in reason
         assert "run the study again to train it anew" in reason
         assert int(dataset.test_accuracy.count()) == 3
-        again = finished.run()
+        again = finished.run(epochs="2")
         assert again.process.returncode == 0, again.output
         assert f"H=12 seed=2: {name} {words} in run" in again.output
         assert "4 networks expected: 3 reused, 1 trained, 0 failed" in again.output

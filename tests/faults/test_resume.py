@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from study.config import StudyConfig
+from study.tracking import StudyRun
+from study.tracking.store import fetch
 
 
 def test_a_larger_grid_reuses_what_a_smaller_one_trained(place):
@@ -53,3 +60,18 @@ def test_resume_never_trains_all_afresh(place):
     networks = place.runs("tags.kind = 'network'")
     assert len(networks) == 2
     assert len({run.data.tags["network_key"] for run in networks}) == 1
+
+
+def test_a_study_that_a_new_store_does_not_know_has_one_run_there_however_often_it_is_synced(place, source):
+    config = StudyConfig(seeds="0", hidden_sizes="12")
+    study, again = (StudyRun.reopened(place.client, "ab" * 16, config, source) for _ in range(2))
+    assert study.run_id == again.run_id
+    assert place.client.get_run(study.run_id).data.tags["synced_from"] == "ab" * 16
+
+
+def test_a_store_that_does_not_answer_is_no_damage(undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    run = undisturbed.networks(undisturbed.studies()[0])[0]
+    run.info._artifact_uri = "mlflow-artifacts:/0/run/artifacts"
+    with pytest.raises(MlflowException):
+        fetch(MlflowClient("http://127.0.0.1:9"), run, tmp_path)

@@ -73,12 +73,15 @@ def test_a_second_start_of_a_living_study_is_refused(place):
 
 
 def test_two_starts_at_the_same_moment_do_not_both_go_on(place):
-    both = [place.start(seeds="0-1", epochs="5") for _ in range(2)]
-    for study in both:
-        study.wait()
-    assert sorted(study.process.returncode for study in both)[-1] == 2
-    assert len([study for study in both if study.process.returncode == 0]) <= 1
+    for _ in range(3):  # it can happen that both give way, but not for ever
+        both = [place.start(seeds="0-1", epochs="5") for _ in range(2)]
+        statuses = sorted(study.wait() for study in both)
+        assert statuses in ([0, 2], [2, 2])
+        if statuses[0] == 0:
+            break
+    assert statuses == [0, 2]
     networks = place.runs("tags.kind = 'network'")
+    assert len(networks) == 2
     assert len({run.data.tags["network_key"] for run in networks}) == len(networks)
 
 
@@ -90,9 +93,8 @@ def _claimed_elsewhere(place) -> str:
     regime = regime_key(StudyConfig(**given).networks()[0], prepare("mnist", ROOT / "data").digest)
     run = client.create_run(experiment.experiment_id, tags={
         "kind": "study", "regime_key": regime, "claim": "held", "heartbeat": datetime.now(UTC).isoformat(),
-        "coordinator": json.dumps({"host": "another", "process": 1, "since": 0.0, "namespace": 1})})
-    for name, value in given.items():
-        client.log_param(run.info.run_id, name, value)
+        "seeds": given["seeds"], "hidden_sizes": given["hidden_sizes"],
+        "coordinator": json.dumps({"host": "another", "process": 1, "since": 0.0, "machine": "another"})})
     return run.info.run_id
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -54,3 +55,10 @@ def test_damage_in_the_cache_is_repaired(copied):
 def test_a_folder_without_the_data_set_is_named(tmp_path):
     with pytest.raises(InputError, match=str(tmp_path)):
         data.prepare("mnist", tmp_path)
+
+
+def test_a_data_set_that_another_process_is_still_unpacking_is_not_taken_for_prepared(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "CACHE", tmp_path)
+    (source.root / "MNIST" / "raw").mkdir(parents=True)
+    data.prepare_here(replace(source, data_dir=ROOT / "data"))
+    assert len(data.load(source, train=False)) == 10_000
