@@ -33,7 +33,7 @@ quick: ## Run a small study, for a first look within two minutes
 	$(MAKE) study P="-P seeds=0-5 -P hidden_sizes=32 -P epochs=2 $(P)"
 
 test: $(READY) ## Run the tests
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 lint: $(READY) ## Check style
 	$(BIN)/ruff check .

@@ -24,14 +24,6 @@ torch.set_num_threads(1)  # as in a worker
 torch.backends.cudnn.rnn.fp32_precision = "ieee"  # the oracle; cuDNN would round to TF32 by itself
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run in several processes, those that read the real study share a process; else a file's tests do."""
-    for item in items:
-        shared = "real_study" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("real_study" if shared else str(item.path)))
-
-
 @pytest.fixture(scope="session")
 def source():
     return prepare("mnist", ROOT / "data")
