@@ -22,12 +22,12 @@ def run(app: typer.Typer) -> None:
         _end(str(error), 2)
     except StudyError as error:
         _end(str(error), error.status)
+    except UsageError as error:
+        _end(error.format_message(), 2)
     except Exception as error:
         if type(error).__module__.split(".")[0] not in STORES:
             raise
         _end(f"the tracking store failed ({reason(error)}): nothing stored is lost; run the same command again when it answers", 1)
-    except UsageError as error:
-        _end(error.format_message(), 2)
     if status == 130:
         _end("stopped", 130)
     sys.exit(status)

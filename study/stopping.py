@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,16 +25,19 @@ class Stop:
         self._previous: dict[signal.Signals, object] = {}
         self._main = threading.main_thread()
         self._repeater: threading.Thread | None = None
+        self._hook = sys.unraisablehook
 
     def __enter__(self) -> Stop:
         if threading.current_thread() is self._main:
             self._previous = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+            sys.unraisablehook = self._unraisable
         return self
 
     def __exit__(self, *error: object) -> None:
         self._heard.set()
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+        sys.unraisablehook = self._hook
 
     @contextmanager
     def heard(self) -> Iterator[None]:
@@ -51,6 +55,10 @@ class Stop:
             self._repeater = threading.Thread(target=self._repeat, args=(number,), daemon=True)
             self._repeater.start()
         raise KeyboardInterrupt
+
+    def _unraisable(self, dropped: sys.UnraisableHookArgs) -> None:
+        if dropped.exc_type is not KeyboardInterrupt:  # one that is repeated need not be told
+            self._hook(dropped)
 
     def _repeat(self, number: int) -> None:
         while not self._heard.wait(AGAIN):
