@@ -100,7 +100,7 @@ def _claimed_elsewhere(place) -> str:
 
 def test_a_coordinator_elsewhere_is_told_by_its_heartbeat(place):
     run_id = _claimed_elsewhere(place)
-    study = place.start(epochs="11")
+    study = place.start()
     study.until_printed("watching 25 s for a sign of life")
     time.sleep(2)
     place.client.set_tag(run_id, "heartbeat", datetime.now(UTC).isoformat())
