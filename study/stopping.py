@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from study.tracking import JobRun
+from study.tracking.store import impatient
 
 AGAIN = 2.0  # seconds after which a stop that was not heard is repeated
 
@@ -73,6 +74,6 @@ def ended_on_error(job: JobRun) -> Iterator[Stop]:
             with stop.heard():
                 yield stop
         except BaseException as error:
-            with suppress(Exception):  # a store that is gone must not hide what happened
+            with suppress(Exception), impatient():  # a store that is gone must not hide what happened, or hold it up
                 job.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
             raise
