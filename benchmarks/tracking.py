@@ -111,7 +111,7 @@ def coordinate(address: str) -> None:
 
     from study.coordinator import run_study
 
-    config = StudyConfig(seeds="0-7", hidden_sizes="100", epochs=3, backend="dask", scheduler=address)
+    config = StudyConfig(seeds="0-3", hidden_sizes="100", epochs=3, backend="dask", scheduler=address)
     begun, processor = time.perf_counter(), time.process_time()
     run_study(config, Console(file=sys.stderr), lambda run_id: 0)
     print(json.dumps([time.perf_counter() - begun, len(config.networks()), time.process_time() - processor]))
