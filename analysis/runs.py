@@ -21,9 +21,7 @@ from analysis import records
 from study.errors import InputError
 from study.network import RecurrentNetwork
 from study.record import MEASUREMENTS, RECORD_VERSION, WEIGHTS, read_measurements, versions
-from study.tracking.store import PAGE, DamagedRecordError, children, fetch, log_folder, marks, search
-
-DOWNLOADS = 8  # at a time
+from study.tracking.store import DOWNLOADS, PAGE, DamagedRecordError, children, fetch, log_folder, marks, search
 
 
 @dataclass(frozen=True)

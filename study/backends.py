@@ -120,10 +120,21 @@ def _dask(scheduler: str) -> Iterator[Backend]:
                          "prints, such as tcp://host:8786") from None
     with client:
         _same_versions(client)
-        context = partial(parallel_config, backend="dask", client=client, wait_for_workers_timeout=600)
-        yield Backend(lambda plan: max(1, min(len(plan), sum(client.ncores().values()))), context, "all",
+        yield Backend(lambda plan: max(1, min(len(plan), sum(client.ncores().values()))), partial(_on_cluster, client), "all",
                       Coordinator(_ours(), None), (KilledWorker,), (TimeoutError, OSError, CancelledError, FutureCancelledError),
                       partial(_forget_everywhere, client))
+
+
+def _on_cluster(client) -> AbstractContextManager:
+    """A context in which joblib computes on a cluster, also on one of a single thread."""
+    from joblib._dask import DaskDistributedBackend
+
+    class ClusterBackend(DaskDistributedBackend):
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            """At least 2: joblib takes 1 to mean that it is to compute here, in the coordinator."""
+            return max(2, super().effective_n_jobs(n_jobs))
+
+    return parallel_config(backend=ClusterBackend(client=client, wait_for_workers_timeout=600))
 
 
 def _same_versions(client) -> None:

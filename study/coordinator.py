@@ -85,7 +85,7 @@ def _compute(study: StudyRun, networks: list[NetworkConfig], backend: Backend, c
                 backend.forget(list(wanted))
             plan = stacks([network for key, network in wanted.items() if key not in found])
             say(_plan_in_words(study, backend.jobs(plan) if plan else 0, len(found)))
-            with StudyProgress(plan, console) as progress, stop.heard():
+            with StudyProgress(plan, console) as progress:
                 for index, results in backend.compute(plan, source, progress.file):
                     for result in results:
                         delivery.hand_over(box.add(result, source.digest))

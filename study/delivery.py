@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from collections.abc import Callable
 
 from study import spool
@@ -19,13 +18,11 @@ class Delivery:
     """A context in which results that are handed over are logged one after another by a thread of its own.
 
     A result leaves the spool when the store has all of it. `trouble` says in words why the store took nothing the last time.
-    `seconds` is the time spent logging.
     """
 
     def __init__(self, study: StudyRun, say: Callable[[str], None]):
         self.study, self.say = study, say
         self.trouble = ""
-        self.seconds = 0.0
         self._queue: queue.SimpleQueue[tuple[Entry, str] | None] = queue.SimpleQueue()
         self._left = 0
         self._changed = threading.Condition()
@@ -48,11 +45,6 @@ class Delivery:
             self._left += 1
         self._queue.put((entry, counted))
 
-    def left(self) -> int:
-        """How many results are not logged yet."""
-        with self._changed:
-            return self._left
-
     def finish(self, patience: float) -> int:
         """Waits until all is logged, or the store has taken nothing for `patience` seconds; how many results are left."""
         with self._changed:
@@ -73,13 +65,11 @@ class Delivery:
         """Logs one result, as often as it takes; False where it was told to stop first."""
         pause, again = FIRST_PAUSE, False
         while not self._stop.is_set():
-            begun = time.monotonic()
             try:
                 # The answer to an earlier attempt may have been lost after the store had taken it.
                 if not (again and self.study.has(entry.key)):
                     self.study.log_result(entry)
                 spool.remove(entry)
-                self.seconds += time.monotonic() - begun
             except Exception as error:  # each kind of store raises its own
                 if not self.trouble:
                     self.say(f"the tracking store took no result ({reason(error)}): training goes on, results wait in "

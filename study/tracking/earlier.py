@@ -13,10 +13,8 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from study.tracking.store import DamagedRecordError, fetch, search
+from study.tracking.store import DOWNLOADS, DamagedRecordError, fetch, search
 from study.tracking.study_run import StudyRun
-
-DOWNLOADS = 8  # at a time
 
 
 def complete_networks(client: MlflowClient, experiment: str, keys: Iterable[str]) -> dict[str, list[Run]]:

@@ -19,6 +19,7 @@ from study.errors import InputError, reason, without_credentials
 from study.record import MEASUREMENTS, WEIGHTS
 
 EXPERIMENT = "hidden-orbits"
+DOWNLOADS = 8  # runs fetched at a time
 PAGE = 1000  # rows a search answers at most
 # A request that is not answered is ours to repeat: MLflow's own patience would hold a study for minutes.
 IMPATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
@@ -108,9 +109,10 @@ def fetch(client: MlflowClient, run: Run, scratch: Path) -> Path:
     folder = root or scratch / run.info.run_id
     if root is None:
         folder.mkdir()
+    stored = {file.path for file in client.list_artifacts(run.info.run_id)} if root is None else set()
     digests = json.loads(run.data.tags.get("digests", "{}"))
     for name in (WEIGHTS, MEASUREMENTS):
-        if root is None and any(file.path == name for file in client.list_artifacts(run.info.run_id)):
+        if name in stored:
             client.download_artifacts(run.info.run_id, name, str(folder))
         if not (folder / name).exists():
             raise DamagedRecordError(f"{name} is missing in run {run.info.run_id}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import mlflow
 import numpy as np
+import xarray as xr
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Run, RunTag
 from mlflow.exceptions import MlflowException
@@ -81,7 +82,7 @@ class StudyRun(JobRun):
             self.client.log_batch(run_id, params=params(entry.config.model_dump(mode="json")))
             self.client.set_terminated(run_id, "FAILED", end_time=int(entry.ended * 1000))
             return run_id
-        return self._log_network(entry.config, entry.key, entry.digests, entry.folder, entry.started, entry.ended)
+        return self._log_network(entry, read_measurements(entry.folder / MEASUREMENTS))
 
     def move(self, run: Run) -> None:
         """Puts a complete network run of a study that did not finish under this one."""
@@ -96,13 +97,13 @@ class StudyRun(JobRun):
         are no netCDF, for all their right digest.
         """
         try:
-            read_measurements(folder / MEASUREMENTS)
+            measurements = read_measurements(folder / MEASUREMENTS)
         except (OSError, ValueError, KeyError):
             raise DamagedRecordError(f"{MEASUREMENTS} cannot be read in run {run.info.run_id}") from None
-        tags, config = run.data.tags, network_config(run)
+        entry = Entry(folder, run.data.tags["network_key"], network_config(run), run.info.start_time / 1000,
+                      run.info.end_time / 1000, json.loads(run.data.tags["digests"]), failure=None)
         models = [output.model_id for output in (run.outputs.model_outputs if run.outputs else [])]
-        self._log_network(config, tags["network_key"], json.loads(tags["digests"]), folder, run.info.start_time / 1000,
-                          run.info.end_time / 1000, {"reused_from": run.info.run_id}, models)
+        self._log_network(entry, measurements, {"reused_from": run.info.run_id}, models)
         self.counts["reused"] += 1
 
     def has(self, key: str) -> bool:
@@ -140,37 +141,36 @@ class StudyRun(JobRun):
         """Logs how many networks are expected, reused, trained and failed so far."""
         self.log_numbers({f"networks/{name}": count for name, count in self.counts.items()})
 
-    def _log_network(self, config: NetworkConfig, key: str, digests: dict[str, str], folder: Path, started: float, ended: float,
-                     tags: dict[str, str] | None = None, models: list[str] | None = None) -> str:
-        run_id = self.create_child(_name(config), "network", started, {"network_key": key} | (tags or {}))
+    def _log_network(self, entry: Entry, measurements: xr.Dataset, tags: Mapping[str, str] | None = None,
+                     models: Sequence[str] = ()) -> str:
+        """Logs a network with the logged models it shares with another run, or with one of its own."""
+        run_id = self.create_child(_name(entry.config), "network", entry.started, {"network_key": entry.key, **(tags or {})})
         try:
-            self._fill(run_id, config, key, digests, folder, ended, models)
+            self._fill(run_id, entry, measurements, models)
         except BaseException:
             with suppress(Exception):  # where this fails, too, the end of the study ends it
                 self.client.set_terminated(run_id, "FAILED")
             raise
         return run_id
 
-    def _fill(self, run_id: str, config: NetworkConfig, key: str, digests: dict[str, str], folder: Path, ended: float,
-              models: list[str] | None) -> None:
+    def _fill(self, run_id: str, entry: Entry, measurements: xr.Dataset, models: Sequence[str]) -> None:
         """Logs all of a network; the tag `complete` last, after the digests of the artifacts."""
-        series = step_metrics(read_measurements(folder / MEASUREMENTS))
-        self.client.log_batch(run_id, params=params(config.model_dump(mode="json") | {"network_key": key}))
-        log_files(self.client, run_id, [folder / name for name in digests])
+        self.client.log_batch(run_id, params=params(entry.config.model_dump(mode="json") | {"network_key": entry.key}))
+        log_files(self.client, run_id, [entry.folder / name for name in entry.digests])
         # Before the metrics: logging a model reads back every metric its run has.
         if models:
             self.client.log_outputs(run_id, [LoggedModelOutput(model, 0) for model in models])
         else:
-            self._log_model(run_id, folder / WEIGHTS)
-        stamp = int(ended * 1000)
+            self._log_model(run_id, entry.folder / WEIGHTS)
+        stamp = int(entry.ended * 1000)
         points = [
             Metric(name, value, stamp, step)
-            for name, values in series.items()
+            for name, values in step_metrics(measurements).items()
             for step, value in values
         ]
         for start in range(0, len(points), PAGE):
             self.client.log_batch(run_id, metrics=points[start : start + PAGE])
-        self.client.set_tag(run_id, "digests", json.dumps(digests))
+        self.client.set_tag(run_id, "digests", json.dumps(entry.digests))
         self.client.set_tag(run_id, "complete", "true")
         self.client.set_terminated(run_id, "FINISHED", end_time=stamp)
 

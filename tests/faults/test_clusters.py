@@ -48,8 +48,8 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(tmp_path):
-    cluster = Cluster(tmp_path, workers=2)
+def cluster(tmp_path, request):
+    cluster = Cluster(tmp_path, workers=getattr(request, "param", 2))
     yield cluster
     cluster.stop()
 
@@ -83,6 +83,18 @@ def test_a_coordinator_of_a_cluster_can_be_killed_and_stopped(cluster, place, un
     assert last.process.returncode == 0, last.output
     assert place.dataset().identical(undisturbed.dataset())
     assert not place.runs("attributes.status = 'RUNNING'")
+
+
+@pytest.mark.parametrize("cluster", [1], indirect=True)
+def test_a_cluster_of_one_thread_computes_and_the_coordinator_does_not(cluster, place):
+    study = place.start(backend="dask", scheduler=cluster.address, seeds="0-1")
+    checkpoints = [folder / "cache" / "checkpoints" for folder in (place.folder, cluster.folder / "machine-1")]
+    seen = [False, False]
+    while study.process.poll() is None:
+        seen = [before or any(folder.glob("*.safetensors")) for before, folder in zip(seen, checkpoints, strict=True)]
+        time.sleep(0.05)
+    assert study.wait() == 0, study.output
+    assert seen == [False, True]
 
 
 @pytest.mark.parametrize(("given", "message"), [
