@@ -110,8 +110,9 @@ def curve_bands(networks: xr.Dataset) -> Iterator[CurveBands]:
         if "metric" not in variable.attrs or variable.ndim < 2:
             continue
         curves = step_curves(variable)
+        curves = curves.dropna(curves.dims[1], how="all")  # exponents that so few units have not
         dimension = curves.dims[1]
-        method = "logit" if "accuracy" in str(name) else "raw"
+        method = "logit" if "valid_max" in variable.attrs else "raw"  # a share
         band = simultaneous_band(curves.values, LEVEL, method, rng=int(networks.hidden_size))
         yield CurveBands(str(name), int(networks.hidden_size), curves[dimension].values, band, variable.attrs["metric"])
 

@@ -18,18 +18,20 @@ from study.record import read_measurements
 Place = tuple[int, int]  # a hidden size and a seed
 FOLDER = CACHE / "datasets-of-studies"
 KEPT = 20  # cached datasets
+GROWING = {"mode", "exponent"}  # dimensions as long as there are hidden units, or up to a bound
 
 
 def stack(files: dict[Place, Path], sizes: Sequence[int], seeds: Sequence[int]) -> tuple[xr.Dataset, dict[Place, str]]:
     """Records over (`hidden_size`, `seed`, ...) as float64, NaN where there is none, and the reasons of those left out.
 
-    `files` names the record of each network. A variable may stand in some records only. A record that cannot be read, or whose
-    variables have another shape than those of the first, is left out.
+    `files` names the record of each network. A variable may stand in some records only. Where a dimension grows with the hidden
+    size (`GROWING`), smaller networks are filled up with NaN. A record that cannot be read, or whose variables have another shape
+    than those of the first, is left out.
     """
     variables: dict[str, xr.Variable] = {}
     coordinates: dict[str, xr.DataArray] = {}
     bad = {}
-    for place, file in files.items():
+    for place, file in sorted(files.items(), reverse=True):  # the largest hidden size first: it makes room for all
         index = (sizes.index(place[0]), seeds.index(place[1]))
         try:
             with h5py.File(file) as record:  # xarray takes thirty times as long to open it
@@ -37,18 +39,26 @@ def stack(files: dict[Place, Path], sizes: Sequence[int], seeds: Sequence[int]) 
                 if not set(names) <= set(variables):
                     _add_variables(read_measurements(file), variables, coordinates, (len(sizes), len(seeds)))
                 values = {name: record[name][()] for name in names}
-            shapes = {name: variables[name].shape[2:] for name in values}
-            if different := [name for name, value in values.items() if np.shape(value) != shapes[name]]:
-                name = different[0]
-                raise ValueError(f"{name} has the shape {np.shape(values[name])}, other networks' {shapes[name]}")
+            corners = {name: _corner(variables[name], name, np.shape(value)) for name, value in values.items()}
         except (OSError, ValueError, KeyError, TypeError) as error:
             bad[place] = f"its record cannot be read ({str(error).splitlines()[0][:200]})"
             continue
         for name, value in values.items():
-            variables[name].values[index] = value
+            variables[name].values[index + corners[name]] = value
     grid = {name: (name, list(values), {"long_name": words})
             for name, values, words in (("hidden_size", sizes, "hidden units"), ("seed", seeds, "seed"))}
     return xr.Dataset(variables, coordinates | grid), bad
+
+
+def _corner(variable: xr.Variable, name: str, shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """Where a network's array of a shape goes in the variable; raises `ValueError` where it does not fit."""
+    expected = variable.shape[2:]
+    fits = len(shape) == len(expected) and all(
+        have == room or (have < room and dimension in GROWING)
+        for have, room, dimension in zip(shape, expected, variable.dims[2:], strict=True))
+    if not fits:
+        raise ValueError(f"{name} has the shape {shape}, other networks' {expected}")
+    return tuple(slice(0, length) for length in shape)
 
 
 def _add_variables(record: xr.Dataset, variables: dict[str, xr.Variable], coordinates: dict[str, xr.DataArray],

@@ -12,21 +12,21 @@ from safetensors.torch import save as serialized
 
 from study import durable
 from study.data import CACHE
+from study.history import HISTORY, History
 from study.record import versions
 from study.training import TrainingState
 
 FOLDER = CACHE / "checkpoints"
-FORMAT = "1"
+FORMAT = "2"
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network's training `state` and its history so far: mean `losses` and test `accuracies`, one an epoch."""
+    """A network's training `state` and its `history` so far."""
 
     state: TrainingState
-    losses: list[float]
-    accuracies: list[float]
+    history: History
 
 
 def path(key: str) -> Path:
@@ -38,8 +38,7 @@ def save(key: str, checkpoint: Checkpoint) -> None:
     """Writes a checkpoint; raises `StudyError` where the disk refuses, with the one before still there."""
     state = checkpoint.state
     tensors = {"weights": state.weights, "first_moment": state.first_moment, "second_moment": state.second_moment,
-               "losses": torch.tensor(checkpoint.losses, dtype=torch.float64),
-               "accuracies": torch.tensor(checkpoint.accuracies, dtype=torch.float64)}
+               **{name: torch.from_numpy(values) for name, values in checkpoint.history.arrays().items()}}
     marks = _marks(key) | {"epoch": str(state.epoch), "steps": str(state.steps)}
     durable.write(path(key), serialized(tensors, metadata=marks))
 
@@ -61,7 +60,7 @@ def load(key: str) -> Checkpoint | None:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
             state = TrainingState(tensors["weights"], tensors["first_moment"], tensors["second_moment"], int(marks["epoch"]),
                                   int(marks["steps"]))
-            return Checkpoint(state, tensors["losses"].tolist(), tensors["accuracies"].tolist())
+            return Checkpoint(state, History.of_arrays({name: tensors[name].numpy() for name in HISTORY}))
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         aside = here.with_suffix(".set-aside")
         here.replace(aside)

@@ -83,6 +83,7 @@ class NetworkConfig(Frozen):
     dataset: str
     train_images: int
     blank_rows: int
+    measurements: Literal["paper", "standard", "full"]
     device: Literal["cpu", "cuda"]
     precision: Literal["fp32", "tf32", "bf16"]
 
@@ -99,6 +100,7 @@ class StudyConfig(Frozen):
     data_dir: Path = Path("data")
     train_images: PositiveInt = 60000
     blank_rows: Annotated[int, Field(ge=1)] = 500
+    measurements: Literal["paper", "standard", "full"] = "standard"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     jobs: PositiveInt | Literal["auto"] = "auto"

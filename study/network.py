@@ -33,6 +33,8 @@ STATE_NAMES = {
     "bias": "readout.bias",
 }
 
+ABSENT = {"rnn.bias_ih_l0", "rnn.bias_hh_l0"}  # what a module with biases adds; only zeros are taken
+
 
 @dataclass(frozen=True)
 class RecurrentNetwork:
@@ -62,6 +64,10 @@ class RecurrentNetwork:
     def to(self, device: torch.device | str) -> RecurrentNetwork:
         return RecurrentNetwork(*(getattr(self, name).to(device) for name in STATE_NAMES))
 
+    def double(self) -> RecurrentNetwork:
+        """The same weights in float64."""
+        return RecurrentNetwork(*(getattr(self, name).double() for name in STATE_NAMES))
+
     def state_dict(self) -> dict[str, torch.Tensor]:
         """The weights under the names of `STATE_NAMES`."""
         return {full: getattr(self, name) for name, full in STATE_NAMES.items()}
@@ -70,6 +76,11 @@ class RecurrentNetwork:
     def from_state_dict(cls, state: dict[str, torch.Tensor], origin: str = "the state dictionary") -> RecurrentNetwork:
         """Takes weights under the names of `STATE_NAMES`; raises `InputError` naming what does not fit."""
         expected = set(STATE_NAMES.values())
+        for name in ABSENT & set(state):
+            if state[name].any():
+                raise InputError(f"{origin}: {name} is not zero, but this network has no bias in its recurrent layer: expected a "
+                                 "network trained with bias=False")
+        state = {name: value for name, value in state.items() if name not in ABSENT}
         missing, extra = sorted(expected - set(state)), sorted(set(state) - expected)
         if missing:
             raise InputError(f"{origin} lacks {', '.join(missing)}: expected {', '.join(sorted(expected))}")
@@ -77,6 +88,11 @@ class RecurrentNetwork:
             raise InputError(f"{origin} holds {', '.join(extra)}, which this network has not: expected only "
                              f"{', '.join(sorted(expected))}")
         weights = {name: state[full] for name, full in STATE_NAMES.items()}
+        for name, weight in weights.items():
+            axes = 1 if name == "bias" else 2
+            if weight.ndim != axes or not weight.is_floating_point():
+                raise InputError(f"{origin}: {STATE_NAMES[name]} has the shape {tuple(weight.shape)} and the type {weight.dtype}, "
+                                 f"expected {axes} dimensions of floating-point numbers")
         hidden, classes = weights["recurrent"].shape[0], weights["bias"].numel()
         features = weights["input"].shape[-1]
         shapes = {"input": (hidden, features), "recurrent": (hidden, hidden), "readout": (classes, hidden),

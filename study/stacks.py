@@ -9,6 +9,7 @@ import psutil
 import torch
 
 from study.config import NetworkConfig
+from study.measurements.probes import CALIBRATED, LEARNED
 
 GPU_WIDTH = 128  # networks in lockstep on a GPU; more gain nothing once its multiprocessors are full
 WORKER = 500 << 20  # bytes of a worker process that has loaded its libraries and the data
@@ -75,8 +76,13 @@ def training_memory(config: NetworkConfig, rows: int = 28, features: int = 28) -
 
 
 def measuring_memory(config: NetworkConfig, test_images: int = 10_000, rows: int = 28) -> int:
-    """Bytes that measuring one network takes: its hidden states on all test images, and one step's in float64."""
-    return 4 * rows * test_images * config.hidden_size + 3 * 8 * test_images * config.hidden_size
+    """Bytes that measuring one network takes: its hidden states on all test images, and one step's in float64; where probes are
+    fitted, its states on training images; and in full all of these for the untrained network, too."""
+    states = 4 * rows * config.hidden_size
+    step = 3 * 8 * test_images * config.hidden_size
+    probed = (config.measurements != "paper") * states * (LEARNED + CALIBRATED)
+    untrained = (config.measurements == "full") * states * test_images
+    return states * test_images + step + probed + untrained
 
 
 def free_gpu_memory() -> int:

@@ -8,16 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-import xarray as xr
+from threadpoolctl import threadpool_limits
 
 from study import checkpoints
 from study.checkpoints import Checkpoint
 from study.config import NetworkConfig
 from study.data import DataSource, Images, load, prepare_here
-from study.measurements import measure
-from study.measurements.labels import labelled
+from study.history import History
+from study.measurements import measure, of_set
 from study.measurements.recording import Recording
 from study.network import RecurrentNetwork
 from study.record import Failure, NetworkRecord, network_key
@@ -35,10 +34,12 @@ def train_and_measure(stack: Stack, source: DataSource, progress: Path | None = 
     number of epochs finished so far.
     """
     torch.set_num_threads(1)  # a thread a worker: the same bits however many workers there are
+    threadpool_limits(1)
     device = stack.configs[0].device
     prepare_here(source)
     test = load(source, train=False).to(device)
-    train = load(source, train=True).first(stack.configs[0].train_images).to(device)
+    all_train = load(source, train=True).to(device)  # probes learn from the same images however few a network learned from
+    train = all_train.first(stack.configs[0].train_images)
     keys = {config: network_key(config, source.digest) for config in stack.configs}
     results: list[NetworkRecord | Failure] = []
     waiting = _by_epoch(stack, {config: checkpoints.load(key) for config, key in keys.items()})
@@ -46,7 +47,7 @@ def train_and_measure(stack: Stack, source: DataSource, progress: Path | None = 
         part, saved = waiting.pop(0)
         started, exhausted = time.time(), ""
         try:
-            results.extend(_measured(_train(part, saved, keys, train, test, progress), test, started))
+            results.extend(_measured(_train(part, saved, keys, train, test, progress), all_train, test, started))
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not _out_of_memory(error):
                 raise
@@ -96,8 +97,7 @@ class _Trained:
     config: NetworkConfig
     network: RecurrentNetwork
     diverged: int
-    losses: list[float]
-    accuracies: list[float]
+    history: History
 
 
 def _train(
@@ -106,48 +106,35 @@ def _train(
     """Trains a stack; its working memory is free again on return."""
     states = [checkpoint.state for checkpoint in saved]
     padding = part.width - len(part.configs)
-    losses = [list(checkpoint.losses) for checkpoint in saved] or [[] for _ in part.configs]
-    accuracies = [list(checkpoint.accuracies) for checkpoint in saved] or [[] for _ in part.configs]
+    histories = [checkpoint.history for checkpoint in saved] or [History() for _ in part.configs]
     with _precision(part.configs[0]):
         stack = TrainingStack(part.padded(), train, states + states[:1] * padding)
+        # Padding, which comes last, has no history.
+        for history, network in zip(histories, stack.networks(), strict=False):
+            history.begin(network.recurrent)
         for epoch in stack.train():
-            # Padding, which comes last, has no history.
-            for history, value in zip(losses, epoch.loss.tolist(), strict=False):
-                history.append(value)
-            for history, value in zip(accuracies, stack.accuracies(test), strict=False):
-                history.append(value)
+            columns = zip(histories, epoch.loss.tolist(), stack.accuracies(test), stack.networks(), stack.diverged, strict=False)
+            for history, loss, accuracy, network, gone in columns:
+                if not gone:
+                    history.add(loss, float(accuracy), network.recurrent)
             if epoch.number % CHECKPOINT_EVERY == 0 and epoch.number < part.configs[0].epochs:
-                for config, gone, *kept in zip(part.configs, stack.diverged, stack.states(), losses, accuracies, strict=False):
+                for config, gone, *kept in zip(part.configs, stack.diverged, stack.states(), histories, strict=False):
                     if not gone:
                         checkpoints.save(keys[config], Checkpoint(*kept))
             if progress and progress.parent.is_dir():
                 progress.write_text(str(epoch.number))
-    columns = zip(part.configs, stack.networks(), stack.diverged.tolist(), losses, accuracies, strict=False)
+    columns = zip(part.configs, stack.networks(), stack.diverged.tolist(), histories, strict=False)
     return [_Trained(*column) for column in columns]
 
 
-def _measured(trained: list[_Trained], test: Images, started: float) -> list[NetworkRecord | Failure]:
+def _measured(trained: list[_Trained], train: Images, test: Images, started: float) -> list[NetworkRecord | Failure]:
     results: list[NetworkRecord | Failure] = []
     for one in trained:
+        config = one.config
         if one.diverged:
             reason = f"training diverged in epoch {one.diverged}: the loss or a weight is not finite"
-            results.append(Failure(one.config, reason, started, time.time()))
+            results.append(Failure(config, reason, started, time.time()))
             continue
-        measured = measure_network(one.network, test, one.config.blank_rows).merge(_history(one.losses, one.accuracies))
-        results.append(NetworkRecord(one.config, one.network.to("cpu"), measured, started, time.time()))
+        measured = measure(Recording(one.network, test, train, config.blank_rows, config.seed), of_set(config.measurements))
+        results.append(NetworkRecord(config, one.network.to("cpu"), measured.merge(one.history.labelled()), started, time.time()))
     return results
-
-
-def measure_network(network: RecurrentNetwork, test: Images, blank_rows: int) -> xr.Dataset:
-    """All measurements of one network, wherever it comes from."""
-    return measure(Recording(network, test, blank_rows))
-
-
-def _history(losses: list[float], accuracies: list[float]) -> xr.Dataset:
-    epochs = {"epoch": np.arange(1, len(losses) + 1)}
-    return xr.Dataset({
-        "train_loss": labelled("train_loss", np.array(losses), epochs, "mean cross-entropy over the epoch",
-                               units="nat", metric="train/loss"),
-        "test_accuracy_by_epoch": labelled("test_accuracy_by_epoch", np.array(accuracies), epochs,
-                                           "test accuracy after the epoch", metric="test/accuracy"),
-    })

@@ -15,7 +15,10 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from places import ROOT, Place, new_place, store_in
 
+from study.config import StudyConfig
 from study.data import Images, load, prepare
+from study.network import RecurrentNetwork
+from study.training import TrainingStack
 
 SMALL = {"seeds": "0-6", "hidden_sizes": "8,16", "epochs": "3", "train_images": "3000", "blank_rows": "90", "batch_size": "50",
          "learning_rate": "3e-3"}
@@ -37,6 +40,16 @@ def test_images(source) -> Images:
 @pytest.fixture(scope="session")
 def train_images(source) -> Images:
     return load(source, train=True)
+
+
+@pytest.fixture(scope="session")
+def network(train_images) -> RecurrentNetwork:
+    """A small network that has learned something, so that its accuracies differ from chance."""
+    [config] = StudyConfig(seeds="0", hidden_sizes="24", epochs=2, learning_rate=1e-3, batch_size=50, device="cpu").networks()
+    stack = TrainingStack([config], train_images.first(3000))
+    for _ in stack.train():
+        pass
+    return stack.networks()[0]
 
 
 def run_command(arguments: list[str], store: str, folder: Path = ROOT, **environment: str) -> subprocess.CompletedProcess:

@@ -22,7 +22,7 @@ from analysis import runs
 ROOT = Path(__file__).resolve().parent.parent
 # Four networks of some seconds each, with a checkpoint on the way.
 STUDY = {"seeds": "0-3", "hidden_sizes": "12", "epochs": "8", "train_images": "3000", "blank_rows": "60", "batch_size": "20",
-         "learning_rate": "3e-3", "patience": "20"}
+         "learning_rate": "3e-3", "measurements": "paper", "patience": "20"}
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Linear dimensionality: how many principal components carry 90% of the variance."""
+"""The paper's dimensionality: how many principal components carry 90% of the variance."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import xarray as xr
 
 from study.measurements.labels import labelled
 from study.measurements.recording import Recording
+from study.measurements.variance import principal_variances
 
 SHARE = 0.9  # of the variance (Horoi, Lajoie & Wolf 2020, section 2)
 
@@ -39,10 +40,5 @@ def components(states: torch.Tensor, share: float = SHARE) -> int:
 
     0 where all states are equal, or fewer than two are given. Computed in float64 from the covariance matrix.
     """
-    states = states.double()
-    # Identical states leave rounding noise behind once their mean is taken away; compared directly, they do not.
-    if len(states) < 2 or bool((states == states[0]).all()):
-        return 0
-    centred = states - states.mean(dim=0)
-    variance = torch.linalg.eigvalsh(centred.t() @ centred).flip(0).clamp_(min=0).cumsum(0)
-    return int(torch.searchsorted(variance, share * variance[-1])) + 1
+    variance = principal_variances(states).cumsum(0)
+    return int(torch.searchsorted(variance, share * variance[-1])) + 1 if variance[-1] > 0 else 0

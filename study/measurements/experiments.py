@@ -1,8 +1,10 @@
-"""The accuracy surface, and on it the paper's three experiments (Horoi, Lajoie & Wolf 2020, section 3)."""
+"""Accuracy after some rows of the image and some blank rows: the paper's three experiments (Horoi, Lajoie & Wolf 2020, section
+3)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,43 +15,82 @@ from study.measurements.recording import Recording
 from study.spectrum import SHORTEST, TRANSIENT, dominant_period
 
 
-def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
-    """Test accuracy after any number of the image's T rows and any number of blank rows.
+@dataclass(frozen=True)
+class Answers:
+    """What the readout says after 0 .. B blank rows: the share of images that is right, float64 `[B + 1]`, and the share of images
+    given each label, `[B + 1, classes]`."""
 
-    Yields `accuracy`, the surface over `shown` 0 .. T and `blank` 0 .. 2T, and the three experiments, which are lines on it:
-    `accuracy_blanked` (1: all later rows blank) and `accuracy_truncated` (2: read at once) over `rows_shown` 1 .. T-1,
-    `accuracy_appended` (3) over `blank_rows` 0 .. K. Besides, `test_accuracy`, that on the images as they are, and `period`, of
-    the appended curve's strongest oscillation over red noise (whether it is one at all is tested in `analysis.oscillation`).
+    accuracy: np.ndarray
+    predicted: np.ndarray
+
+
+def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
+    """The three experiments, on images of T rows.
+
+    Yields `accuracy_blanked` (1: all later rows blank) and `accuracy_truncated` (2: read at once) over `rows_shown` 1 .. T-1,
+    `accuracy_appended` (3) over `blank_rows` 0 .. K, with `predicted`, the share of images given each label, beside it. Besides,
+    `test_accuracy`, that on the images as they are, and `period`, of the appended curve's strongest oscillation over red noise
+    (whether it is one at all is tested in `analysis.oscillation`).
     """
-    rows, extent = recording.rows, 2 * recording.rows
-    longest = _rolled(recording, rows, max(extent, recording.blank_rows))
-    surface = np.stack([*(_rolled(recording, n, extent) for n in range(rows)), longest[: extent + 1]])
-    shown, appended = np.arange(1, rows), longest[: recording.blank_rows + 1]
-    yield labelled("accuracy", surface, {"shown": np.arange(rows + 1), "blank": np.arange(extent + 1)},
-                   "accuracy after these rows of the image and then these blank rows")
-    yield labelled("accuracy_blanked", surface[shown, rows - shown], {"rows_shown": shown},
-                   "accuracy with all later rows blank, read after the last row", metric="blanked/accuracy")
-    yield labelled("accuracy_truncated", surface[shown, 0], {"rows_shown": shown},
-                   "accuracy of the readout applied as soon as these rows are read", metric="truncated/accuracy")
-    yield labelled("accuracy_appended", appended, {"blank_rows": np.arange(len(appended))},
-                   "accuracy after the whole image and this many blank rows", metric="appended/accuracy")
-    yield labelled("test_accuracy", appended[0], {}, "accuracy on the whole image", metric="test_accuracy")
-    settled = appended[TRANSIENT:]
+    rows, shown = recording.rows, np.arange(1, recording.rows)
+    partial = [answers(recording, n, rows - n).accuracy for n in shown]
+    whole = answers(recording, rows, recording.blank_rows)
+    blank = {"blank_rows": np.arange(recording.blank_rows + 1)}
+    yield labelled("accuracy_blanked", np.array([curve[rows - n] for n, curve in zip(shown, partial, strict=True)]),
+                   {"rows_shown": shown}, "accuracy with all later rows blank, read after the last row", metric="blanked/accuracy",
+                   share=True)
+    yield labelled("accuracy_truncated", np.array([curve[0] for curve in partial]), {"rows_shown": shown},
+                   "accuracy of the readout applied as soon as these rows are read", metric="truncated/accuracy", share=True)
+    yield labelled("accuracy_appended", whole.accuracy, blank, "accuracy after the whole image and this many blank rows",
+                   metric="appended/accuracy", share=True)
+    yield labelled("predicted", whole.predicted, blank | {"digit": np.arange(recording.test.classes)},
+                   "share of images to which the readout gives this label", share=True)
+    yield labelled("test_accuracy", whole.accuracy[0], {}, "accuracy on the whole image", metric="test_accuracy",
+                   share=True)
+    settled = whole.accuracy[TRANSIENT:]
     if len(settled) >= SHORTEST:
         yield labelled("period", dominant_period(settled), {}, "period of the accuracy under appended blank rows",
-                       units="rows", metric="period")
+                       units="rows", metric="period", missing="the accuracy does not change")
 
 
-def _rolled(recording: Recording, shown: int, blank: int) -> np.ndarray:
-    """The accuracy after `shown` rows and 0 .. `blank` blank rows; float64 `[blank + 1]`.
+def surface(recording: Recording) -> Iterator[xr.DataArray]:
+    """Yields `accuracy` over `shown` 0 .. T and `blank` 0 .. 2T: the experiments are lines on it."""
+    rows, extent = recording.rows, 2 * recording.rows
+    yield labelled("accuracy", np.stack([answers(recording, n, extent).accuracy for n in range(rows + 1)]),
+                   {"shown": np.arange(rows + 1), "blank": np.arange(extent + 1)},
+                   "accuracy after these rows of the image and then these blank rows", share=True)
 
-    Images are rolled out in chunks, in place, so that a core's cache holds them from the first step to the last.
+
+def answers(recording: Recording, shown: int, blank: int) -> Answers:
+    """The readout's answers after `shown` rows and 0 .. `blank` blank rows; a roll-out that went further is read off."""
+    known = recording.once(_rolled)
+    if shown not in known or len(known[shown].accuracy) <= blank:
+        longest = max(blank, recording.blank_rows) if shown == recording.rows else blank
+        known[shown] = _roll(recording, shown, longest)
+    return Answers(known[shown].accuracy[: blank + 1], known[shown].predicted[: blank + 1])
+
+
+def _rolled(_: Recording) -> dict[int, Answers]:
+    """The roll-outs of a recording so far, by the rows shown."""
+    return {}
+
+
+def _roll(recording: Recording, shown: int, blank: int) -> Answers:
+    """Rolls images out in chunks, in place, so that a core's cache holds them from the first step to the last.
+
+    Without a bias a state of exactly 0 stays there: images that are blank so far need not be rolled out.
     """
-    network, test = recording.network, recording.test
-    correct = torch.zeros(blank + 1, dtype=torch.int64, device=test.labels.device)
-    for start, labels in zip(range(0, len(test), recording.chunk), test.labels.split(recording.chunk), strict=True):
-        state = recording.state(shown, start, start + len(labels))
-        correct[0] += (network.predict(state) == labels).sum()
-        for step, rolled in enumerate(network.blank_rows(state, blank), start=1):
-            correct[step] += (network.predict(rolled) == labels).sum()
-    return correct.cpu().numpy() / len(test)
+    network, labels, classes = recording.network, recording.test.labels, recording.test.classes
+    state = recording.state(shown, 0, len(labels))
+    moving = state.any(dim=1)
+    codes = network.predict(torch.zeros_like(state[:1])) + classes * labels[~moving]
+    counts = torch.bincount(codes, minlength=classes**2).expand(blank + 1, classes**2).clone()
+    for states, truth in zip(state[moving].split(recording.chunk), labels[moving].split(recording.chunk), strict=True):
+        predicted = torch.empty(blank + 1, len(truth), dtype=torch.int64, device=labels.device)
+        predicted[0] = network.predict(states)
+        for step, rolled in enumerate(network.blank_rows(states, blank), start=1):
+            predicted[step] = network.predict(rolled)
+        codes = predicted + classes * truth + classes**2 * torch.arange(blank + 1, device=labels.device)[:, None]
+        counts += torch.bincount(codes.flatten(), minlength=counts.numel()).view_as(counts)
+    confusion = counts.view(blank + 1, classes, classes).cpu().numpy()  # [step, true label, predicted label]
+    return Answers(np.trace(confusion, axis1=1, axis2=2) / len(labels), confusion.sum(axis=1) / len(labels))

@@ -1,9 +1,11 @@
-"""A network and the test images it is shown: what every measurement starts from."""
+"""A network and the images it is shown: what every measurement starts from."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -12,27 +14,43 @@ from study.data import Images
 from study.network import RecurrentNetwork, scaled
 
 CPU_CHUNK = 500  # images rolled out together on a CPU: two states of 200 units then fit into a core's cache
+Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recording:
-    """One network, the images it is tested on, and the longest run of blank rows it is shown.
+    """One network and the images it is shown.
 
-    The hidden states on the images' own rows are computed once, on first use, and shared by all measurements.
+    Attributes: the `network`; `test`, the images it is measured on; `train`, the training images from which probes learn;
+    `blank_rows`, the longest run of blank rows it is shown; `seed`, that of the untrained network it is compared with.
     """
 
     network: RecurrentNetwork
     test: Images
+    train: Images
     blank_rows: int = 500
+    seed: int = 0
+    _kept: dict[Callable, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def rows(self) -> int:
         return self.test.images.shape[1]
 
     @property
+    def time_steps(self) -> np.ndarray:
+        """1 .. T."""
+        return np.arange(1, self.rows + 1)
+
+    @property
     def chunk(self) -> int:
         """How many images are rolled out together: what a CPU core's cache holds, or all on a GPU."""
         return len(self.test) if self.test.images.is_cuda else CPU_CHUNK
+
+    def once(self, function: Callable[[Recording], Result]) -> Result:
+        """What a function makes of this recording: computed on first use, kept for all measurements that build on it."""
+        if function not in self._kept:
+            self._kept[function] = function(self)
+        return self._kept[function]
 
     def state(self, rows_shown: int, start: int, stop: int) -> torch.Tensor:
         """The states `[stop - start, H]` of some images after `rows_shown` rows; 0 before the first row."""
@@ -40,17 +58,23 @@ class Recording:
             return self.states[rows_shown - 1, start:stop]
         return torch.zeros(stop - start, self.network.hidden_size, device=self.test.images.device)
 
-    @property
-    def time_steps(self) -> np.ndarray:
-        """1 .. T."""
-        return np.arange(1, self.rows + 1)
-
     @cached_property
     def states(self) -> torch.Tensor:
-        """The hidden states h_1 .. h_T of every image, float32 `[T, N, H]`."""
-        states = torch.empty(self.rows, len(self.test), self.network.hidden_size, device=self.test.images.device)
-        for start in range(0, len(self.test), self.chunk):
+        """The hidden states h_1 .. h_T of every test image, float32 `[T, N, H]`."""
+        return self.states_of(self.test)
+
+    def states_of(self, images: Images) -> torch.Tensor:
+        """The hidden states h_1 .. h_T of any images, float32 `[T, N, H]`."""
+        states = torch.empty(self.rows, len(images), self.network.hidden_size, device=images.images.device)
+        for start in range(0, len(images), self.chunk):
             stop = start + self.chunk
-            for t, state in enumerate(self.network.rows(scaled(self.test.images[start:stop]))):
+            for t, state in enumerate(self.network.rows(scaled(images.images[start:stop]))):
                 states[t, start:stop] = state
         return states
+
+    @cached_property
+    def untrained(self) -> Recording:
+        """The same images shown to the untrained network of the seed."""
+        features, classes = self.network.input.shape[1], self.test.classes
+        network = RecurrentNetwork.initial(self.seed, self.network.hidden_size, features, classes)
+        return Recording(network.to(self.test.images.device), self.test, self.train, self.blank_rows, self.seed)

@@ -8,29 +8,16 @@ import torch
 from sklearn.decomposition import PCA
 from torch import nn
 
-from study.config import StudyConfig
 from study.data import Images
-from study.measurements import measure
+from study.measurements import measure, of_set
 from study.measurements.dimensionality import components
 from study.measurements.recording import Recording
 from study.network import RecurrentNetwork, scaled
-from study.training import TrainingStack
 
 
 @pytest.fixture(scope="module")
-def network(train_images) -> RecurrentNetwork:
-    """A network that has learned something, so that its accuracies differ from chance."""
-    [config] = StudyConfig(seeds="0", hidden_sizes="24", epochs=2, learning_rate=1e-3, batch_size=50, device="cpu").networks()
-    few = train_images.first(3000)
-    stack = TrainingStack([config], few)
-    for _ in stack.train():
-        pass
-    return stack.networks()[0]
-
-
-@pytest.fixture(scope="module")
-def measured(network, test_images):
-    return measure(Recording(network, test_images, blank_rows=80))
+def measured(network, test_images, train_images):
+    return measure(Recording(network, test_images, train_images, blank_rows=80), [*of_set("paper"), "surface"])
 
 
 def _plain_accuracy(network, images: torch.Tensor, labels: torch.Tensor) -> float:
@@ -78,17 +65,17 @@ def test_without_blank_rows_experiment_3_is_the_test_accuracy(measured):
     assert float(measured.test_accuracy) > 0.2  # it has learned: chance is 0.1
 
 
-def test_experiments_1_and_2_meet_where_the_last_row_is_blank(network, test_images):
+def test_experiments_1_and_2_meet_where_the_last_row_is_blank(network, test_images, train_images):
     blank_end = test_images.images.clone()
     blank_end[:, 27] = 0
-    measured = measure(Recording(network, Images(blank_end, test_images.labels), blank_rows=1))
+    measured = measure(Recording(network, Images(blank_end, test_images.labels), train_images, blank_rows=1), ["experiments"])
     assert float(measured.accuracy_blanked.sel(rows_shown=27)) == float(measured.test_accuracy)
     assert float(measured.accuracy_truncated.sel(rows_shown=27)) != float(measured.test_accuracy)
 
 
 @pytest.mark.parametrize("step", [3, 10, 28])
 def test_component_counts_equal_scikit_learn_s(network, measured, test_images, step):
-    states = Recording(network, test_images).states[step - 1].double().numpy()
+    states = Recording(network, test_images, test_images).states[step - 1].double().numpy()
 
     def count(points):
         return int(np.searchsorted(np.cumsum(PCA().fit(points).explained_variance_ratio_), 0.9)) + 1
@@ -121,7 +108,7 @@ def test_every_variable_says_what_it_is(measured):
 
 def test_a_network_that_falls_to_zero_is_measured_in_ordinary_time(test_images):
     network = RecurrentNetwork(torch.zeros(10, 28), 0.01 * torch.eye(10), torch.ones(10, 10), torch.arange(10.0))
-    measured = measure(Recording(network, test_images.first(200), blank_rows=100))
+    measured = measure(Recording(network, test_images.first(200), test_images, blank_rows=100), of_set("paper"))
     assert float(measured.test_accuracy) == pytest.approx(float((test_images.labels[:200] == 9).double().mean()))
     assert np.isnan(float(measured.period))
     assert int(measured.peak_dimension) == 0

@@ -79,11 +79,20 @@ def _altered(**changes):
     (_altered(**{"rnn.bias_hh_l0": torch.ones(16)}), "rnn.bias_hh_l0"),
     (_altered(**{"rnn.weight_hh_l0": torch.zeros(16, 15)}), "rnn.weight_hh_l0 has the shape"),
     (_altered(**{"rnn.weight_ih_l0": torch.zeros(16)}), "rnn.weight_ih_l0 has the shape"),
+    (_altered(**{"rnn.weight_hh_l0": torch.zeros(())}), "rnn.weight_hh_l0 has the shape"),
+    (_altered(**{"readout.bias": torch.zeros(10, dtype=torch.int64)}), "readout.bias has the shape .* and the type torch.int64"),
+    (_altered(**{"rnn.bias_ih_l0": torch.full((16,), -0.5)}), "rnn.bias_ih_l0 is not zero"),
+    (_altered(**{"rnn.extra": torch.ones(16)}), "holds rnn.extra"),
     (_altered(**{"readout.weight": torch.full((10, 16), float("nan"))}), "readout.weight holds values that are not finite"),
 ])
 def test_weights_that_do_not_fit_are_named(state, word):
     with pytest.raises(InputError, match=word):
         RecurrentNetwork.from_state_dict(state)
+
+
+def test_biases_that_are_zero_may_be_there():
+    state = _altered(**{"rnn.bias_ih_l0": torch.zeros(16), "rnn.bias_hh_l0": torch.zeros(16)})
+    assert torch.equal(RecurrentNetwork.from_state_dict(state).recurrent, state["rnn.weight_hh_l0"])
 
 
 def test_a_file_that_is_no_safetensors_is_named(tmp_path):

@@ -12,7 +12,7 @@ def _measured() -> xr.Dataset:
     steps, digits = {"time_step": np.arange(1, 4)}, {"digit": np.arange(2)}
     counts = np.array([[1, 3], [2, 2], [0, 4]])
     arrays = [
-        labelled("curve", np.array([0.5, np.nan, 0.25]), steps, "a curve", metric="curve/whole"),
+        labelled("curve", np.array([0.5, np.nan, 0.25]), steps, "a curve", metric="curve/whole", missing="unknown"),
         labelled("by_digit", counts, steps | digits, "by digit", units="components", metric="curve/mean"),
         labelled("number", 7, {}, "a number", metric="number"),
         labelled("silent", 1.5, {}, "not shown"),

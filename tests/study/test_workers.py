@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from conftest import ROOT
@@ -13,6 +14,7 @@ from conftest import ROOT
 from study import checkpoints, workers
 from study.checkpoints import Checkpoint
 from study.config import StudyConfig
+from study.history import History
 from study.record import Failure, network_key
 from study.stacks import GPU_WIDTH, Stack, gpu_width, stacks, training_memory
 from study.stacks import workers as worker_count
@@ -20,7 +22,7 @@ from study.training import TrainingState
 from study.workers import train_and_measure
 
 GRID = {"seeds": "0-2", "hidden_sizes": "12", "epochs": 7, "train_images": 400, "batch_size": 40, "learning_rate": 1e-3,
-        "blank_rows": 5, "device": "auto"}  # a GPU where there is one
+        "blank_rows": 5, "measurements": "paper", "device": "auto"}  # a GPU where there is one
 
 
 @pytest.fixture
@@ -50,7 +52,9 @@ def test_mixed_sizes_are_grouped_and_gpu_stacks_fit_the_memory():
 
 
 def test_workers_are_no_more_than_fit_into_memory():
-    planned = stacks(StudyConfig(seeds="0-9", hidden_sizes="200", device="cpu").networks())
+    planned = stacks(StudyConfig(seeds="0-9", hidden_sizes="200", measurements="paper", device="cpu").networks())
+    everything = stacks(StudyConfig(seeds="0-9", hidden_sizes="200", measurements="full", device="cpu").networks())
+    assert worker_count(4, everything, free=3 << 30) < 3
     assert worker_count(4, planned, free=64 << 30) == 4
     assert worker_count(4, planned, free=3 << 30) == 3
     assert worker_count(4, planned, free=2 << 30) == 2
@@ -93,7 +97,8 @@ def test_a_killed_worker_goes_on_from_its_checkpoint(networks, source, folder, m
         process.wait()
     saved = checkpoints.load(key)
     assert saved.state.epoch == 5
-    assert len(saved.losses) == len(saved.accuracies) == 5
+    assert len(saved.history.losses) == len(saved.history.accuracies) == 5
+    assert len(saved.history.spectra) == 6
     epochs = []
     train_epoch = workers.TrainingStack.train_epoch
     monkeypatch.setattr(workers.TrainingStack, "train_epoch", lambda self: (epochs.append(self.epoch + 1), train_epoch(self))[1])
@@ -117,16 +122,16 @@ def test_a_stack_whose_networks_stand_at_different_epochs_goes_on(networks, sour
 @pytest.mark.parametrize("damage", ["torn", "foreign", "other version"])
 def test_a_checkpoint_that_cannot_be_used_is_named_and_set_aside(damage, folder, caplog):
     state = TrainingState(torch.ones(3), torch.ones(3), torch.ones(3), 5, 50)
-    checkpoints.save("here", Checkpoint(state, [1.0], [0.5]))
+    checkpoints.save("here", Checkpoint(state, History([1.0], [0.5], [np.zeros((3, 2))])))
     assert checkpoints.load("here").state.steps == 50
     file = checkpoints.path("here")
     if damage == "torn":
         file.write_bytes(file.read_bytes()[:100])
     elif damage == "foreign":
-        checkpoints.save("elsewhere", Checkpoint(state, [1.0], [0.5]))
+        checkpoints.save("elsewhere", Checkpoint(state, History([1.0], [0.5], [np.zeros((3, 2))])))
         checkpoints.path("elsewhere").replace(file)
     else:
-        file.write_bytes(file.read_bytes().replace(b'"format":"1"', b'"format":"0"'))
+        file.write_bytes(file.read_bytes().replace(b'"format":"2"', b'"format":"1"'))
     assert checkpoints.load("here") is None
     assert str(file) in caplog.text
     assert [f.suffix for f in folder.iterdir()] == [".set-aside"]

@@ -1,0 +1,224 @@
+"""Where blank rows take the network: the attractors of h -> tanh(R h) that test images reach, and what they tell of the digit.
+
+All in float64. The map is odd, f(-h) = -f(h): an attractor and its mirror image count as two unless they are the same set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.fft import irfft, rfft, rfftfreq
+from sklearn.metrics import adjusted_mutual_info_score
+
+from study.measurements import lyapunov
+from study.measurements.labels import labelled
+from study.measurements.recording import Recording
+
+IMAGES = 300  # the first test images
+TRANSIENT = 2000  # blank rows before an orbit is taken to be on its attractor
+WINDOW = 1000  # blank rows over which attractors are compared and periods measured
+APART = 0.05  # of the root mean square state: averages of two orbits that differ by less are of one attractor
+STILL = 1e-6  # of the root mean square state: a distance below it is none
+SILENT = 1e-6  # a state smaller than that in every unit is at 0
+EXPONENTS = 20  # the largest
+LYAPUNOV_STEPS = 10_000
+LEAST_GROWTH = 1e-3  # nat a row: a leading exponent above it, and above three standard errors, is chaos; one within it is zero
+KINDS = ("fixed_point", "cycle", "closed_curve", "chaos", "unresolved")
+
+
+@dataclass(frozen=True)
+class Orbits:
+    """Test images after `TRANSIENT` blank rows: their `states` `[n, H]`, `digits` `[n]` and the `attractor` each is on, numbered by
+    the images that reach them, the most frequented first; `main`, the following orbit `[WINDOW, H]` of one image on number 0."""
+
+    states: np.ndarray
+    digits: np.ndarray
+    attractor: np.ndarray
+    main: np.ndarray
+
+
+def attractors(recording: Recording) -> Iterator[xr.DataArray]:
+    """Yields, of the attractor that most of the first test images reach:
+
+    `attractor_kind`, an index into `KINDS`, and its evidence: `lyapunov` over `exponent` with `lyapunov_error`, the standard error,
+    and `lyapunov_by_separation`, the leading one from two orbits; `attractor_motion`, how far the state moves in a row, and
+    `attractor_recurrence`, how close it comes back, both in units of its root mean square; `period_state`, that of the strongest
+    oscillation of the state, and `period_recurrence`, the rows after which it comes closest to where it was.
+
+    Of all: `attractors`, their number; `attractor_share`, the share of images on the first; `basin_tells_digit`, the adjusted
+    mutual information of attractor and digit; `phase_tells_digit`, the share of the variance of the phase on the first attractor
+    that the digit explains, less what it would by chance (epsilon squared).
+    """
+    orbits, step = recording.once(followed), _Map(recording)
+    main = orbits.main
+    size = _size(main)
+    motion = float(np.linalg.norm(np.diff(main, axis=0), axis=1).max()) / size if size else 0.0
+    lag, closeness = recurrence(main)
+    growth = lyapunov.spectrum(step.tangent, main[-1], min(EXPONENTS, main.shape[1]), LYAPUNOV_STEPS)
+    separation = lyapunov.leading_by_separation(step, main[-1], LYAPUNOV_STEPS)
+    kind = attractor_kind(motion, closeness, growth.exponents, growth.error)
+    period = strongest_period(main) if motion > STILL else np.nan
+    first = orbits.attractor == 0
+    phase = _phases(step, orbits.states[first], main, period)
+    still = "the state stands still"
+    exponents = {"exponent": np.arange(1, len(growth.exponents) + 1)}
+    yield labelled("attractor_kind", KINDS.index(kind), {}, "kind of the attractor most images reach", metric="attractor/kind",
+                   flag_values=np.arange(len(KINDS)), flag_meanings=" ".join(KINDS))
+    yield labelled("attractor_motion", motion, {}, "longest way of the state in one row, in units of its root mean square")
+    yield labelled("attractor_recurrence", closeness, {}, "distance after the best recurrence, in units of the root mean square")
+    yield labelled("lyapunov", growth.exponents, exponents, "Lyapunov exponents", units="nat/row", metric="attractor/lyapunov")
+    yield labelled("lyapunov_error", growth.error, exponents, "standard errors of the Lyapunov exponents", units="nat/row")
+    yield labelled("lyapunov_by_separation", separation, {}, "largest Lyapunov exponent, from two orbits", units="nat/row")
+    yield labelled("period_state", period, {}, "period of the state's strongest oscillation", units="rows", metric="period_state",
+                   missing=still)
+    yield labelled("period_recurrence", float(lag) if motion > STILL else np.nan, {}, "rows after which the state comes closest to "
+                   "where it was", units="rows", missing=still)
+    yield labelled("attractors", len(np.unique(orbits.attractor)), {}, "distinct attractors that test images reach",
+                   metric="attractor/number", images=len(orbits.digits))
+    yield labelled("attractor_share", float(first.mean()), {}, "share of images on the most frequented attractor")
+    yield labelled("basin_tells_digit", float(adjusted_mutual_info_score(orbits.digits, orbits.attractor)), {},
+                   "adjusted mutual information of attractor and digit", metric="attractor/basin_tells_digit")
+    yield labelled("phase_tells_digit", explained(phase, orbits.digits[first]), {}, "share of the variance of the phase on the "
+                   "attractor that the digit explains, less chance", metric="attractor/phase_tells_digit",
+                   missing="no image on the attractor has a phase, or no digit has two")
+
+
+def followed(recording: Recording) -> Orbits:
+    """The orbits of a recording's first test images; ask for them with `Recording.once`."""
+    images = min(IMAGES, len(recording.test))
+    step = _Map(recording)
+    state = recording.states[-1, :images].double().cpu().numpy()
+    for _ in range(TRANSIENT):
+        state = step(state)
+    start, mean, square = state, np.zeros_like(state), np.zeros_like(state)
+    for _ in range(WINDOW):
+        state = step(state)
+        mean += state / WINDOW
+        square += state**2 / WINDOW
+    attractor = distinct(np.hstack([mean, np.sqrt(square)]), _size(np.sqrt(square)))
+    main = [start[np.flatnonzero(attractor == 0)[:1]]]
+    while len(main) < WINDOW:
+        main.append(step(main[-1]))
+    return Orbits(start, recording.test.labels[:images].cpu().numpy(), attractor, np.concatenate(main))
+
+
+class _Map:
+    """h -> tanh(R h) of states `[n, H]` or `[H]`, in float64."""
+
+    def __init__(self, recording: Recording):
+        self.recurrent = recording.network.recurrent.double().cpu().numpy()
+        self.transposed = np.ascontiguousarray(self.recurrent.T)
+
+    def __call__(self, state: np.ndarray) -> np.ndarray:
+        # torch's tanh is vectorised; NumPy's takes several times as long.
+        return torch.from_numpy(state @ self.transposed).tanh_().numpy()
+
+    def tangent(self, state: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The next state, and the Jacobian diag(1 - h^2) R there times `frame`."""
+        following = self(state)
+        return following, (1 - following**2)[:, None] * (self.recurrent @ frame)
+
+
+def distinct(signatures: np.ndarray, size: float) -> np.ndarray:
+    """Numbers orbits by their time averages `[n, 2 H]`: those within `APART` of the `size` of states are on one attractor; `[n]`,
+    the most frequent number being 0."""
+    if size < SILENT or len(signatures) < 2:
+        return np.zeros(len(signatures), dtype=int)
+    cluster = fcluster(linkage(signatures, "single"), APART * size, "distance")
+    names, members = np.unique(cluster, return_counts=True)
+    order = names[np.argsort(-members, kind="stable")]
+    return np.argmax(cluster[:, None] == order, axis=1)
+
+
+def recurrence(orbit: np.ndarray) -> tuple[int, float]:
+    """The lag, up to half of an orbit `[W, H]`, after which the state is closest to where it was, the shortest of those equally
+    close but for `STILL`; and the root mean square distance then, in units of the state's root mean square. (1, 0) for a state at
+    0."""
+    size = _size(orbit)
+    if size < SILENT:
+        return 1, 0.0
+    length = len(orbit)
+    # |h(t + k) - h(t)|^2 summed over t, for all k at once, from the autocorrelation.
+    energy = np.sum(orbit**2, axis=1)
+    spectrum = rfft(orbit, 2 * length, axis=0)
+    product = irfft(np.sum(np.abs(spectrum) ** 2, axis=1), 2 * length)[: length // 2 + 1]
+    partial = np.concatenate([[0], np.cumsum(energy)])
+    lags = np.arange(1, length // 2 + 1)
+    squares = (partial[length - lags] + partial[length] - partial[lags] - 2 * product[1:]) / (length - lags)
+    near = int(lags[np.argmax(squares <= squares.min() + (STILL * size) ** 2 + 1e-12 * size**2)])
+    # Near a recurrence the autocorrelation has lost its digits: the distance itself is taken from the states.
+    return near, float(np.sqrt(np.mean(np.sum((orbit[near:] - orbit[:-near]) ** 2, axis=1))) / size)
+
+
+def strongest_period(orbit: np.ndarray) -> float:
+    """The period, in rows, at the largest peak of the power of all units of an orbit `[W, H]` together; NaN where it stands still.
+
+    The series are tapered (Hann) and padded four times, and the peak is placed by the parabola through its logarithm.
+    """
+    centred = (orbit - orbit.mean(axis=0)) * np.hanning(len(orbit))[:, None]
+    power = np.sum(np.abs(rfft(centred, 4 * len(orbit), axis=0)) ** 2, axis=1)
+    frequencies = rfftfreq(4 * len(orbit))
+    lowest = 12  # of the padded frequencies: three cycles in the window
+    peak = lowest + int(np.argmax(power[lowest:]))
+    if power[peak] <= 0:
+        return float("nan")
+    if peak + 1 == len(power):
+        return float(1 / frequencies[peak])
+    left, centre, right = np.log(np.maximum(power[peak - 1 : peak + 2], 1e-300))
+    curvature = left - 2 * centre + right
+    shift = 0.5 * (left - right) / curvature if curvature < 0 else 0.0
+    return float(1 / (frequencies[peak] + shift * frequencies[1]))
+
+
+def attractor_kind(motion: float, recurrence: float, exponents: np.ndarray, error: np.ndarray) -> str:
+    """One of `KINDS`: a state that stands still, comes back exactly, comes back nearly on an orbit that neither grows nor shrinks
+    in one direction alone (a closed curve: one exponent 0, the next negative), or one whose neighbours part (chaos)."""
+    leading, room = exponents[0], max(LEAST_GROWTH, 3 * error[0])
+    if motion <= STILL:
+        return "fixed_point"
+    if recurrence <= STILL:
+        return "cycle"
+    if leading > room:
+        return "chaos"
+    if abs(leading) <= LEAST_GROWTH and (len(exponents) == 1 or exponents[1] < -max(LEAST_GROWTH / 10, 3 * error[1])):
+        return "closed_curve"
+    return "unresolved"
+
+
+def _phases(step: _Map, states: np.ndarray, main: np.ndarray, period: float) -> np.ndarray:
+    """Each orbit's phase at the period, in the leading principal direction of the attractor's orbit, as `[n, 2]` (cos, sin)."""
+    if not np.isfinite(period):
+        return np.zeros((0, 2))
+    centre = main.mean(axis=0)
+    direction = np.linalg.svd(main - centre, full_matrices=False)[2][0]
+    cycles = max(1, round(200 / period))
+    total = np.zeros(len(states), dtype=complex)
+    for row in range(round(cycles * period)):
+        total += (states - centre) @ direction * np.exp(-2j * np.pi * row / period)
+        states = step(states)
+    moving = np.abs(total) > 0
+    phase = np.angle(total)
+    return np.stack([np.cos(phase), np.sin(phase)], axis=1) * moving[:, None]
+
+
+def explained(phase: np.ndarray, digits: np.ndarray) -> float:
+    """The share of the variance of phases `[n, 2]` between digits, less chance: 1 - (within / (n - K)) / (total / (n - 1)); NaN
+    where there is no variance or no digit twice."""
+    names, index = np.unique(digits[: len(phase)], return_inverse=True)
+    count = len(phase)
+    if count <= len(names):
+        return float("nan")
+    total = np.sum((phase - phase.mean(axis=0)) ** 2)
+    means = np.stack([phase[index == k].mean(axis=0) for k in range(len(names))])
+    within = np.sum((phase - means[index]) ** 2)
+    return float(1 - (within / (count - len(names))) / (total / (count - 1))) if total > 1e-12 * count else float("nan")
+
+
+def _size(states: np.ndarray) -> float:
+    """The root mean square norm of states `[n, H]`."""
+    return float(np.sqrt(np.mean(np.sum(states**2, axis=1))))

@@ -1,0 +1,145 @@
+"""Geometry of the hidden states: dimensionality by three measures, scatter between digits, neighbours; and what to compare it with.
+
+What depends on the number of images is measured on as many for each digit, and on random groups of as many images (`by_group`),
+whatever their digit. A digit is compared with a group, never with the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+import numpy as np
+import torch
+import xarray as xr
+
+from study.data import Images
+from study.measurements.dimensionality import components
+from study.measurements.labels import labelled
+from study.measurements.neighbours import neighbour_agreement, two_nearest_neighbours
+from study.measurements.recording import Recording
+from study.measurements.variance import between_class_share, participation_ratio
+from study.network import scaled
+
+NEIGHBOUR_IMAGES = 2500  # the first test images: among them neighbours are looked for
+EARLY_STEP, EARLY_DIGIT = 4, 6  # where the paper saw the first cluster (section 4, figure 4)
+GROUPS = 10  # random ones, as many as there are digits in MNIST
+IMAGES_EACH = 500  # of each digit and in each group, at most: neighbours take the square of it
+EVERY = 9  # blank rows, after the first 28, at which what takes long is measured
+
+RATIO = "participation ratio of the states' covariance"
+CORRECTED = f"{RATIO}, without bias in the number of images"
+MEASURES = (
+    ("participation_ratio", RATIO, "dimensions"),
+    ("participation_ratio_corrected", CORRECTED, "dimensions"),
+    ("pca90_matched", "principal components for 90% of the variance", "components"),
+    ("twonn", "TwoNN intrinsic dimension", "dimensions"),
+    ("twonn_dropped", "share of the images that TwoNN left out because they coincide with another", "1"),
+)
+WHERE = {
+    "": "",
+    "_untrained": ", untrained network of the same seed",
+    "_input": ", the image rows themselves",
+    "_appended": ", under appended blank rows",
+}
+
+
+def geometry(recording: Recording) -> Iterator[xr.DataArray]:
+    """Geometry at each time step.
+
+    Yields over `time_step`: `participation_ratio` and `participation_ratio_corrected` of all images, and `between_class_share`,
+    the share of the scatter that lies between digits; the two ratios, `pca90` and `twonn` over (`time_step`, `digit`) as
+    `..._by_digit` (but `pca90_matched_by_digit`, on equal image numbers) and over (`time_step`, `group`) as `..._by_group`;
+    `twonn_dropped`, the share of images TwoNN left out because they coincide; `neighbour_agreement` over (`time_step`, `digit`),
+    the share of an image's ten nearest neighbours that show the same digit, and `sixes_agreement`, that of the sixes at step 4.
+    """
+    yield from _over_time(recording.states, recording.test, "")
+    near = recording.test.first(NEIGHBOUR_IMAGES)
+    agreement = np.stack([neighbour_agreement(states[: len(near)], near.labels, near.classes) for states in recording.states])
+    yield labelled("neighbour_agreement", agreement, {"time_step": recording.time_steps, "digit": np.arange(near.classes)},
+                   "share of the ten nearest neighbours that show the same digit", metric="neighbours/agreement", share=True,
+                   images=len(near))
+    if recording.rows >= EARLY_STEP and near.classes > EARLY_DIGIT:
+        yield labelled("sixes_agreement", agreement[EARLY_STEP - 1, EARLY_DIGIT], {},
+                       "share of the ten nearest neighbours of sixes that are sixes, at step 4", metric="neighbours/sixes_step_4",
+                       share=True)
+
+
+def nulls(recording: Recording) -> Iterator[xr.DataArray]:
+    """The same geometry, but for the neighbours, of the untrained network (`..._untrained`) and of the image rows (`..._input`)."""
+    yield from _over_time(recording.untrained.states, recording.test, "_untrained")
+    yield from _over_time(scaled(recording.test.images).transpose(0, 1).contiguous(), recording.test, "_input")
+
+
+def appended(recording: Recording) -> Iterator[xr.DataArray]:
+    """The geometry under appended blank rows (`..._appended`), rolled out in float64, since states may come very close there.
+
+    What is quick is measured after every blank row, over `blank_rows`; the rest after some, over `blank_rows_sampled`.
+    """
+    members = _members(recording.test)
+    images = torch.cat(members[0])  # as many of each digit
+    test = Images(recording.test.images[images], recording.test.labels[images], recording.test.classes)
+    members = _members(test)
+    steps = np.arange(recording.blank_rows + 1)
+    sampled = steps[(steps <= recording.rows) | (steps % EVERY == 0)]
+    whole, parts = [], []
+    state, double = recording.states[-1, images].double(), recording.network.double()
+    for step, states in enumerate(chain([state], double.blank_rows(state, recording.blank_rows))):
+        whole.append(_whole(states, test))
+        if step in sampled:
+            parts.append(_parts(states, members))
+    yield from _labelled_whole(whole, "blank_rows", steps, "_appended")
+    yield from _labelled_parts(parts, "blank_rows_sampled", sampled, "_appended", len(members[0][0]))
+
+
+def _over_time(states: torch.Tensor, test: Images, suffix: str) -> Iterator[xr.DataArray]:
+    """The geometry of states `[T, N, H]`."""
+    members, steps = _members(test), np.arange(1, len(states) + 1)
+    yield from _labelled_whole([_whole(step, test) for step in states], "time_step", steps, suffix)
+    yield from _labelled_parts([_parts(step, members) for step in states], "time_step", steps, suffix, len(members[0][0]))
+
+
+def _members(test: Images) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """The images of each digit, and those of random groups: as many of each as the rarest digit has, at most `IMAGES_EACH`."""
+    of_digit = [torch.nonzero(test.labels == digit)[:, 0] for digit in range(test.classes)]
+    count = min(IMAGES_EACH, *(len(images) for images in of_digit))
+    order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0)).to(test.labels.device)
+    return [images[:count] for images in of_digit], list(order[: GROUPS * count].split(count))
+
+
+def _whole(states: torch.Tensor, test: Images) -> tuple[float, float, float]:
+    ratio = participation_ratio(states)
+    return ratio.naive, ratio.corrected, between_class_share(states, test.labels, test.classes)
+
+
+def _labelled_whole(values: list[tuple[float, float, float]], dimension: str, steps: np.ndarray, suffix: str
+                    ) -> Iterator[xr.DataArray]:
+    naive, corrected, share = np.array(values).T
+    for name, array, words in (
+        ("participation_ratio", naive, f"{RATIO}"),
+        ("participation_ratio_corrected", corrected, f"{CORRECTED}"),
+        ("between_class_share", share, "share of the states' scatter that lies between the means of the digits"),
+    ):
+        yield labelled(f"{name}{suffix}", array, {dimension: steps}, words + WHERE[suffix], metric=f"{name}/whole{suffix}",
+                       units="1" if name == "between_class_share" else "dimensions", share=name == "between_class_share")
+
+
+def _parts(states: torch.Tensor, members: tuple[list[torch.Tensor], list[torch.Tensor]]) -> list[np.ndarray]:
+    """Each measure of the images of each digit, and of each group: a pair of arrays `[measures, K]`."""
+    return [np.array([_of_part(states[images]) for images in part]).T for part in members]
+
+
+def _of_part(states: torch.Tensor) -> tuple[float, ...]:
+    ratio, dimension = participation_ratio(states), two_nearest_neighbours(states)
+    return ratio.naive, ratio.corrected, components(states), dimension.value, dimension.dropped / max(1, len(states))
+
+
+def _labelled_parts(values: list[list[np.ndarray]], dimension: str, steps: np.ndarray, suffix: str, images: int
+                    ) -> Iterator[xr.DataArray]:
+    for part, where, of in ((0, "digit", "images of one digit"), (1, "group", "random images, as many as of one digit")):
+        measured = np.stack([value[part] for value in values], axis=1)  # [measures, steps, K]
+        coordinates = {dimension: steps, where: np.arange(measured.shape[2])}
+        for (name, words, units), array in zip(MEASURES, measured, strict=True):
+            metric = f"{name}/by_{where}{suffix}" if name != "twonn_dropped" else None
+            yield labelled(f"{name}_by_{where}{suffix}", array, coordinates, f"{words}, {of}{WHERE[suffix]}", units=units,
+                           metric=metric, share=name == "twonn_dropped", images=images)

@@ -1,0 +1,67 @@
+"""What the nearest neighbours of states tell: intrinsic dimension, and whether they carry the same digit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+DISCARDED = 0.1  # of the distance ratios, the largest (Facco et al. 2017)
+CANDIDATES = 6  # nearest by the fast formula, among which the two nearest are found by exact differences
+NOISE = 1e-12  # of the largest squared norm: what the fast formula gets wrong at most, with room to spare
+NEIGHBOURS = 10  # whose digits are compared
+
+
+@dataclass(frozen=True)
+class IntrinsicDimension:
+    """An estimate, and the number of points that were `dropped` because they coincide with another."""
+
+    value: float
+    dropped: int
+
+
+def two_nearest_neighbours(states: torch.Tensor) -> IntrinsicDimension:
+    """The TwoNN dimension of states `[N, H]` (Facco, d'Errico, Rodriguez & Laio 2017, equations 4-6), in float64.
+
+    The ratio mu of the distances to the second and the first neighbour has the distribution function 1 - mu^-d; d is the slope
+    through the origin of -log(1 - F) against log mu, the largest tenth left out. 0 where fewer than three points are distinct.
+    """
+    distinct = torch.unique(states.double(), dim=0)
+    dropped = len(states) - len(distinct)
+    if len(distinct) < 3:
+        return IntrinsicDimension(0.0, dropped)
+    distinct -= distinct.mean(dim=0)
+    candidates = _squared_distances(distinct).fill_diagonal_(torch.inf).topk(min(CANDIDATES, len(distinct) - 1), largest=False)
+    exact = (distinct[candidates.indices] - distinct[:, None]).square().sum(dim=2).sort(dim=1).values[:, :2]
+    lost = exact[:, 1] < NOISE * distinct.square().sum(dim=1).max()  # too close for the fast formula to have found the nearest
+    if lost.any():
+        apart = torch.cdist(distinct[lost], distinct, compute_mode="donot_use_mm_for_euclid_dist").square()
+        exact[lost] = apart.topk(3, dim=1, largest=False).values[:, 1:]  # the nearest is the point itself
+    first, second = exact.sqrt().cpu().numpy().T
+    ratios = np.sort(second / first)
+    kept = max(1, int(len(ratios) * (1 - DISCARDED)))
+    x = np.log(ratios[:kept])
+    y = -np.log1p(-np.arange(1, kept + 1) / len(ratios))
+    spread = x @ x
+    return IntrinsicDimension(float(x @ y / spread) if spread > 0 else 0.0, dropped)
+
+
+def neighbour_agreement(states: torch.Tensor, labels: torch.Tensor, classes: int) -> np.ndarray:
+    """The share, for the images of each label, of their ten nearest neighbours in states `[N, H]` that carry it too; `[classes]`.
+
+    Among coincident states it is left to chance which are the nearest. 0 for a label without images.
+    """
+    count = min(NEIGHBOURS, len(states) - 1)
+    if count < 1:
+        return np.zeros(classes)
+    nearest = _squared_distances(states - states.mean(dim=0)).fill_diagonal_(torch.inf).topk(count, largest=False).indices
+    agree = (labels[nearest] == labels[:, None]).double().mean(dim=1)
+    members = torch.bincount(labels, minlength=classes)
+    return (torch.bincount(labels, agree, minlength=classes) / members.clamp(min=1)).cpu().numpy()
+
+
+def _squared_distances(points: torch.Tensor) -> torch.Tensor:
+    """|p - q|^2 of all pairs of points `[N, H]`, by |p|^2 + |q|^2 - 2 p q, which loses digits where points are close."""
+    norms = points.square().sum(dim=1)
+    return torch.addmm(norms, points, points.mT, alpha=-2).add_(norms[:, None])

@@ -1,0 +1,121 @@
+"""Linear probes: what a classifier of its own could read off the hidden states at each time step (Alain & Bengio 2017).
+
+Probes learn from the first training images and are scored once, on all test images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+
+from study.data import Images
+from study.measurements.experiments import answers
+from study.measurements.labels import labelled
+from study.measurements.logistic import LogisticClassifiers, fit
+from study.measurements.recording import Recording
+from study.network import scaled
+
+LEARNED = 10_000  # training images a probe learns from
+CALIBRATED = 2_000  # further training images on which its confidence is calibrated
+
+
+@dataclass(frozen=True)
+class Probes:
+    """A probe a time step, and its logits on the images it is `calibrated` on `[T, K, M]` and on all `test` images `[T, K, N]`."""
+
+    classifiers: LogisticClassifiers
+    calibrated: torch.Tensor
+    test: torch.Tensor
+
+
+def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
+    """Yields over `time_step`: `probe_accuracy`, and `probe_gap`, by how much it exceeds that of the network's own readout."""
+    labels, steps = recording.test.labels, {"time_step": recording.time_steps}
+    probe = _accuracy(recording.once(fitted).test, labels)
+    readout = [answers(recording, int(step), 0).accuracy[0] for step in recording.time_steps]
+    yield labelled("probe_accuracy", probe, steps, "accuracy of a linear probe", metric="probe/accuracy", share=True)
+    yield labelled("probe_gap", probe - np.array(readout), steps, "accuracy of a linear probe above that of the readout",
+                   metric="probe/above_readout")
+
+
+def controls(recording: Recording) -> Iterator[xr.DataArray]:
+    """What a probe must be compared with, over `time_step`.
+
+    Yields the accuracies of probes of the untrained network of the same seed (`probe_untrained`) and of the pixels of all rows read
+    so far (`probe_pixels`), and that of probes of the trained network which learned permuted labels (`probe_permuted`): chance.
+    """
+    steps, train, test = {"time_step": recording.time_steps}, recording.train.first(LEARNED), recording.test
+    untrained = _fitted(recording.untrained, train.labels).test
+    yield labelled("probe_untrained", _accuracy(untrained, test.labels), steps, "accuracy of a probe of the untrained network",
+                   metric="probe/untrained", share=True)
+    yield labelled("probe_pixels", _pixels(train, test), steps, "accuracy of a probe of the pixels of all rows read so far",
+                   metric="probe/pixels", share=True)
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(recording.seed)).to(train.labels.device)
+    permuted = _fitted(recording, train.labels[order]).test
+    yield labelled("probe_permuted", _accuracy(permuted, test.labels), steps, "accuracy of a probe that learned permuted labels",
+                   metric="probe/permuted", share=True)
+
+
+def generalisation(recording: Recording) -> Iterator[xr.DataArray]:
+    """Yields `temporal_generalisation` over (`probe_step`, `scored_step`): the probe of one step scored at another (King & Dehaene
+    2014). Scored are all rows and as many blank rows as two images have."""
+    probes, labels, rows = recording.once(fitted).classifiers, recording.test.labels, recording.rows
+    blank = 2 * rows
+    correct = torch.zeros(rows, rows + blank, dtype=torch.int64, device=labels.device)
+    for start in range(0, len(labels), recording.chunk):
+        truth = labels[start : start + recording.chunk]
+
+        def score(step: int, states: torch.Tensor, truth: torch.Tensor = truth) -> None:
+            correct[:, step] += (probes.logits(states).argmax(dim=1) == truth).sum(dim=1)
+
+        for step in range(rows):
+            score(step, recording.state(step + 1, start, start + len(truth)))
+        last = recording.state(rows, start, start + len(truth))
+        for step, states in enumerate(recording.network.blank_rows(last, blank)):
+            score(rows + step, states)
+    yield labelled("temporal_generalisation", correct.cpu().numpy() / len(labels),
+                   {"probe_step": recording.time_steps, "scored_step": np.arange(1, rows + blank + 1)},
+                   "accuracy of the probe of one step on the states of another", share=True)
+
+
+def fitted(recording: Recording) -> Probes:
+    """The probes of a recording's time steps; ask for them with `Recording.once`."""
+    return _fitted(recording, recording.train.first(LEARNED).labels)
+
+
+def _fitted(recording: Recording, labels: torch.Tensor) -> Probes:
+    """Probes of each time step that learn these labels of the first training images."""
+    learned = recording.states_of(recording.train.first(LEARNED + CALIBRATED))
+    width = recording.rows if learned.is_cuda else 1  # a CPU's cache holds the states of one step
+    parts, calibrated, test = [], [], []
+    for some, shown in zip(learned.split(width), recording.states.split(width), strict=True):
+        probes = fit(some[:, : len(labels)], labels, recording.test.classes)
+        parts.append(probes)
+        calibrated.append(probes.logits(some[:, len(labels) :]))
+        test.append(probes.logits(shown))
+    return Probes(_together(parts), torch.cat(calibrated), torch.cat(test))
+
+
+def _together(parts: Iterable[LogisticClassifiers]) -> LogisticClassifiers:
+    pairs = [(part.weights, part.bias) for part in parts]
+    return LogisticClassifiers(*(torch.cat(column) for column in zip(*pairs, strict=True)))
+
+
+def _pixels(train: Images, test: Images) -> np.ndarray:
+    """The accuracy `[T]` of probes of the pixels of rows 1 .. t."""
+    learned, shown = scaled(train.images), scaled(test.images)
+    accuracies, start = [], None
+    for rows in range(1, learned.shape[1] + 1):
+        probe = fit(learned[None, :, :rows].flatten(2), train.labels, test.classes, start)
+        start = torch.nn.functional.pad(probe.weights, (0, learned.shape[2]))  # one row more, of which it knows nothing yet
+        accuracies.append(_accuracy(probe.logits(shown[:, :rows].flatten(1)), test.labels))
+    return np.concatenate(accuracies)
+
+
+def _accuracy(logits: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
+    """The share of images `[T]` that logits `[T, K, N]` label rightly."""
+    return ((logits.argmax(dim=1) == labels).sum(dim=1).double() / len(labels)).cpu().numpy()

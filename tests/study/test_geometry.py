@@ -1,0 +1,108 @@
+"""Dimensionality and neighbours on clouds whose answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.neighbors import NearestNeighbors
+
+from study.data import Images
+from study.measurements.geometry import _members
+from study.measurements.neighbours import neighbour_agreement, two_nearest_neighbours
+from study.measurements.variance import between_class_share, participation_ratio, principal_variances
+
+
+def _cloud(count: int, scales: list[float], seed: int = 0) -> torch.Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randn(count, len(scales), generator=draw, dtype=torch.float64) * torch.tensor(scales)
+
+
+def test_the_participation_ratio_of_isotropic_data_is_its_dimension():
+    ratio = participation_ratio(_cloud(20_000, [1.0] * 12))
+    assert ratio.naive == pytest.approx(12, rel=0.01)
+    assert ratio.corrected == pytest.approx(12, rel=0.01)
+
+
+def test_the_participation_ratio_is_numpy_s_to_a_millionth():
+    states = _cloud(500, [3.0, 1.0, 0.5, 2.0]).float()
+    covariance = np.cov(states.double().numpy().T)
+    assert participation_ratio(states).naive == pytest.approx(np.trace(covariance) ** 2 / np.sum(covariance**2), rel=1e-6)
+
+
+def test_the_correction_takes_away_the_bias_of_few_images():
+    scales = [1.0] * 30
+    drawn = [participation_ratio(_cloud(25, scales, seed)) for seed in range(400)]
+    assert np.mean([ratio.naive for ratio in drawn]) < 15  # of 30 dimensions
+    assert np.median([ratio.corrected for ratio in drawn]) == pytest.approx(30, rel=0.1)
+
+
+def test_rotations_change_nothing():
+    states = _cloud(800, [4.0, 2.0, 1.0, 1.0, 0.3])
+    rotation, _ = torch.linalg.qr(_cloud(5, [1.0] * 5, seed=1))
+    turned, labels = states @ rotation, torch.arange(800) % 4
+    assert participation_ratio(turned).corrected == pytest.approx(participation_ratio(states).corrected, rel=1e-9)
+    assert two_nearest_neighbours(turned).value == pytest.approx(two_nearest_neighbours(states).value, rel=1e-6)
+    assert between_class_share(turned, labels, 4) == pytest.approx(between_class_share(states, labels, 4), rel=1e-9)
+    np.testing.assert_allclose(neighbour_agreement(turned, labels, 4), neighbour_agreement(states, labels, 4), atol=0.01)
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 5])
+def test_twonn_finds_the_dimension_of_a_ball(dimension):
+    direction = torch.nn.functional.normalize(_cloud(4000, [1.0] * dimension), dim=1)
+    radius = torch.rand(4000, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64) ** (1 / dimension)
+    embedded = torch.zeros(4000, 20, dtype=torch.float64)
+    embedded[:, :dimension] = direction * radius
+    found = two_nearest_neighbours(embedded)
+    assert found.value == pytest.approx(dimension, rel=0.08)
+    assert found.dropped == 0
+
+
+def test_twonn_counts_coincident_points_and_leaves_them_out():
+    states = _cloud(1000, [1.0] * 3)
+    doubled = torch.cat([states, states[:250]])
+    assert two_nearest_neighbours(doubled).dropped == 250
+    assert two_nearest_neighbours(doubled).value == two_nearest_neighbours(states).value
+
+
+def test_twonn_is_exact_where_points_lie_close_together():
+    tight = torch.cat([1e-7 * _cloud(500, [1.0, 1.0]), 100 + 1e-7 * _cloud(500, [1.0, 1.0], seed=1)])
+    distances, _ = NearestNeighbors(n_neighbors=3, algorithm="kd_tree").fit(tight.numpy()).kneighbors(tight.numpy())
+    ratios = np.sort(distances[:, 2] / distances[:, 1])[:900]
+    expected = np.log(ratios) @ -np.log1p(-np.arange(1, 901) / 1000) / (np.log(ratios) @ np.log(ratios))
+    assert two_nearest_neighbours(tight).value == pytest.approx(expected, rel=0.05)
+
+
+def test_pseudo_classes_scatter_by_chance_and_true_ones_do_not():
+    states = _cloud(3000, [1.0] * 6)
+    labels = torch.arange(3000) % 10
+    assert between_class_share(states, labels, 10) == pytest.approx(9 / 2999, rel=0.5)
+    assert between_class_share(states + 100.0 * labels[:, None], labels, 10) > 0.999
+
+
+def test_neighbours_agree_in_separate_clusters_and_by_chance_in_one():
+    states, labels = _cloud(1000, [1.0, 1.0]), torch.arange(1000) % 5
+    assert neighbour_agreement(states, labels, 5) == pytest.approx(np.full(5, 0.2), abs=0.05)
+    assert neighbour_agreement(states + 50.0 * labels[:, None], labels, 5).tolist() == [1.0] * 5
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 50])
+def test_states_that_do_not_differ_have_defined_values(count):
+    states, labels = torch.full((count, 4), 0.1), torch.zeros(count, dtype=torch.int64)
+    if count:
+        assert participation_ratio(states).naive == participation_ratio(states).corrected == 0
+        assert between_class_share(states, labels, 3) == 0
+        assert two_nearest_neighbours(states) == two_nearest_neighbours(states[:1]).__class__(0.0, count - 1)
+    assert principal_variances(states).tolist() == [0.0] * 4
+
+
+def test_digits_and_groups_have_as_many_images(test_images):
+    digits, groups = _members(test_images)
+    assert {len(images) for images in digits + groups} == {500}
+    few = Images(test_images.images[:200], test_images.labels[:200])
+    assert {len(images) for part in _members(few) for images in part} == {int(torch.bincount(few.labels).min())}
+    for digit, images in enumerate(digits):
+        assert (test_images.labels[images] == digit).all()
+    together = torch.cat(groups)
+    assert len(together.unique()) == len(together)
+    assert len(test_images.labels[groups[0]].unique()) == 10

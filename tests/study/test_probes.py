@@ -1,0 +1,119 @@
+"""Probes and their controls, early classification, and the whole of what is measured, on a small trained network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from study.data import Images
+from study.errors import InputError
+from study.measurements import MEASUREMENTS, SETS, known, measure, of_set
+from study.measurements.early import temperature
+from study.measurements.recording import Recording
+from study.network import RecurrentNetwork
+
+
+@pytest.fixture(scope="module")
+def measured(network, test_images, train_images):
+    return measure(Recording(network, test_images, train_images, blank_rows=60))
+
+
+def test_a_probe_reads_more_than_the_readout(measured):
+    readout = measured.accuracy.sel(blank=0).values[1:]
+    np.testing.assert_allclose(measured.probe_accuracy - measured.probe_gap, readout, atol=1e-12)
+    assert float(measured.probe_gap[10]) > 0.1
+    assert float(measured.probe_accuracy[0]) == pytest.approx(0.1135, abs=0.02)  # row 1 is blank: the commonest digit
+
+
+def test_controls_stand_where_they_must(measured):
+    assert float(measured.probe_permuted.mean()) == pytest.approx(0.1, abs=0.04)
+    assert float(measured.probe_untrained[0]) == float(measured.probe_pixels[0])  # nothing seen yet
+    assert float(measured.probe_pixels[27]) == pytest.approx(0.9, abs=0.02)  # logistic regression of MNIST on 10,000 images
+    assert float(measured.probe_pixels[13]) > float(measured.probe_untrained[13])
+
+
+def test_the_diagonal_of_temporal_generalisation_is_the_probe(measured):
+    matrix = measured.temporal_generalisation
+    assert matrix.sizes == {"probe_step": 28, "scored_step": 84}
+    np.testing.assert_allclose(np.diagonal(matrix.values), measured.probe_accuracy, atol=2e-4)  # ties
+    assert float(matrix[27, 27]) > float(matrix[27, 10])
+
+
+def test_early_classification_trades_rows_for_accuracy(measured):
+    assert float(measured.early_rows[-1]) == 28
+    assert float(measured.early_accuracy[-1]) == pytest.approx(float(measured.probe_accuracy[-1]), abs=1e-12)
+    assert (np.diff(measured.early_rows) >= 0).all()
+    assert float(measured.early_rows.sel(confidence=80)) < 27
+
+
+def test_a_temperature_makes_overconfident_logits_likely():
+    draw = torch.Generator().manual_seed(0)
+    logits = torch.randn(4, 20_000, generator=draw, dtype=torch.float64)
+    labels = torch.multinomial(logits.softmax(dim=0).T, 1, generator=draw)[:, 0]
+    assert temperature(3 * logits, labels) == pytest.approx(3, rel=0.06)
+    assert temperature(logits[:, :0], labels[:0]) == 1
+
+
+def test_every_variable_says_what_it_is_and_what_is_missing(measured):
+    for name, variable in measured.variables.items():
+        assert variable.attrs.get("long_name"), name
+    for name, variable in measured.data_vars.items():
+        assert "units" in variable.attrs, name
+        assert np.isfinite(variable).all() or variable.attrs.get("missing"), name
+        if variable.attrs.get("valid_max"):
+            assert 0 <= float(variable.min()) <= float(variable.max()) <= 1, name
+    metrics = [variable.attrs["metric"] for variable in measured.data_vars.values() if "metric" in variable.attrs]
+    assert len(metrics) == len(set(metrics))
+
+
+def test_the_geometry_agrees_with_what_is_counted_on_all_images(measured):
+    assert float(abs(measured.pca90_matched_by_digit - measured.pca90_by_digit).max()) <= 1
+    corrected = measured.participation_ratio_corrected
+    assert (abs(measured.participation_ratio_corrected_by_group.mean("group") / corrected - 1)[8:] < 0.05).all()
+    assert (measured.between_class_share[20:] > measured.between_class_share_untrained[20:]).all()
+    assert int(measured.pca90_matched_by_group[0].max()) == 0
+    np.testing.assert_allclose(measured.between_class_share_appended[0], measured.between_class_share[-1], atol=0.03)
+    np.testing.assert_allclose(measured.predicted.sum("digit"), 1)
+
+
+def test_a_measurement_is_the_same_alone_and_again(network, test_images, train_images, measured):
+    for name in ("experiments", "early_classification", "attractors"):
+        alone = measure(Recording(network, test_images, train_images, blank_rows=60), [name])
+        for variable in alone.data_vars:
+            assert alone[variable].identical(measured[variable]), variable
+
+
+def test_sets_grow():
+    assert of_set("paper") == ["experiments", "dimensionality"]
+    assert set(of_set("paper")) < set(of_set("standard")) < set(of_set("full"))
+    assert of_set(SETS[-1]) == list(MEASUREMENTS)
+    with pytest.raises(InputError, match="no measurement nothing"):
+        known(["nothing"])
+
+
+@pytest.mark.parametrize("case", ["saturated", "collapsed", "constant"])
+def test_a_degenerate_network_has_defined_values(case, network, train_images):
+    few = train_images.first(120)
+    altered = {
+        "saturated": RecurrentNetwork(1e4 * network.input, 1e4 * network.recurrent, network.readout, network.bias),
+        "collapsed": RecurrentNetwork(*(torch.zeros_like(weight) for weight in network.state_dict().values())),
+        "constant": network,
+    }[case]
+    images = Images(torch.full_like(few.images, 9), few.labels) if case == "constant" else few
+    measured = measure(Recording(altered, images, images, blank_rows=70))
+    assert set(measured) >= {"accuracy", "twonn_by_group", "lyapunov", "fixed_points", "probe_accuracy", "period"}
+    for name, variable in measured.data_vars.items():
+        assert np.isfinite(variable).all() or variable.attrs.get("missing"), name
+    if case != "saturated":
+        assert float(measured.twonn_dropped_by_group.min()) > 0.5
+        assert float(measured.participation_ratio.max()) == 0
+
+
+def test_weights_that_are_not_finite_are_counted_and_nothing_else(network, test_images, train_images):
+    broken = network.recurrent.clone()
+    broken[0, :3] = torch.nan
+    altered = RecurrentNetwork(network.input, broken, network.readout, network.bias)
+    measured = measure(Recording(altered, test_images, train_images))
+    assert list(measured) == ["weights_dropped"]
+    assert int(measured.weights_dropped) == 3
