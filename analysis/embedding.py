@@ -1,46 +1,108 @@
-"""t-SNE of one network's hidden states at chosen steps."""
+"""Two-dimensional pictures of one network's hidden states, step after step."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
-from openTSNE import TSNE
+from openTSNE import TSNEEmbedding, affinity, initialization
+from sklearn.neighbors import NearestNeighbors
 
 from study.data import Images
+from study.errors import InputError
+from study.measurements.neighbours import NEIGHBOURS
 from study.measurements.recording import Recording
 from study.network import RecurrentNetwork
 
 STEPS = (4, 16, 28)  # the paper's (Horoi, Lajoie & Wolf 2020, figures 4-6)
 SEED = 0
+PERPLEXITY = 30
+EXAGGERATED, SETTLING, FOLLOWING = 250, 500, 300  # iterations: of the first step twice, of each that starts from the one before
+METHODS = ("tsne", "umap")
 
 
-def representative(dataset: xr.Dataset) -> tuple[int, int] | None:
-    """(hidden size, seed) of the network nearest the median test accuracy of the largest hidden size that has one."""
-    for size in sorted(dataset.hidden_size.values, reverse=True):
-        accuracies = dataset.test_accuracy.sel(hidden_size=size).dropna("seed") if "test_accuracy" in dataset else []
+def representatives(dataset: xr.Dataset) -> dict[int, int]:
+    """The seed of each hidden size whose network is nearest the median test accuracy; sizes without networks are left out."""
+    chosen = {}
+    for size in dataset.hidden_size.values if "test_accuracy" in dataset else []:
+        accuracies = dataset.test_accuracy.sel(hidden_size=size).dropna("seed")
         if len(accuracies):
             nearest = int(np.abs(accuracies - accuracies.median()).values.argmin())
-            return int(size), int(accuracies.seed[nearest])
-    return None
+            chosen[int(size)] = int(accuracies.seed[nearest])
+    return chosen
 
 
-def embed(network: RecurrentNetwork, test: Images, count: int, steps: tuple[int, ...] = STEPS) -> xr.DataArray:
-    """t-SNE (van der Maaten & Hinton 2008; openTSNE) of the hidden states of the first `count` test images.
+def embed(network: RecurrentNetwork, test: Images, steps: Sequence[int] = STEPS, method: str = "tsne") -> xr.Dataset:
+    """The hidden states of test images in the plane, each step started from the one before it, so that panels can be compared.
 
-    PCA initialisation, learning rate n/12 (Belkina et al. 2019), perplexity 30; steps beyond the network's rows are left
-    out. Returns (`time_step`, `image`, `axis`), with each image's `digit` as a coordinate along `image`.
+    Returns `points` over (`time_step`, `image`, `axis`), with each image's `digit` along `image`, and over `time_step`:
+    `agreement_states` and `agreement_plane`, the share of an image's ten nearest neighbours that show its digit, among the states
+    and in the plane, and `neighbours_kept`, the share of the neighbours among the states that are neighbours in the plane: how
+    far the picture can be trusted. `method` is ``tsne`` (van der Maaten & Hinton 2008; openTSNE; initialised by PCA, learning
+    rate n / 12 as of Belkina et al. 2019) or ``umap`` (McInnes, Healy & Melville 2018; extra `umap`). Steps beyond the network's
+    rows are left out.
     """
-    recording = Recording(network, test.first(count))
-    steps = tuple(step for step in steps if step <= recording.rows)
-    points = []
+    place = {"tsne": _tsne, "umap": _umap}[method]
+    recording = Recording(network, test, test)
+    steps = [step for step in steps if step <= recording.rows]
+    points, measures, before = [], [], None
     for step in steps:
         states = recording.states[step - 1].numpy()
-        tsne = TSNE(perplexity=30, initialization="pca", learning_rate="auto", n_jobs=-1, random_state=SEED)
-        points.append(np.asarray(tsne.fit(states)))
-    return xr.DataArray(
-        np.stack(points),
-        dims=("time_step", "image", "axis"),
-        coords={"time_step": list(steps), "digit": ("image", test.first(count).labels.numpy())},
-        name="tsne",
-        attrs={"long_name": "t-SNE of the hidden states", "units": "1"},
+        before = place(states, before)
+        points.append(before)
+        measures.append(_agreements(states, before, test.labels.numpy()))
+    agreement_states, agreement_plane, kept = np.array(measures).T.reshape(3, -1)
+    share = {"units": "1", "valid_min": 0.0, "valid_max": 1.0}
+    words = {"agreement_states": "share of the ten nearest neighbours among the states that show the same digit",
+             "agreement_plane": "share of the ten nearest neighbours in the plane that show the same digit",
+             "neighbours_kept": "share of the ten nearest neighbours among the states that are so in the plane"}
+    return xr.Dataset(
+        {"points": (("time_step", "image", "axis"), np.array(points, dtype=np.float32).reshape(len(steps), len(test), 2),
+                    {"long_name": f"{method} of the hidden states", "units": "1"})}
+        | {name: ("time_step", values, {"long_name": words[name]} | share)
+           for name, values in zip(words, (agreement_states, agreement_plane, kept), strict=True)},
+        coords={"time_step": steps, "digit": ("image", test.labels.numpy())},
+        attrs={"method": method},
     )
+
+
+def _tsne(states: np.ndarray, before: np.ndarray | None) -> np.ndarray:
+    if _still(states):
+        return np.zeros((len(states), 2))
+    perplexity = min(PERPLEXITY, (len(states) - 1) / 3)
+    near = affinity.PerplexityBasedNN(states, perplexity, method="exact", n_jobs=-1, random_state=SEED)
+    options = {"learning_rate": len(states) / 12, "negative_gradient_method": "fft", "n_jobs": -1, "random_state": SEED}
+    if before is None or _still(before):
+        found = TSNEEmbedding(initialization.pca(states, random_state=SEED), near, **options)
+        found.optimize(EXAGGERATED, exaggeration=12, momentum=0.8, inplace=True)
+        return np.asarray(found.optimize(SETTLING, momentum=0.8, inplace=True))
+    return np.asarray(TSNEEmbedding(before.copy(), near, **options).optimize(FOLLOWING, momentum=0.8, inplace=True))
+
+
+def _umap(states: np.ndarray, before: np.ndarray | None) -> np.ndarray:
+    try:
+        from umap import UMAP
+    except ImportError:
+        raise InputError("embedding=umap needs umap-learn, which is not installed: pip install 'hidden-orbits[umap]'") from None
+    if _still(states):
+        return np.zeros((len(states), 2))
+    start = "pca" if before is None or _still(before) else before
+    return np.asarray(UMAP(init=start, random_state=SEED, n_jobs=1).fit_transform(states))
+
+
+def _still(states: np.ndarray) -> bool:
+    return bool((states == states[0]).all())
+
+
+def _agreements(states: np.ndarray, plane: np.ndarray, digits: np.ndarray) -> tuple[float, float, float]:
+    among, within = _neighbours(states), _neighbours(plane)
+    kept = np.mean([len(np.intersect1d(a, b)) for a, b in zip(among, within, strict=True)]) / max(1, among.shape[1])
+    same = [float(np.mean(digits[near] == digits[:, None])) for near in (among, within)]
+    return same[0], same[1], float(kept)
+
+
+def _neighbours(points: np.ndarray) -> np.ndarray:
+    """The nearest neighbours `[N, k]` of each point, itself left out."""
+    count = min(NEIGHBOURS, len(points) - 1)
+    return NearestNeighbors(n_neighbors=count, n_jobs=-1).fit(points).kneighbors(return_distance=False)

@@ -143,16 +143,20 @@ def weights(run_id: str, client: MlflowClient | None = None) -> RecurrentNetwork
             raise InputError(f"{error}: run the study again to train this network anew") from None
 
 
-def stored_array(client: MlflowClient, run_id: str, path: str) -> xr.DataArray | None:
-    """An array that was logged as a netCDF artifact of a run; None where there is none, or none that can be read."""
-    folder = path.rpartition("/")[0]
-    if not any(file.path == path for file in client.list_artifacts(run_id, folder)):
+def stored_dataset(client: MlflowClient, run_id: str, path: str) -> xr.Dataset | None:
+    """A dataset that was logged as a netCDF artifact of a run; None where there is none, or none that can be read."""
+    if not holds(client, run_id, path):
         return None
     with tempfile.TemporaryDirectory() as here:
         try:
-            return xr.load_dataarray(client.download_artifacts(run_id, path, here), engine="h5netcdf")
+            return xr.load_dataset(client.download_artifacts(run_id, path, here), engine="h5netcdf")
         except (OSError, ValueError, KeyError):
             return None
+
+
+def holds(client: MlflowClient, run_id: str, path: str) -> bool:
+    """Whether a run has an artifact of that path."""
+    return any(file.path == path for file in client.list_artifacts(run_id, path.rpartition("/")[0] or None))
 
 
 def configuration(dataset: xr.Dataset) -> dict:
@@ -202,9 +206,9 @@ def log_aggregate(
     return run_id
 
 
-def log_files(client: MlflowClient, study: str, folder: Path, place: str | None = None) -> None:
-    """Logs every file of a folder to the study run of that id."""
-    log_folder(client, study, folder, place)
+def log_files(client: MlflowClient, run_id: str, folder: Path, place: str | None = None) -> None:
+    """Logs every file of a folder to a run."""
+    log_folder(client, run_id, folder, place)
 
 
 def log_description(client: MlflowClient, study: str, markdown: str) -> None:

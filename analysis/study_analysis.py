@@ -1,39 +1,49 @@
-"""Everything the report is made of: a study's dataset, its findings and one network's t-SNE."""
+"""Everything the report is made of: a study's dataset, its findings, pictures of its states, and how alike its networks are."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import xarray as xr
 from mlflow import MlflowClient
 
-from analysis import runs
-from analysis.embedding import embed, representative
+from analysis import records, runs
+from analysis.embedding import STEPS, embed, representatives
 from analysis.findings import Findings, evaluate, markdown
-from study.data import load, prepare
+from analysis.similarity import similarity
+from study.data import Images, load, prepare
+from study.record import versions
 
 FOLDER = "analysis"  # of the study run's artifacts
-IMAGES_EMBEDDED = 2500
+MOST_COMPARED = 32  # networks of a hidden size whose similarity is measured: pairs grow with the square
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """A study's `dataset` and `findings`, and the t-SNE `embedding` of the `representative` (hidden size, seed)."""
+    """A study's `dataset` and `findings`; by hidden size, the `embeddings` of the representative network, whose seed is an
+    attribute, and the `similarities` of its networks (empty where the study measured for the paper alone)."""
 
     dataset: xr.Dataset
     findings: Findings
-    representative: tuple[int, int] | None
-    embedding: xr.DataArray | None
+    embeddings: dict[int, xr.Dataset]
+    similarities: dict[int, xr.Dataset]
 
 
-def analyse(client: MlflowClient, study: str) -> Analysis:
-    """Analyses a study (a run id, or ``latest``), afresh but for a stored t-SNE."""
+def analyse(client: MlflowClient, study: str, method: str = "tsne") -> Analysis:
+    """Analyses a study (a run id, or ``latest``), afresh but for stored pictures and similarities; `method` is one of
+    `analysis.embedding.METHODS`."""
     dataset = runs.load(study, client)
-    chosen = representative(dataset)
-    embedding = _embedding(client, dataset, chosen) if chosen else None
-    return Analysis(dataset, evaluate(dataset), chosen, embedding)
+    config = runs.configuration(dataset)
+    chosen = representatives(dataset)
+    test = load(prepare(config["dataset"], Path(config["data_dir"])), train=False)
+    embeddings = {size: _embedding(client, dataset, size, seed, test, method) for size, seed in chosen.items()}
+    similarities = {}
+    if config.get("measurements") != "paper":
+        similarities = {size: found for size in chosen if (found := _similarity(client, dataset, size, test)) is not None}
+    return Analysis(dataset, evaluate(dataset), embeddings, similarities)
 
 
 def log(client: MlflowClient, analysis: Analysis) -> None:
@@ -52,20 +62,44 @@ def log(client: MlflowClient, analysis: Analysis) -> None:
 
 
 def save(analysis: Analysis, folder: Path) -> None:
-    """Writes `dataset.nc`, `findings.csv` and `embedding.nc`, which open without this project."""
+    """Writes `dataset.nc`, `findings.csv` and, for each hidden size, `embedding-H.nc` and `similarity-H.nc`, which open without
+    this project."""
     folder.mkdir(parents=True, exist_ok=True)
-    analysis.dataset.to_netcdf(folder / "dataset.nc", engine="h5netcdf")
     analysis.findings.table().to_csv(folder / "findings.csv", index=False)
-    if analysis.embedding is not None:
-        analysis.embedding.to_netcdf(folder / "embedding.nc", engine="h5netcdf")
+    files = {"dataset": analysis.dataset}
+    files |= {f"embedding-{size}": found for size, found in analysis.embeddings.items()}
+    files |= {f"similarity-{size}": found for size, found in analysis.similarities.items()}
+    for name, dataset in files.items():
+        dataset.to_netcdf(folder / f"{name}.nc", engine="h5netcdf")
 
 
-def _embedding(client: MlflowClient, dataset: xr.Dataset, chosen: tuple[int, int]) -> xr.DataArray:
-    size, seed = chosen
+def _embedding(client: MlflowClient, dataset: xr.Dataset, size: int, seed: int, test: Images, method: str) -> xr.Dataset:
+    """The picture of one network: of every step where the study measured in full, else of the paper's steps."""
+    full = runs.configuration(dataset).get("measurements") == "full"
+    steps = tuple(range(1, test.images.shape[1] + 1)) if full else STEPS
     run_id = str(dataset.run_id.sel(hidden_size=size, seed=seed).item())
-    stored = runs.stored_array(client, dataset.attrs["study"], f"{FOLDER}/embedding.nc")
-    if stored is not None and stored.attrs.get("run_id") == run_id:
-        return stored
-    config = runs.configuration(dataset)
-    test = load(prepare(config["dataset"], Path(config["data_dir"])), train=False)
-    return embed(runs.weights(run_id, client), test, IMAGES_EMBEDDED).assign_attrs(run_id=run_id)
+
+    def compute() -> xr.Dataset:
+        return embed(runs.weights(run_id, client), test, steps, method).assign_attrs(hidden_size=size, seed=seed, run_id=run_id)
+
+    return _stored(client, dataset, f"embedding-{size}", [run_id, steps, method], compute)
+
+
+def _similarity(client: MlflowClient, dataset: xr.Dataset, size: int, test: Images) -> xr.Dataset | None:
+    """The similarities of the first networks of a hidden size; None where there are fewer than two."""
+    ids = {int(seed): str(dataset.run_id.sel(hidden_size=size, seed=seed).item()) for seed in dataset.seed.values}
+    ids = dict([(seed, run_id) for seed, run_id in ids.items() if run_id][:MOST_COMPARED])
+    if len(ids) < 2:
+        return None
+
+    def compute() -> xr.Dataset:
+        return similarity({seed: runs.weights(run_id, client) for seed, run_id in ids.items()}, test)
+
+    return _stored(client, dataset, f"similarity-{size}", list(ids.values()), compute)
+
+
+def _stored(client: MlflowClient, dataset: xr.Dataset, name: str, made_of: list, compute: Callable[[], xr.Dataset]) -> xr.Dataset:
+    """What the study run holds under a name where it was made of the same by the same versions, else computed afresh."""
+    key = records.cache_key([made_of, dataset.attrs["data_digest"], versions()])
+    stored = runs.stored_dataset(client, dataset.attrs["study"], f"{FOLDER}/{name}.nc")
+    return stored if stored is not None and stored.attrs.get("key") == key else compute().assign_attrs(key=key)

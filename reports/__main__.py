@@ -24,6 +24,7 @@ def report(
     """Draw a study's figures, typeset its report, and log both to the study run."""
     from analysis import runs
     from analysis.study_analysis import analyse
+    from reports.pages import log_pages
     from reports.pdf import build
     from study.errors import checked_target
     from study.tracking import connect
@@ -35,6 +36,7 @@ def report(
         built = build(analysis, Path(folder))
         runs.log_files(client, analysis.dataset.attrs["study"], Path(folder))
         shutil.copy(built, out)
+    log_pages(client, analysis.dataset)
     console.print(f"report of study {analysis.dataset.attrs['study']}: {out}", highlight=False)
 
 

@@ -95,6 +95,7 @@ def _sections(analysis: Analysis, figures: dict[str, Figure]) -> list[dict]:
         "oscillation": ("Too many blank rows", ("C3", "C4")),
         "dimensionality": ("Dimensionality over time", ("C5", "C5b")),
         "embedding": ("The hidden states in two dimensions", ()),
+        "embedding_steps": ("The hidden states after each row", ()),
     }
     sections = []
     for name, (title, claims) in titles.items():

@@ -70,8 +70,8 @@ def test_no_pickle_planted_in_a_store_or_a_cache_is_ever_loaded(trap, small, tmp
     [study] = small.studies()
     root = Path(study.info.artifact_uri.removeprefix("file://"))
     (root / "analysis").mkdir()
-    (root / "analysis" / "embedding.nc").write_bytes(content)
-    assert runs.stored_array(small.client, study.info.run_id, "analysis/embedding.nc") is None
+    (root / "analysis" / "embedding-8.nc").write_bytes(content)
+    assert runs.stored_dataset(small.client, study.info.run_id, "analysis/embedding-8.nc") is None
     for name, run in zip(("weights.safetensors", "measurements.nc"), small.networks(study), strict=True):
         here = Path(run.info.artifact_uri.removeprefix("file://"))
         (here / name).write_bytes(content)

@@ -7,7 +7,7 @@ numbers behind it; None where the study holds nothing to draw.
 from __future__ import annotations
 
 from reports.figures.dimensionality import dimensionality
-from reports.figures.embedding import embedding
+from reports.figures.embedding import embedding, embedding_steps
 from reports.figures.oscillation import oscillation
 from reports.figures.truncation import truncation
 
@@ -16,4 +16,5 @@ FIGURES = {
     "oscillation": oscillation,
     "dimensionality": dimensionality,
     "embedding": embedding,
+    "embedding_steps": embedding_steps,
 }

@@ -1,48 +1,104 @@
-"""t-SNE of one network's hidden states at the paper's time steps."""
+"""t-SNE of the hidden states of the representative network of each hidden size."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
 
+from analysis.embedding import STEPS
 from analysis.study_analysis import Analysis
 from reports.figures.figure import Figure
 from reports.style import DIGITS, panels, styled
 
+NAMES = {"tsne": "t-SNE", "umap": "UMAP"}
+COLUMNS = 7  # of the overview of all steps
+
 
 def embedding(analysis: Analysis) -> Figure | None:
-    """A panel a time step, a point an image, coloured by digit, the digit printed where its points lie densest."""
-    points = analysis.embedding
-    if points is None or analysis.representative is None:
+    """A row a hidden size, a panel for each of the paper's time steps."""
+    shown = {size: found.sel(time_step=[step for step in STEPS if step in found.time_step])
+             for size, found in analysis.embeddings.items()}
+    if not shown:
         return None
-    size, seed = analysis.representative
-    digit = points.digit.values
+    columns = max(found.sizes["time_step"] for found in shown.values())
     with styled():
-        figure, [row] = panels(points.sizes["time_step"], height=2.45)
-        for axes, step in zip(row, points.time_step.values, strict=True):
-            x, y = points.sel(time_step=step).values.T
-            axes.scatter(x, y, c=[DIGITS[d] for d in digit], s=2.2, linewidth=0)
-            for d in np.unique(digit):
-                axes.text(*_centre(x[digit == d], y[digit == d]), str(d), ha="center", va="center", fontsize=8, weight="bold",
-                          bbox={"boxstyle": "circle,pad=0.12", "facecolor": "white", "alpha": 0.8, "linewidth": 0})
-            axes.set(title=f"step {step}", xticks=[], yticks=[])
-            axes.set_aspect("equal", adjustable="datalim")
-            for side in axes.spines.values():
-                side.set_visible(False)
-    table = points.to_dataset("axis").rename({0: "x", 1: "y"}).to_dataframe().reset_index()
+        figure, axes = panels(columns, len(shown), height=2.35)
+        for row, (size, found) in zip(axes, shown.items(), strict=True):
+            for place, step in zip(row, found.time_step.values, strict=True):
+                _scatter(place, found.sel(time_step=step), f"H = {size}, step {step}", large=True)
+    first = next(iter(shown.values()))
+    seeds = ", ".join(f"seed {found.attrs['seed']} at H = {size}" for size, found in shown.items())
     return Figure(
         "embedding",
         figure,
-        f"t-SNE of the hidden states of one network (H = {size}, seed {seed}: the one nearest the median test accuracy) after "
-        f"some rows are read, for the first {len(digit):,} test images, coloured by their true digit; each digit is printed "
-        f"where its points lie densest. One network, so no band. Distances between clusters mean little in t-SNE.",
+        f"{NAMES[first.attrs['method']]} of the hidden states of one network a hidden size, the one nearest the median test "
+        f"accuracy ({seeds}), for {first.sizes['image']:,} test images, coloured by their true digit; each digit is printed where "
+        f"its points lie densest. Each panel is started from the one to its left. Below each, the share of an image's ten nearest "
+        f"neighbours that show its digit, among the states and in the plane, and the share of neighbours the plane keeps. One "
+        f"network a row, so no bands. Distances between clusters mean little.",
         "Scatter plots of the images, one for each time step, coloured by digit. The numbers are in embedding.csv.",
-        pd.DataFrame(table),
+        _numbers(shown),
     )
+
+
+def embedding_steps(analysis: Analysis) -> Figure | None:
+    """Every time step of the representative network of the largest hidden size; None where not all steps were embedded."""
+    if not analysis.embeddings:
+        return None
+    size, found = max(analysis.embeddings.items())
+    steps = found.time_step.values
+    if len(steps) <= len(STEPS):
+        return None
+    with styled():
+        rows = -(-len(steps) // COLUMNS)
+        figure, axes = panels(COLUMNS, rows, height=1.05)
+        places = [place for row in axes for place in row]
+        for place, step in zip(places, steps, strict=False):
+            _scatter(place, found.sel(time_step=step), str(step), large=False)
+        for place in places[len(steps):]:
+            place.set_visible(False)
+    return Figure(
+        "embedding_steps",
+        figure,
+        f"{NAMES[found.attrs['method']]} of the hidden states after each row for the same network (H = {size}, seed "
+        f"{found.attrs['seed']}) and images, each step started from the one before; colours as above.",
+        "Small scatter plots of the images, one for each time step, coloured by digit. The numbers are in embedding_steps.csv.",
+        _numbers({size: found}).drop(columns=["x", "y", "image", "digit"]).drop_duplicates(),
+    )
+
+
+def _scatter(axes: Axes, found: xr.Dataset, title: str, large: bool) -> None:
+    x, y = found.points.values.T
+    digit = found.digit.values
+    order = np.random.default_rng(0).permutation(len(digit))  # no digit lies on top of the others
+    axes.scatter(x[order], y[order], c=np.array(DIGITS)[digit[order]], s=1.2 if large else 0.25, linewidth=0, rasterized=True)
+    for d in np.unique(digit) if large else []:
+        axes.text(*_centre(x[digit == d], y[digit == d]), str(d), ha="center", va="center", fontsize=8, weight="bold",
+                  bbox={"boxstyle": "circle,pad=0.12", "facecolor": "white", "alpha": 0.8, "linewidth": 0})
+    axes.set_title(title, pad=2 if not large else None)
+    axes.set(xticks=[], yticks=[])
+    axes.set_aspect("equal", adjustable="datalim")
+    for side in axes.spines.values():
+        side.set_visible(False)
+    if large:
+        axes.set_xlabel(f"{float(found.agreement_states):.0%} among states, {float(found.agreement_plane):.0%} in plane, "
+                        f"{float(found.neighbours_kept):.0%} kept", fontsize=6)
 
 
 def _centre(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """The point whose nearest tenth of its fellows lies closest: the densest place, unlike a mean between clusters."""
+    some = slice(None, None, max(1, len(x) // 500))  # of thousands of points, hundreds tell as well
+    x, y = x[some], y[some]
     distances = np.hypot(x[:, None] - x, y[:, None] - y)
     densest = np.sort(distances, axis=1)[:, len(x) // 10].argmin()
     return float(x[densest]), float(y[densest])
+
+
+def _numbers(shown: dict[int, xr.Dataset]) -> pd.DataFrame:
+    tables = []
+    for size, found in shown.items():
+        flat = found.assign(x=found.points.isel(axis=0), y=found.points.isel(axis=1)).drop_vars("points")
+        tables.append(flat.to_dataframe().reset_index().assign(hidden_size=size))
+    return pd.concat(tables, ignore_index=True)

@@ -26,10 +26,10 @@ def made_study(networks: int, missing: int = 0, rng_seed: int = 0) -> xr.Dataset
         blanked[0] = truncated[0] = 0.1  # after row 1 of MNIST, which is blank in every test image
         peak = np.round(10 * np.exp(-(((steps - 8) / 5) ** 2)) + rng.integers(0, 2))
         arrays = [
-            labelled("accuracy_blanked", blanked, {"rows_shown": rows}, "", metric="blanked/accuracy"),
-            labelled("accuracy_truncated", truncated, {"rows_shown": rows}, "", metric="truncated/accuracy"),
-            labelled("accuracy_appended", appended, {"blank_rows": blank}, "", metric="appended/accuracy"),
-            labelled("test_accuracy", appended[0], {}, "", metric="test_accuracy"),
+            labelled("accuracy_blanked", blanked, {"rows_shown": rows}, "", metric="blanked/accuracy", share=True),
+            labelled("accuracy_truncated", truncated, {"rows_shown": rows}, "", metric="truncated/accuracy", share=True),
+            labelled("accuracy_appended", appended, {"blank_rows": blank}, "", metric="appended/accuracy", share=True),
+            labelled("test_accuracy", appended[0], {}, "", metric="test_accuracy", share=True),
             labelled("pca90", peak, {"time_step": steps}, "", metric="pca90/whole"),
             labelled("pca90_by_digit", np.stack([peak] * 10, 1), {"time_step": steps, "digit": np.arange(10)}, "",
                      metric="pca90/by_digit_mean"),

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from analysis import runs
-from analysis.embedding import representative
+from analysis.embedding import representatives
 from study.errors import InputError
 from study.network import accuracy
 
@@ -32,8 +32,9 @@ def test_a_study_is_one_labelled_dataset(real_study, tmp_path):
 
 def test_stored_weights_are_the_measured_network(real_study, test_images):
     dataset = runs.load(real_study.run_id, real_study.client)
-    size, seed = representative(dataset)
-    assert size == 16
+    chosen = representatives(dataset)
+    assert set(chosen) == {8, 16}
+    size, seed = 16, chosen[16]
     one = dataset.sel(hidden_size=size, seed=seed)
     network = runs.weights(str(one.run_id.item()), real_study.client)
     assert float(accuracy(network, test_images)) == float(one.test_accuracy)

@@ -1,0 +1,162 @@
+"""One network on one page: what was measured on it, for its own page in the MLflow UI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+
+from reports.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, WIDTH, styled
+from study.measurements.attractors import KINDS
+
+COLUMNS = 3
+
+
+def network(record: xr.Dataset) -> Drawing:
+    """Every panel whose variables a network's record (`measurements.nc`, or one network of a study's dataset) holds."""
+    drawn = [(panel, needed) for panel, needed in PANELS.items() if all(_holds(record, name) for name in needed)]
+    rows = max(1, -(-len(drawn) // COLUMNS))
+    with styled():
+        figure = Drawing(figsize=(WIDTH * 1.5, 2.4 * rows))
+        places = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+        for axes, (panel, _) in zip(places, drawn, strict=False):
+            panel(axes, record)
+        for axes in places[len(drawn):]:
+            axes.set_visible(False)
+        figure.suptitle(_title(record), fontsize=9)
+    return figure
+
+
+def _holds(record: xr.Dataset, name: str) -> bool:
+    return name in record and bool(np.isfinite(record[name]).any())
+
+
+def _title(record: xr.Dataset) -> str:
+    words = [f"H = {int(record.hidden_size)}, seed {int(record.seed)}" if "seed" in record.coords else "one network"]
+    if _holds(record, "test_accuracy"):
+        words.append(f"test accuracy {float(record.test_accuracy):.2%}")
+    if _holds(record, "attractor_kind"):
+        kind = KINDS[int(record.attractor_kind)].replace("_", " ")
+        words.append(f"{kind}, reached by {float(record.attractor_share):.0%} of images")
+    return "; ".join(words)
+
+
+def _curve(axes: Axes, curve: xr.DataArray, label: str, colour: str, style: str = "-", scale: float = 1.0) -> None:
+    axes.plot(curve[curve.dims[0]], scale * curve.values, color=colour, linestyle=style, label=label)
+
+
+def _experiments(axes: Axes, record: xr.Dataset) -> None:
+    _curve(axes, record.accuracy_blanked, "blank rows follow", BLUE, scale=100)
+    _curve(axes, record.accuracy_truncated, "stopped early", VERMILION, "--", 100)
+    axes.set(title="experiments 1 and 2", xlabel="rows shown", ylabel="test accuracy (%)", ylim=(0, 102), xticks=[1, 7, 14, 21, 27])
+    axes.legend()
+
+
+def _appended(axes: Axes, record: xr.Dataset) -> None:
+    axes.plot(record.blank_rows, 100 * record.accuracy_appended, color=INK, linewidth=0.8)
+    period = f", period {float(record.period):.1f} rows" if _holds(record, "period") else ""
+    axes.set(title=f"experiment 3{period}", xlabel="blank rows after the image", ylabel="test accuracy (%)", ylim=(0, 102))
+
+
+def _predicted(axes: Axes, record: xr.Dataset) -> None:
+    shares = record.predicted.transpose("digit", "blank_rows")
+    image = axes.imshow(100 * shares.values, aspect="auto", interpolation="nearest", cmap="cividis", vmin=0,
+                        extent=(-0.5, shares.sizes["blank_rows"] - 0.5, shares.sizes["digit"] - 0.5, -0.5))
+    axes.figure.colorbar(image, ax=axes, label="images (%)")
+    axes.set(title="predicted labels", xlabel="blank rows after the image", ylabel="label", yticks=shares.digit.values)
+
+
+def _dimensions(axes: Axes, record: xr.Dataset) -> None:
+    _curve(axes, record.pca90, "PCA-90", BLUE)
+    _curve(axes, record.pca90_by_digit.mean("digit"), "PCA-90 by digit", SKY, "--")
+    if _holds(record, "participation_ratio_corrected"):
+        _curve(axes, record.participation_ratio_corrected, "participation ratio", ORANGE, "-.")
+        _curve(axes, record.twonn_by_group.mean("group"), "TwoNN", GREEN, ":")
+    axes.set(title="dimensionality", xlabel="time step", ylabel="dimensions", xticks=[1, 7, 14, 21, 28])
+    axes.set_ylim(0, 1.35 * axes.get_ylim()[1])
+    axes.legend(ncols=2, loc="upper center", handlelength=1.6, columnspacing=1)
+
+
+def _probes(axes: Axes, record: xr.Dataset) -> None:
+    _curve(axes, record.probe_accuracy, "probe", BLUE, scale=100)
+    _curve(axes, record.probe_accuracy - record.probe_gap, "readout", VERMILION, "--", 100)
+    for name, label, colour, style in (("probe_pixels", "pixels", GREY, "-"), ("probe_untrained", "untrained", PURPLE, "-."),
+                                       ("probe_permuted", "permuted labels", GREY, ":")):
+        if _holds(record, name):
+            _curve(axes, record[name], label, colour, style, 100)
+    axes.set(title="what can be read off the state", xlabel="time step", ylabel="test accuracy (%)", ylim=(0, 128),
+             xticks=[1, 7, 14, 21, 28], yticks=[0, 25, 50, 75, 100])
+    axes.legend(ncols=2, loc="upper left", handlelength=1.6, columnspacing=1)
+
+
+def _neighbours(axes: Axes, record: xr.Dataset) -> None:
+    agreement = 100 * record.neighbour_agreement
+    axes.plot(agreement.time_step, agreement.values, color=GREY, linewidth=0.5)
+    _curve(axes, agreement.mean("digit"), "mean", INK)
+    if 6 in agreement.digit:
+        _curve(axes, agreement.sel(digit=6), "sixes", VERMILION, "--")
+    axes.set(title="nearest neighbours of the same digit", xlabel="time step", ylabel="share (%)", ylim=(0, 102),
+             xticks=[1, 7, 14, 21, 28])
+    axes.legend(loc="lower right")
+
+
+def _generalisation(axes: Axes, record: xr.Dataset) -> None:
+    matrix = 100 * record.temporal_generalisation
+    image = axes.imshow(matrix.values, origin="lower", aspect="auto", interpolation="nearest", cmap="cividis", vmin=0, vmax=100,
+                        extent=(0.5, matrix.sizes["scored_step"] + 0.5, 0.5, matrix.sizes["probe_step"] + 0.5))
+    axes.axvline(matrix.sizes["probe_step"] + 0.5, color="white", linewidth=0.7, linestyle=":")
+    axes.figure.colorbar(image, ax=axes, label="test accuracy (%)")
+    axes.set(title="temporal generalisation", xlabel="step scored (dotted: image ends)", ylabel="step the probe learned")
+
+
+def _surface(axes: Axes, record: xr.Dataset) -> None:
+    surface = 100 * record.accuracy
+    image = axes.imshow(surface.values, origin="lower", aspect="auto", interpolation="nearest", cmap="cividis", vmin=0, vmax=100,
+                        extent=(-0.5, surface.sizes["blank"] - 0.5, -0.5, surface.sizes["shown"] - 0.5))
+    axes.figure.colorbar(image, ax=axes, label="test accuracy (%)")
+    axes.set(title="accuracy surface", xlabel="blank rows", ylabel="rows shown")
+
+
+def _early(axes: Axes, record: xr.Dataset) -> None:
+    axes.plot(record.early_rows, 100 * record.early_accuracy, color=INK, marker="o", markersize=3)
+    for confidence in (50, 90, 99):
+        at = record.sel(confidence=confidence)
+        axes.annotate(f"{confidence}%", (float(at.early_rows), 100 * float(at.early_accuracy)), textcoords="offset points",
+                      xytext=(4, -10), fontsize=7)
+    axes.set(title="early classification", xlabel="mean rows read", ylabel="test accuracy (%)")
+
+
+def _eigenvalues(axes: Axes, record: xr.Dataset) -> None:
+    turn = np.linspace(0, 2 * np.pi, 200)
+    axes.plot(np.cos(turn), np.sin(turn), color=GREY, linewidth=0.6)
+    real, imaginary = record.eigenvalue_real_by_epoch, record.eigenvalue_imaginary_by_epoch
+    axes.scatter(real[0], imaginary[0], s=5, color=SKY, label="untrained")
+    axes.scatter(real[-1], imaginary[-1], s=5, color=VERMILION, marker="^", label="trained")
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.set(title="eigenvalues of R", xlabel="real part", ylabel="imaginary part")
+    axes.legend(loc="upper left", handletextpad=0.1)
+
+
+def _lyapunov(axes: Axes, record: xr.Dataset) -> None:
+    error = 2 * record.lyapunov_error
+    axes.errorbar(record.exponent, record.lyapunov, yerr=error, color=INK, marker="o", markersize=3, linewidth=0.8)
+    axes.axhline(0, color=GREY, linewidth=0.6)
+    axes.set(title="Lyapunov exponents on the attractor", xlabel="exponent", ylabel="nat per row")
+
+
+PANELS: dict[Callable[[Axes, xr.Dataset], None], tuple[str, ...]] = {
+    _experiments: ("accuracy_blanked", "accuracy_truncated"),
+    _appended: ("accuracy_appended",),
+    _predicted: ("predicted",),
+    _dimensions: ("pca90", "pca90_by_digit"),
+    _probes: ("probe_accuracy", "probe_gap"),
+    _neighbours: ("neighbour_agreement",),
+    _early: ("early_accuracy", "early_rows"),
+    _eigenvalues: ("eigenvalue_real_by_epoch", "eigenvalue_imaginary_by_epoch"),
+    _lyapunov: ("lyapunov", "lyapunov_error"),
+    _surface: ("accuracy",),
+    _generalisation: ("temporal_generalisation",),
+}

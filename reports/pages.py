@@ -1,0 +1,28 @@
+"""A page for each network's own run in MLflow."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from mlflow import MlflowClient
+
+from analysis import runs
+from reports.figures.network import network
+from reports.style import styled
+
+PAGE = "network.png"
+
+
+def log_pages(client: MlflowClient, dataset: xr.Dataset) -> None:
+    """Draws and logs the page of every network of a study's dataset that has none yet."""
+    for size, seed in zip(*np.nonzero(dataset.run_id.values != ""), strict=True):
+        record = dataset.isel(hidden_size=int(size), seed=int(seed))
+        run_id = str(record.run_id.item())
+        if runs.holds(client, run_id, PAGE):
+            continue
+        with tempfile.TemporaryDirectory() as folder, styled():
+            network(record.drop_vars("run_id")).savefig(Path(folder) / PAGE, dpi=150, metadata={"Software": None})
+            runs.log_files(client, run_id, Path(folder))
