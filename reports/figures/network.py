@@ -98,9 +98,9 @@ def _neighbours(axes: Axes, record: xr.Dataset) -> None:
     _curve(axes, agreement.mean("digit"), "mean", INK)
     if 6 in agreement.digit:
         _curve(axes, agreement.sel(digit=6), "sixes", VERMILION, "--")
-    axes.set(title="nearest neighbours of the same digit", xlabel="time step", ylabel="share (%)", ylim=(0, 102),
-             xticks=[1, 7, 14, 21, 28])
-    axes.legend(loc="lower right")
+    axes.set(title="nearest neighbours of the same digit", xlabel="time step", ylabel="share (%)", ylim=(0, 128),
+             xticks=[1, 7, 14, 21, 28], yticks=[0, 25, 50, 75, 100])
+    axes.legend(ncols=2, loc="upper left")
 
 
 def _generalisation(axes: Axes, record: xr.Dataset) -> None:
@@ -136,8 +136,10 @@ def _eigenvalues(axes: Axes, record: xr.Dataset) -> None:
     axes.scatter(real[0], imaginary[0], s=5, color=SKY, label="untrained")
     axes.scatter(real[-1], imaginary[-1], s=5, color=VERMILION, marker="^", label="trained")
     axes.set_aspect("equal", adjustable="datalim")
+    reach = 1.1 * max(1.0, float(np.hypot(real[[0, -1]], imaginary[[0, -1]]).max()))
+    axes.set(ylim=(-reach, 1.5 * reach))  # room for the legend
     axes.set(title="eigenvalues of R", xlabel="real part", ylabel="imaginary part")
-    axes.legend(loc="upper left", handletextpad=0.1)
+    axes.legend(ncols=2, loc="upper left", handletextpad=0.1, columnspacing=1)
 
 
 def _lyapunov(axes: Axes, record: xr.Dataset) -> None:
