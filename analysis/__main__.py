@@ -18,17 +18,21 @@ console = Console(soft_wrap=True)
 def analyse(
     study: Annotated[str, typer.Option(help="A study's run id, or latest.")] = "latest",
     out: Annotated[str, typer.Option(help="A folder for the dataset and the findings, beside MLflow.")] = "",
+    embedding: Annotated[str, typer.Option(help="How hidden states are drawn in the plane: tsne, or umap.")] = "tsne",
 ) -> None:
     """Pull a study's runs, judge the paper's claims, and log bands and verdicts to MLflow."""
     from analysis import study_analysis
+    from analysis.embedding import METHODS
     from analysis.findings import words
     from study.errors import InputError
     from study.tracking import connect
 
+    if embedding not in METHODS:
+        raise InputError(f"embedding={embedding}: expected one of: {', '.join(METHODS)}")
     if out and Path(out).exists() and not Path(out).is_dir():
         raise InputError(f"out={out}: this is a file; expected a folder, which is made if need be")
     client = connect()
-    analysis = study_analysis.analyse(client, study)
+    analysis = study_analysis.analyse(client, study, embedding)
     study_analysis.log(client, analysis)
     if out:
         study_analysis.save(analysis, Path(out))

@@ -35,6 +35,11 @@ def similarity(networks: dict[int, RecurrentNetwork], test: Images) -> xr.Datase
     return xr.Dataset(variables, coordinates)
 
 
+def mean_over_pairs(similarities: xr.DataArray) -> xr.DataArray:
+    """The mean similarity of different networks at each `time_step`; NaN where it is not defined."""
+    return similarities.where(similarities.seed != similarities.other_seed).mean(["seed", "other_seed"])
+
+
 def step_products(networks: Sequence[RecurrentNetwork], test: Images) -> Iterator[np.ndarray]:
     """At each time step, the products X_i' X_j `[S, S, H, H]` (float64) of the centred states of all pairs of networks."""
     images = scaled(test.images)

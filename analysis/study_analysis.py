@@ -11,9 +11,9 @@ import xarray as xr
 from mlflow import MlflowClient
 
 from analysis import records, runs
-from analysis.embedding import STEPS, embed, representatives
+from analysis.embedding import METHODS, STEPS, embed, representatives
 from analysis.findings import Findings, evaluate, markdown
-from analysis.similarity import similarity
+from analysis.similarity import mean_over_pairs, similarity
 from study.data import Images, load, prepare
 from study.record import versions
 
@@ -32,9 +32,9 @@ class Analysis:
     similarities: dict[int, xr.Dataset]
 
 
-def analyse(client: MlflowClient, study: str, method: str = "tsne") -> Analysis:
+def analyse(client: MlflowClient, study: str, method: str | None = None) -> Analysis:
     """Analyses a study (a run id, or ``latest``), afresh but for stored pictures and similarities; `method` is one of
-    `analysis.embedding.METHODS`."""
+    `analysis.embedding.METHODS`, or None for what is stored, else t-SNE."""
     dataset = runs.load(study, client)
     config = runs.configuration(dataset)
     chosen = representatives(dataset)
@@ -53,11 +53,14 @@ def log(client: MlflowClient, analysis: Analysis) -> None:
         save(analysis, Path(folder))
         runs.log_files(client, study.run_id, Path(folder), FOLDER)
     runs.log_description(client, study.run_id, markdown(analysis.dataset, analysis.findings))
-    for size in sorted({band.hidden_size for band in analysis.findings.bands}):
+    for size in sorted({band.hidden_size for band in analysis.findings.bands} | set(analysis.similarities)):
         curves = {
             band.metric: (band.steps, {"mean": band.band.mean, "lower": band.band.lower, "upper": band.band.upper})
             for band in analysis.findings.bands if band.hidden_size == size
         }
+        found = analysis.similarities.get(size, xr.Dataset())
+        curves |= {f"similarity/{name}": (array.time_step.values, {"mean": mean_over_pairs(array).values})
+                   for name, array in found.data_vars.items()}
         runs.log_aggregate(client, study, size, curves)
 
 
@@ -73,16 +76,17 @@ def save(analysis: Analysis, folder: Path) -> None:
         dataset.to_netcdf(folder / f"{name}.nc", engine="h5netcdf")
 
 
-def _embedding(client: MlflowClient, dataset: xr.Dataset, size: int, seed: int, test: Images, method: str) -> xr.Dataset:
+def _embedding(client: MlflowClient, dataset: xr.Dataset, size: int, seed: int, test: Images, method: str | None) -> xr.Dataset:
     """The picture of one network: of every step where the study measured in full, else of the paper's steps."""
     full = runs.configuration(dataset).get("measurements") == "full"
     steps = tuple(range(1, test.images.shape[1] + 1)) if full else STEPS
     run_id = str(dataset.run_id.sel(hidden_size=size, seed=seed).item())
 
     def compute() -> xr.Dataset:
-        return embed(runs.weights(run_id, client), test, steps, method).assign_attrs(hidden_size=size, seed=seed, run_id=run_id)
+        embedded = embed(runs.weights(run_id, client), test, steps, method or METHODS[0])
+        return embedded.assign_attrs(hidden_size=size, seed=seed, run_id=run_id)
 
-    return _stored(client, dataset, f"embedding-{size}", [run_id, steps, method], compute)
+    return _stored(client, dataset, f"embedding-{size}", [run_id, steps], compute, method)
 
 
 def _similarity(client: MlflowClient, dataset: xr.Dataset, size: int, test: Images) -> xr.Dataset | None:
@@ -98,8 +102,12 @@ def _similarity(client: MlflowClient, dataset: xr.Dataset, size: int, test: Imag
     return _stored(client, dataset, f"similarity-{size}", list(ids.values()), compute)
 
 
-def _stored(client: MlflowClient, dataset: xr.Dataset, name: str, made_of: list, compute: Callable[[], xr.Dataset]) -> xr.Dataset:
-    """What the study run holds under a name where it was made of the same by the same versions, else computed afresh."""
+def _stored(client: MlflowClient, dataset: xr.Dataset, name: str, made_of: list, compute: Callable[[], xr.Dataset],
+            method: str | None = None) -> xr.Dataset:
+    """What the study run holds under a name where it was made of the same, by the same versions and the method if one is asked for;
+    else computed afresh."""
     key = records.cache_key([made_of, dataset.attrs["data_digest"], versions()])
     stored = runs.stored_dataset(client, dataset.attrs["study"], f"{FOLDER}/{name}.nc")
-    return stored if stored is not None and stored.attrs.get("key") == key else compute().assign_attrs(key=key)
+    if stored is not None and stored.attrs.get("key") == key and method in (None, stored.attrs.get("method")):
+        return stored
+    return compute().assign_attrs(key=key)

@@ -96,6 +96,7 @@ def _sections(analysis: Analysis, figures: dict[str, Figure]) -> list[dict]:
         "dimensionality": ("Dimensionality over time", ("C5", "C5b")),
         "embedding": ("The hidden states in two dimensions", ()),
         "embedding_steps": ("The hidden states after each row", ()),
+        "similarity": ("How alike the networks are", ()),
     }
     sections = []
     for name, (title, claims) in titles.items():

@@ -89,8 +89,20 @@ def test_the_report_is_logged_and_written(real_study, tmp_path):
     assert written.startswith(b"%PDF")
     assert Path(real_study.client.download_artifacts(real_study.run_id, "report.pdf", str(tmp_path))).read_bytes() == written
     figures = {file.path for file in real_study.client.list_artifacts(real_study.run_id, "figures")}
-    assert {f"figures/{name}.{kind}" for name in ("truncation", "oscillation", "dimensionality", "embedding")
+    assert {f"figures/{name}.{kind}" for name in ("truncation", "oscillation", "dimensionality", "embedding", "similarity")
             for kind in ("svg", "png", "csv")} <= figures
+
+
+def test_every_network_run_has_a_page_of_figures(real_study):
+    for network in _children(real_study, "network"):
+        assert "network.png" in {file.path for file in real_study.client.list_artifacts(network.info.run_id)}
+
+
+def test_an_aggregate_run_draws_similarity(real_study):
+    aggregate = _children(real_study, "aggregate")[0]
+    points = real_study.client.get_metric_history(aggregate.info.run_id, "similarity/cka/mean")
+    assert [point.step for point in points] == list(range(2, 29))  # at step 1 all states are equal
+    assert all(0 < point.value < 1 for point in points)
 
 
 def test_a_study_printed_plain_lines_with_the_time_left(real_study):
@@ -132,7 +144,14 @@ def test_measure_needs_no_study(tmp_path, test_images):
                "--blank-rows", "5"]
     done = run_command(command, f"sqlite:///{tmp_path / 'unused.db'}")
     assert done.returncode == 0, done.stderr
-    assert xr.load_dataset(tmp_path / "m.nc").accuracy_appended.sizes == {"blank_rows": 6}
+    everything = xr.load_dataset(tmp_path / "m.nc")
+    assert everything.accuracy_appended.sizes == {"blank_rows": 6}
+    done = run_command([*command, "--only", "spectrum", "early_classification"], f"sqlite:///{tmp_path / 'unused.db'}")
+    assert done.returncode == 0, done.stderr
+    some = xr.load_dataset(tmp_path / "m.nc")
+    assert set(some) == {"eigenvalue_real", "eigenvalue_imaginary", "spectral_radius", "period_predicted", "early_accuracy",
+                         "early_rows", "weights_dropped"}
+    assert all(some[name].equals(everything[name]) for name in some)
     assert not (tmp_path / "unused.db").exists()
 
 
@@ -146,7 +165,11 @@ BAD = [
     (["study", "run", "--train-images", "60001"], "mnist has 60000 training images"),
     (["study", "run", "--data-dir", "nowhere"], "no data set mnist under data_dir=nowhere"),
     (["study", "run", "--batch-size", "700", "--train-images", "600"], "batch_size=700"),
+    (["study", "run", "--measurements", "most"], "measurements=most"),
     (["study", "measure", "absent.safetensors"], "no weights at absent.safetensors"),
+    (["study", "measure", "absent.safetensors", "--only", "nothing"], "no measurement nothing: expected some of surface, experiments"),
+    (["study", "measure", "absent.safetensors", "probes"], "probes: expected one file of weights"),
+    (["analysis", "--embedding", "pca"], "embedding=pca: expected one of: tsne, umap"),
     (["study", "tune", "--learning-rates", "1e-3,1e-4"], "learning_rates=1e-3,1e-4: expected the lowest and the highest"),
     (["study", "tune", "--trials", "none"], "trials=none"),
     (["reports", "--study", "latest"], "the tracking store holds no study"),

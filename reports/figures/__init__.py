@@ -9,6 +9,7 @@ from __future__ import annotations
 from reports.figures.dimensionality import dimensionality
 from reports.figures.embedding import embedding, embedding_steps
 from reports.figures.oscillation import oscillation
+from reports.figures.similarity import similarity
 from reports.figures.truncation import truncation
 
 FIGURES = {
@@ -17,4 +18,5 @@ FIGURES = {
     "dimensionality": dimensionality,
     "embedding": embedding,
     "embedding_steps": embedding_steps,
+    "similarity": similarity,
 }

@@ -1,0 +1,73 @@
+"""What measuring one network costs a core: ``python -m benchmarks.measurements``.
+
+Each measurement is timed after those before it, whose results it may use; the sets are timed each on its own, against the
+training of the same network, which is timed over two epochs.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from pathlib import Path
+
+import torch
+
+from analysis.embedding import embed
+from analysis.similarity import similarity
+from benchmarks.machine import describe
+from study.config import StudyConfig
+from study.data import load, prepare
+from study.measurements import MEASUREMENTS, SETS, measure, of_set
+from study.measurements.recording import Recording
+from study.network import RecurrentNetwork
+from study.training import TrainingStack
+
+SIZES = (200, 100, 50)
+EPOCHS = 2
+
+
+def main() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    source = prepare("mnist", Path("data"))
+    train, test = load(source, train=True), load(source, train=False)
+    print(f"{describe()}\n")
+    trained = {size: _trained(size, train) for size in SIZES}
+    network, _ = trained[SIZES[0]]
+    print(f"| measurement | seconds on one core, {SIZES[0]} units |\n|---|---|")
+    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    recording = Recording(network, test, train)
+    for name, measurement in MEASUREMENTS.items():
+        print(f"| `{name}` | {_seconds(lambda: list(measurement.function(recording))):.1f} |", flush=True)  # noqa: B023
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(f"\nMemory above the loaded libraries and data: {(peak - base) / 1024:.0f} MiB.\n")
+    print("| hidden units | set | seconds on one core | share of the training time |\n|---|---|---|---|")
+    for size, (network, seconds) in trained.items():
+        for part in SETS:
+            took = _seconds(lambda: measure(Recording(network, test, train), of_set(part)))  # noqa: B023
+            print(f"| {size} | `{part}` | {took:.1f} | {took / seconds:.2f} |", flush=True)
+    torch.set_num_threads(threads)
+    network, _ = trained[SIZES[0]]
+    others = {seed: RecurrentNetwork.initial(seed, SIZES[0]) for seed in range(9)}
+    print("\n| analysis, all cores | seconds |\n|---|---|")
+    print(f"| t-SNE of steps 4, 16 and 28, 10,000 images | {_seconds(lambda: embed(network, test)):.0f} |", flush=True)
+    print(f"| CKA and SVCCA of ten networks of {SIZES[0]} units, 28 steps, trained and untrained | "
+          f"{_seconds(lambda: similarity(others | {9: network}, test)):.0f} |")
+
+
+def _trained(size: int, train) -> tuple[RecurrentNetwork, float]:
+    """A network after two epochs, and the seconds that all of the default regime's would take."""
+    [config] = StudyConfig(seeds="0", hidden_sizes=str(size), epochs=EPOCHS, device="cpu").networks()
+    stack = TrainingStack([config], train)
+    seconds = _seconds(lambda: list(stack.train()))
+    return stack.networks()[0], seconds * StudyConfig().epochs / EPOCHS
+
+
+def _seconds(work) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+if __name__ == "__main__":
+    main()

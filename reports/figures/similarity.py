@@ -1,0 +1,47 @@
+"""How alike the hidden states of networks of one hidden size are, step after step."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis.similarity import mean_over_pairs
+from analysis.study_analysis import Analysis
+from reports.figures.figure import Figure
+from reports.style import BLUE, VERMILION, panels, styled
+
+MEASURES = (("cka", "linear CKA", BLUE), ("svcca", "SVCCA", VERMILION))
+
+
+def similarity(analysis: Analysis) -> Figure | None:
+    """The mean over all pairs of networks of a hidden size, trained and untrained, with all pairs behind it; a panel a hidden
+    size."""
+    if not analysis.similarities:
+        return None
+    rows = []
+    with styled():
+        figure, [row] = panels(len(analysis.similarities), height=2.5, sharey=True)
+        for axes, (size, found) in zip(row, sorted(analysis.similarities.items()), strict=True):
+            for name, label, colour in MEASURES:
+                for suffix, of, style in (("", "trained", "-"), ("_untrained", "untrained", "--")):
+                    pairs = found[name + suffix]
+                    mean = mean_over_pairs(pairs)
+                    spread = pairs.where(pairs.seed != pairs.other_seed)
+                    axes.fill_between(pairs.time_step, spread.min(["seed", "other_seed"]), spread.max(["seed", "other_seed"]),
+                                      color=colour, alpha=0.12, linewidth=0)
+                    axes.plot(pairs.time_step, mean, color=colour, linestyle=style, label=f"{label}, {of}")
+                    rows.append(pd.DataFrame({"hidden_size": size, "measure": name, "networks": of, "n": found.sizes["seed"],
+                                              "time_step": pairs.time_step.values, "mean_over_pairs": mean.values}))
+            axes.set(title=f"H = {size}", xlabel="time step (rows read)", ylim=(0, 1.02), xticks=[1, 7, 14, 21, 28])
+        row[0].set_ylabel("similarity")
+        figure.legend(*row[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    networks = ", ".join(f"{found.sizes['seed']} at H = {size}" for size, found in sorted(analysis.similarities.items()))
+    return Figure(
+        "similarity",
+        figure,
+        f"Similarity of the hidden states of different networks on the same test images: linear CKA, and SVCCA of the directions "
+        f"that carry 99% of the variance, between trained networks and between the same networks before training. Lines: mean over "
+        f"all pairs; shading: from the least to the most similar pair (a range, no confidence band). At step 1 all states are "
+        f"equal and similarity is not defined. Networks: {networks}.",
+        "Line charts, one for each hidden size, of similarity against the time step. The numbers are in similarity.csv.",
+        pd.concat(rows, ignore_index=True),
+    )
