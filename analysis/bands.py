@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ FEWEST_NETWORKS = 6  # refused below: a bootstrap over 5 networks has 16 distinc
 FEW_NETWORKS = 10  # warned of below
 RESAMPLES = 9_999
 BLOCK = 1_000  # resamples held in memory at once
+METHODS = {"raw": "sup-t, raw scale", "logit": "sup-t, logit scale", "beta": "sup-t, Beta-weighted"}
 
 
 class TooFewNetworks(ValueError):
@@ -26,7 +28,8 @@ class Band:
     """A mean curve and a band that covers the whole of the expected curve with probability `level`.
 
     Attributes: `mean`, `lower`, `upper` `[P]`, on the scale of the curves; `critical`, the sup-t critical value (a
-    pointwise band would use about 2); `n` networks; `level`; `method`, in words.
+    pointwise band would use about 2; where the limits are not symmetric, the mean of both); `n` networks; `level`; `method`, in
+    words.
     """
 
     mean: np.ndarray
@@ -47,9 +50,10 @@ def simultaneous_band(
     Rademacher multiplier bootstrap of the residuals (Chernozhukov, Chetverikov & Kato 2013; Montiel Olea &
     Plagborg-Moller 2019, algorithm 2), with the variance recomputed in every resample.
 
-    Parameters: `curves` `[n, P]`, one row a network; `method` ``"raw"``, or ``"logit"`` for shares in [0, 1] (the band
+    Parameters: `curves` `[n, P]`, one row a network; `method` ``"raw"``, ``"logit"`` for shares in [0, 1] (the band
     is built for the logit and mapped back; `mean` is then the mapped-back mean of logits, and a share of 0 or 1 counts
-    as half an image in 10,000); `rng`, a generator or a seed.
+    as half an image in 10,000), or ``"beta"`` for skewed curves (see `skewed_deviations`: the limits then lie at different
+    distances from the mean); `rng`, a generator or a seed.
 
     Rows that hold NaN are left out. Points where all networks agree have no width. Raises `TooFewNetworks` below 6
     rows, `ValueError` for another method or shape.
@@ -57,8 +61,8 @@ def simultaneous_band(
     curves = np.asarray(curves, dtype=np.float64)
     if curves.ndim != 2:
         raise ValueError(f"curves have the shape {curves.shape}: expected (networks, points)")
-    if method not in ("raw", "logit"):
-        raise ValueError(f"method={method}: expected raw or logit")
+    if method not in METHODS:
+        raise ValueError(f"method={method}: expected one of: {', '.join(METHODS)}")
     curves = curves[~np.isnan(curves).any(axis=1)]
     n = len(curves)
     if n < FEWEST_NETWORKS:
@@ -66,14 +70,58 @@ def simultaneous_band(
     values = logit(np.clip(curves, 0.5e-4, 1 - 0.5e-4)) if method == "logit" else curves
     mean, spread = values.mean(axis=0), values.std(axis=0, ddof=1)
     moving = spread > 1e-12 * np.maximum(np.abs(mean), 1e-300)
-    critical = _critical_value(values[:, moving], level, np.random.default_rng(rng)) if moving.any() else 0.0
-    half = np.where(moving, critical * spread / np.sqrt(n), 0.0)
+    below, above = _critical_values(values[:, moving], level, method, np.random.default_rng(rng)) if moving.any() else (0.0, 0.0)
+    error = np.where(moving, spread / np.sqrt(n), 0.0)
     back = expit if method == "logit" else np.asarray
-    return Band(back(mean), back(mean - half), back(mean + half), critical, n, level, f"sup-t, {method} scale")
+    return Band(back(mean), back(mean - below * error), back(mean + above * error), (below + above) / 2, n, level, METHODS[method])
 
 
-def _critical_value(values: np.ndarray, level: float, rng: np.random.Generator) -> float:
-    return float(np.quantile(largest_deviations(values, rng), level))
+@dataclass(frozen=True)
+class Fan:
+    """The spread between networks, which more networks do not narrow: quantiles `[Q]` of curves and their `values` `[Q, P]`."""
+
+    quantiles: np.ndarray
+    values: np.ndarray
+    n: int
+
+
+def quantile_fan(curves: np.ndarray, quantiles: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95)) -> Fan:
+    """Pointwise quantiles of curves `[n, P]` across networks, rows with NaN left out; no confidence band."""
+    curves = np.asarray(curves, dtype=np.float64)
+    curves = curves[~np.isnan(curves).any(axis=1)]
+    values = np.quantile(curves, quantiles, axis=0) if len(curves) else np.full((len(quantiles), curves.shape[1]), np.nan)
+    return Fan(np.asarray(quantiles), values, len(curves))
+
+
+def _critical_values(values: np.ndarray, level: float, method: str, rng: np.random.Generator) -> tuple[float, float]:
+    """How many standard errors the limits lie below and above the mean."""
+    if method != "beta":
+        critical = float(np.quantile(largest_deviations(values, rng), level))
+        return critical, critical
+    highest, lowest = skewed_deviations(values, rng)
+    return float(np.quantile(highest, (1 + level) / 2)), -float(np.quantile(lowest, (1 - level) / 2))
+
+
+def skewed_deviations(values: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The null distributions of the largest and the smallest t statistic over a curve, for curves of skewed distribution.
+
+    Parameters: `values` `[n, P]`, none of whose columns is constant. Networks are weighted by draws from Beta(1/2, 3/2), whose
+    first three moments about the mean agree, in units of it, with those of resampling, skewness included (Liu 1988 on wild
+    bootstraps); mean and variance are recomputed under the weights.
+    """
+    n = len(values)
+    residuals = (values - values.mean(axis=0)) * np.sqrt(n / (n - 1))
+    squares = residuals**2
+    highest, lowest = [], []
+    for start in range(0, RESAMPLES, BLOCK):
+        weights = rng.beta(0.5, 1.5, size=(min(BLOCK, RESAMPLES - start), n))
+        weights /= weights.sum(axis=1, keepdims=True)
+        means = weights @ residuals
+        variances = np.maximum((weights @ squares - means**2) * n / (n - 1), 1e-9 * squares.mean(axis=0))
+        ratio = np.sqrt(n) * means / np.sqrt(variances)
+        highest.append(ratio.max(axis=1))
+        lowest.append(ratio.min(axis=1))
+    return np.concatenate(highest), np.concatenate(lowest)
 
 
 def largest_deviations(values: np.ndarray, rng: np.random.Generator, one_sided: bool = False) -> np.ndarray:
@@ -84,16 +132,14 @@ def largest_deviations(values: np.ndarray, rng: np.random.Generator, one_sided: 
     m* = g'R/n, v* = (mean(R^2) - m*^2) n/(n-1).
     """
     n = len(values)
-    residuals = (values - values.mean(axis=0)) * np.sqrt(n / (n - 1))
-    squares = np.mean(residuals**2, axis=0)
+    residuals = values - values.mean(axis=0)
+    scaled = residuals / np.sqrt(np.mean(residuals**2, axis=0)) / n
     largest = []
     for start in range(0, RESAMPLES, BLOCK):
         signs = rng.choice((-1.0, 1.0), size=(min(BLOCK, RESAMPLES - start), n))
-        means = signs @ residuals / n
-        variances = (squares - means**2) * n / (n - 1)
+        shares = signs @ scaled  # m* / sqrt(mean(R^2)), in [-1, 1]: the statistic rises with it, so that its maximum is enough
         # Signs that undo a column's own make its resampled variance 0, up to rounding: no evidence either way.
-        usable = variances > 1e-12 * squares
-        ratio = np.sqrt(n) * np.divide(means, np.sqrt(np.where(usable, variances, 1)), where=usable,
-                                       out=np.zeros_like(means))
-        largest.append((ratio if one_sided else np.abs(ratio)).max(axis=1))
+        shares[np.abs(shares) > 1 - 5e-13] = 0
+        highest = (shares if one_sided else np.abs(shares)).max(axis=1)
+        largest.append(np.sqrt(n - 1) * highest / np.sqrt(1 - highest**2))
     return np.concatenate(largest)

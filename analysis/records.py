@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import h5py
@@ -13,7 +13,7 @@ import xarray as xr
 
 from study import durable
 from study.data import CACHE
-from study.record import read_measurements
+from study.record import RECORD_VERSION, read_measurements
 
 Place = tuple[int, int]  # a hidden size and a seed
 FOLDER = CACHE / "datasets-of-studies"
@@ -31,10 +31,12 @@ def stack(files: dict[Place, Path], sizes: Sequence[int], seeds: Sequence[int]) 
     variables: dict[str, xr.Variable] = {}
     coordinates: dict[str, xr.DataArray] = {}
     bad = {}
-    for place, file in sorted(files.items(), reverse=True):  # the largest hidden size first: it makes room for all
+    first: dict[str, str] = {"record_version": str(RECORD_VERSION)}
+    for place, file in sorted(files.items(), key=lambda item: (-item[0][0], item[0][1])):  # the largest size makes room for all
         index = (sizes.index(place[0]), seeds.index(place[1]))
         try:
             with h5py.File(file) as record:  # xarray takes thirty times as long to open it
+                _of_one_kind(record.attrs, first)
                 names = [name for name in record if record[name].attrs.get("CLASS") != b"DIMENSION_SCALE"]
                 if not set(names) <= set(variables):
                     _add_variables(read_measurements(file), variables, coordinates, (len(sizes), len(seeds)))
@@ -48,6 +50,14 @@ def stack(files: dict[Place, Path], sizes: Sequence[int], seeds: Sequence[int]) 
     grid = {name: (name, list(values), {"long_name": words})
             for name, values, words in (("hidden_size", sizes, "hidden units"), ("seed", seeds, "seed"))}
     return xr.Dataset(variables, coordinates | grid), bad
+
+
+def _of_one_kind(attributes: Mapping[str, str], first: dict[str, str]) -> None:
+    """Raises `ValueError` where a record is of another version, or of other data than the `first`, which is noted."""
+    for name, words in (("record_version", "record version"), ("data_digest", "data set's digest")):
+        value = str(attributes.get(name, "unknown"))
+        if value != first.setdefault(name, value):
+            raise ValueError(f"its {words} is {value[:12]} where {first[name][:12]} is expected")
 
 
 def _corner(variable: xr.Variable, name: str, shape: tuple[int, ...]) -> tuple[slice, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ from study.errors import InputError
 from study.network import RecurrentNetwork
 from study.record import MEASUREMENTS, RECORD_VERSION, WEIGHTS, read_measurements, versions
 from study.tracking.store import DOWNLOADS, PAGE, DamagedRecordError, children, fetch, log_folder, marks, search
+
+# What decides what a network becomes, beside its seed and hidden size.
+REGIME = ("epochs", "learning_rate", "batch_size", "dataset", "train_images", "blank_rows", "measurements", "precision")
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ def load(study: str = "latest", client: MlflowClient | None = None) -> xr.Datase
     found = find(client, study)
     sizes, seeds = found.config["hidden_sizes"], found.config["seeds"]
     complete, reasons = _by_place(found)
+    _of_one_regime(found, complete)
     key = records.cache_key([sizes, seeds, versions(), [[*place, *marks(run)] for place, run in sorted(complete.items())]])
     dataset = records.cached(key)
     if dataset is None:
@@ -90,6 +95,43 @@ def load(study: str = "latest", client: MlflowClient | None = None) -> xr.Datase
         missing=json.dumps(missing),
         record_version=RECORD_VERSION,
     )
+
+
+def load_sweep(studies: Sequence[str], over: str, client: MlflowClient | None = None) -> xr.Dataset:
+    """Several studies as one dataset, apart along a dimension named after the setting in which they differ.
+
+    Parameters: run ids of `studies`; `over`, the setting, such as ``learning_rate``. The attributes are lists of the studies'
+    own, as JSON. Raises `InputError` where they differ in anything else that decides what a network becomes, or do not differ in
+    this.
+    """
+    client = client or MlflowClient()
+    datasets = [load(study, client) for study in studies]
+    configs = [configuration(dataset) for dataset in datasets]
+    if over not in REGIME:
+        raise InputError(f"over={over}: expected one of: {', '.join(REGIME)}")
+    for name in sorted(REGIME, key=lambda name: name == over):
+        values = [config[name] for config in configs]
+        if name == over and len(set(values)) < len(values):
+            raise InputError(f"over={over}: the studies have {', '.join(map(str, values))}; expected a value of its own for each")
+        if name != over and len(set(values)) > 1:
+            raise InputError(f"the studies differ in {name}, too ({', '.join(map(str, values))}): expected studies that differ in "
+                             f"{over} alone")
+    apart = [dataset.drop_attrs().expand_dims({over: [config[over]]}) for dataset, config in zip(datasets, configs, strict=True)]
+    joined = xr.concat(apart, over, join="outer", fill_value={"run_id": ""}, data_vars="all")
+    for name, variable in datasets[0].data_vars.items():
+        joined[name].attrs.update(variable.attrs)
+    lists = {name: json.dumps([dataset.attrs[name] for dataset in datasets]) for name in datasets[0].attrs}
+    return joined.assign_attrs(lists)
+
+
+def _of_one_regime(study: Study, complete: dict[records.Place, Run]) -> None:
+    """Raises `InputError` where a network was made by other settings than the study's: such cannot be averaged."""
+    for (size, seed), run in complete.items():
+        for name in REGIME:
+            expected, found = str(study.config.get(name)), run.data.params.get(name)
+            if found is not None and found != expected:
+                raise InputError(f"study={study.run_id}: H={size} seed={seed} (run {run.info.run_id}) has {name}={found} where the "
+                                 f"study has {expected}: expected networks of one regime; move it to a study of its own")
 
 
 def _by_place(study: Study) -> tuple[dict[records.Place, Run], dict[records.Place, str]]:
@@ -214,6 +256,21 @@ def log_files(client: MlflowClient, run_id: str, folder: Path, place: str | None
 def log_description(client: MlflowClient, study: str, markdown: str) -> None:
     """Sets the description the UI shows on top of the study run's page."""
     client.set_tag(study, MLFLOW_RUN_NOTE, markdown)
+
+
+def save_tables(dataset: xr.Dataset, folder: Path) -> None:
+    """Writes a dataset as CSV, a file for each set of dimensions: `networks.csv`, `by_time_step.csv`, `by_time_step_digit.csv`
+    and so on.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    groups: dict[tuple, list[str]] = {}
+    for name, variable in dataset.data_vars.items():
+        groups.setdefault(tuple(variable.dims[2:]), []).append(str(name))
+    for dims, names in groups.items():
+        frame = dataset[names].to_dataframe().reset_index()
+        measured = [name for name in names if name != "run_id"]
+        frame = frame.dropna(subset=measured, how="all") if measured else frame
+        frame.to_csv(folder / f"{'by_' if dims else 'networks'}{'_'.join(map(str, dims))}.csv", index=False)
 
 
 def table(dataset: xr.Dataset, name: str) -> pd.DataFrame:

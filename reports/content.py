@@ -8,7 +8,8 @@ from collections import Counter
 import numpy as np
 
 from analysis.bands import FEW_NETWORKS, FEWEST_NETWORKS
-from analysis.findings import Finding, present, words
+from analysis.findings import present
+from analysis.ledger import Finding, words
 from analysis.runs import configuration
 from analysis.study_analysis import Analysis
 from reports.figures.figure import Figure

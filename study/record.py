@@ -85,7 +85,7 @@ def commit() -> str:
 def provenance(config: NetworkConfig, data_digest: str) -> dict[str, str]:
     """Where a network's measurements come from, as attributes of their file."""
     return {"network_key": network_key(config, data_digest), "config": json.dumps(config.model_dump(mode="json")),
-            "versions": json.dumps(versions()), "data_digest": data_digest}
+            "versions": json.dumps(versions()), "data_digest": data_digest, "record_version": str(RECORD_VERSION)}
 
 
 def write_measurements(measurements: xr.Dataset, path: Path) -> None:

@@ -57,7 +57,7 @@ def run_command(arguments: list[str], store: str, folder: Path = ROOT, **environ
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{clean['PATH']}"
     environment = clean | {"MLFLOW_TRACKING_URI": store, "PATH": path, "GIT_PYTHON_REFRESH": "quiet"} | environment
-    return subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, timeout=400, check=False)
+    return subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, timeout=1200, check=False)
 
 
 @dataclass(frozen=True)

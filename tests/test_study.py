@@ -167,7 +167,7 @@ BAD = [
     (["study", "run", "--batch-size", "700", "--train-images", "600"], "batch_size=700"),
     (["study", "run", "--measurements", "most"], "measurements=most"),
     (["study", "measure", "absent.safetensors"], "no weights at absent.safetensors"),
-    (["study", "measure", "absent.safetensors", "--only", "nothing"], "no measurement nothing: expected some of surface, experiments"),
+    (["study", "measure", "absent.safetensors", "--only", "nothing"], "no measurement nothing: expected some of surface,"),
     (["study", "measure", "absent.safetensors", "probes"], "probes: expected one file of weights"),
     (["analysis", "--embedding", "pca"], "embedding=pca: expected one of: tsne, umap"),
     (["study", "tune", "--learning-rates", "1e-3,1e-4"], "learning_rates=1e-3,1e-4: expected the lowest and the highest"),

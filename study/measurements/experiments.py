@@ -17,18 +17,23 @@ from study.spectrum import SHORTEST, TRANSIENT, dominant_period
 
 @dataclass(frozen=True)
 class Answers:
-    """What the readout says after 0 .. B blank rows: the share of images that is right, float64 `[B + 1]`, and the share of images
-    given each label, `[B + 1, classes]`."""
+    """What the readout says after 0 .. B blank rows: the share of images that is right, float64 `[B + 1]`, that of the images of
+    even and of odd number, `[B + 1, 2]`, and the share of images given each label, `[B + 1, classes]`."""
 
     accuracy: np.ndarray
+    by_half: np.ndarray
     predicted: np.ndarray
+
+    def first(self, steps: int) -> Answers:
+        return Answers(self.accuracy[:steps], self.by_half[:steps], self.predicted[:steps])
 
 
 def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
     """The three experiments, on images of T rows.
 
     Yields `accuracy_blanked` (1: all later rows blank) and `accuracy_truncated` (2: read at once) over `rows_shown` 1 .. T-1,
-    `accuracy_appended` (3) over `blank_rows` 0 .. K, with `predicted`, the share of images given each label, beside it. Besides,
+    `accuracy_appended` (3) over `blank_rows` 0 .. K, with `accuracy_appended_by_half`, that of each half of the images, and
+    `predicted`, the share of images given each label. Besides,
     `test_accuracy`, that on the images as they are, and `period`, of the appended curve's strongest oscillation over red noise
     (whether it is one at all is tested in `analysis.oscillation`).
     """
@@ -43,6 +48,8 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
                    "accuracy of the readout applied as soon as these rows are read", metric="truncated/accuracy", share=True)
     yield labelled("accuracy_appended", whole.accuracy, blank, "accuracy after the whole image and this many blank rows",
                    metric="appended/accuracy", share=True)
+    yield labelled("accuracy_appended_by_half", whole.by_half, blank | {"half": np.arange(2)},
+                   "accuracy under appended blank rows of the images of even and of odd number", share=True)
     yield labelled("predicted", whole.predicted, blank | {"digit": np.arange(recording.test.classes)},
                    "share of images to which the readout gives this label", share=True)
     yield labelled("test_accuracy", whole.accuracy[0], {}, "accuracy on the whole image", metric="test_accuracy",
@@ -67,7 +74,7 @@ def answers(recording: Recording, shown: int, blank: int) -> Answers:
     if shown not in known or len(known[shown].accuracy) <= blank:
         longest = max(blank, recording.blank_rows) if shown == recording.rows else blank
         known[shown] = _roll(recording, shown, longest)
-    return Answers(known[shown].accuracy[: blank + 1], known[shown].predicted[: blank + 1])
+    return known[shown].first(blank + 1)
 
 
 def _rolled(_: Recording) -> dict[int, Answers]:
@@ -83,14 +90,19 @@ def _roll(recording: Recording, shown: int, blank: int) -> Answers:
     network, labels, classes = recording.network, recording.test.labels, recording.test.classes
     state = recording.state(shown, 0, len(labels))
     moving = state.any(dim=1)
-    codes = network.predict(torch.zeros_like(state[:1])) + classes * labels[~moving]
-    counts = torch.bincount(codes, minlength=classes**2).expand(blank + 1, classes**2).clone()
-    for states, truth in zip(state[moving].split(recording.chunk), labels[moving].split(recording.chunk), strict=True):
-        predicted = torch.empty(blank + 1, len(truth), dtype=torch.int64, device=labels.device)
+    # A code for each answer: the label given, the true one, the half of the images and the step, in that order of significance.
+    of_image = classes * labels + classes**2 * (torch.arange(len(labels), device=labels.device) % 2)
+    size = 2 * classes**2
+    codes = network.predict(torch.zeros_like(state[:1])) + of_image[~moving]
+    counts = torch.bincount(codes, minlength=size).expand(blank + 1, size).clone()
+    for states, image in zip(state[moving].split(recording.chunk), of_image[moving].split(recording.chunk), strict=True):
+        predicted = torch.empty(blank + 1, len(image), dtype=torch.int64, device=labels.device)
         predicted[0] = network.predict(states)
         for step, rolled in enumerate(network.blank_rows(states, blank), start=1):
             predicted[step] = network.predict(rolled)
-        codes = predicted + classes * truth + classes**2 * torch.arange(blank + 1, device=labels.device)[:, None]
+        codes = predicted + image + size * torch.arange(blank + 1, device=labels.device)[:, None]
         counts += torch.bincount(codes.flatten(), minlength=counts.numel()).view_as(counts)
-    confusion = counts.view(blank + 1, classes, classes).cpu().numpy()  # [step, true label, predicted label]
-    return Answers(np.trace(confusion, axis1=1, axis2=2) / len(labels), confusion.sum(axis=1) / len(labels))
+    confusion = counts.view(blank + 1, 2, classes, classes).cpu().numpy()  # [step, half, true label, predicted label]
+    right = np.trace(confusion, axis1=2, axis2=3)
+    halves = np.maximum(confusion.sum(axis=(2, 3)), 1)
+    return Answers(right.sum(axis=1) / len(labels), right / halves, confusion.sum(axis=(1, 2)) / len(labels))

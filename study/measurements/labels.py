@@ -17,6 +17,7 @@ COORDINATES = {
     "probe_step": "rows read when the probe learned",
     "scored_step": "rows read, blank ones after the image included, when the probe is scored",
     "digit": "true label",
+    "half": "images of even and of odd number",
     "group": "a random group of images, as many as of one digit",
     "confidence": "percent, the probe's, at which the network stops",
     "epoch": "passes over the training images",

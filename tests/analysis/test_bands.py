@@ -5,24 +5,50 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.bands import TooFewNetworks, simultaneous_band
+from analysis import runs
+from analysis.bands import TooFewNetworks, quantile_fan, simultaneous_band
+from analysis.findings import step_curves
+from benchmarks.error_rates import covered, from_a_study, skewed_curves, smooth_curves
 
 
-def smooth_noise(rng, networks, points=28, scale=4.0):
-    """Gaussian curves with unit variance, correlated over `scale` points."""
-    lags = np.arange(points)[:, None] - np.arange(points)
-    root = np.linalg.cholesky(np.exp(-0.5 * (lags / scale) ** 2) + 1e-9 * np.eye(points))
-    return rng.standard_normal((networks, points)) @ root.T
+def smooth_noise(rng, networks, points=28):
+    return smooth_curves(networks, points, rng)
 
 
-def test_whole_curves_are_covered_as_often_as_promised():
+def _coverage(draw, truth, method="raw", repeats=300) -> float:
+    return sum(covered(draw, truth, method, seed) for seed in range(repeats)) / repeats
+
+
+# 300 repeats: 0.95 +- 2.6 standard errors of 0.0126.
+LEAST, MOST = 0.917, 0.983
+
+
+@pytest.mark.parametrize("networks", [10, 20, 30])
+@pytest.mark.parametrize("points", [28, 501])
+def test_whole_curves_are_covered_as_often_as_promised(networks, points):
+    assert LEAST <= _coverage(lambda rng: smooth_curves(networks, points, rng), 0.0) <= MOST
+
+
+def test_skewed_curves_are_covered_by_the_beta_weighted_band():
+    raw, beta = (_coverage(lambda rng: skewed_curves(20, 28, rng), 0.0, method) for method in ("raw", "beta"))
+    assert raw < 0.92
+    assert LEAST <= beta <= MOST
+
+
+def test_curves_drawn_from_a_real_study_are_covered(real_study):
+    dataset = runs.load(real_study.run_id, real_study.client).sel(hidden_size=16)
+    curves = step_curves(dataset.participation_ratio_corrected).values[:, 3:]
+    # The seven networks are the population; a study of 20 drawn from them has few distinct values, which costs some coverage.
+    assert _coverage(lambda rng: from_a_study(curves, 20, rng), curves.mean(axis=0)) >= 0.9
+
+
+def test_a_fan_is_the_spread_between_networks_and_does_not_narrow():
     rng = np.random.default_rng(0)
-    covered = 0
-    for _ in range(300):
-        band = simultaneous_band(smooth_noise(rng, 10), rng=rng)
-        covered += bool(((band.lower <= 0) & (band.upper >= 0)).all())
-    # 300 repeats: 0.95 +- 2.6 standard errors of 0.0126.
-    assert 0.917 <= covered / 300 <= 0.983
+    few, many = (quantile_fan(smooth_noise(rng, n)) for n in (50, 800))
+    width = [float(np.mean(fan.values[-1] - fan.values[0])) for fan in (few, many)]
+    assert width[1] == pytest.approx(2 * 1.645, rel=0.05)
+    assert width[0] == pytest.approx(width[1], rel=0.2)
+    assert quantile_fan(np.full((2, 3), np.nan)).n == 0
 
 
 def test_a_band_moves_and_scales_with_its_curves():
@@ -48,6 +74,12 @@ def test_logit_bands_stay_inside_0_and_1():
     assert (band.lower > 0).all()
     assert (band.upper < 1).all()
     assert ((band.lower <= band.mean) & (band.mean <= band.upper)).all()
+
+
+def test_a_beta_weighted_band_leans_towards_the_tail():
+    band = simultaneous_band(skewed_curves(15, 28, np.random.default_rng(0)), method="beta")
+    assert ((band.upper - band.mean) > 1.05 * (band.mean - band.lower)).all()
+    assert band.method == "sup-t, Beta-weighted"
 
 
 def test_points_where_all_agree_have_no_width_and_nan_rows_are_left_out():

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from analysis.findings import evaluate, markdown, words
+from analysis.findings import evaluate, markdown
+from analysis.ledger import words
 from study.measurements.labels import labelled
 
 
@@ -24,6 +25,7 @@ def made_study(networks: int, missing: int = 0, rng_seed: int = 0) -> xr.Dataset
         appended[1] = 0.6 + noise(1)[0]
         blanked, truncated = 0.6 + noise(27), 0.4 + noise(27)
         blanked[0] = truncated[0] = 0.1  # after row 1 of MNIST, which is blank in every test image
+        probe, state = 0.95 / (1 + np.exp((10 - steps) / 2)), 20 + noise(1, 0.1)[0]
         peak = np.round(10 * np.exp(-(((steps - 8) / 5) ** 2)) + rng.integers(0, 2))
         arrays = [
             labelled("accuracy_blanked", blanked, {"rows_shown": rows}, "", metric="blanked/accuracy", share=True),
@@ -33,6 +35,12 @@ def made_study(networks: int, missing: int = 0, rng_seed: int = 0) -> xr.Dataset
             labelled("pca90", peak, {"time_step": steps}, "", metric="pca90/whole"),
             labelled("pca90_by_digit", np.stack([peak] * 10, 1), {"time_step": steps, "digit": np.arange(10)}, "",
                      metric="pca90/by_digit_mean"),
+            labelled("sixes_agreement", 0.7 + noise(1)[0], {}, "", metric="sixes", share=True),
+            labelled("neighbour_agreement", np.full((28, 10), 0.3), {"time_step": steps, "digit": np.arange(10)}, "", share=True),
+            labelled("probe_accuracy", probe + noise(28, 0.002), {"time_step": steps}, "", share=True),
+            labelled("probe_gap", probe - 0.94 * (steps > 25), {"time_step": steps}, ""),
+            labelled("period_predicted", 20 + rng.uniform(-1, 1), {}, "", units="rows", metric="period_predicted", missing="none"),
+            labelled("period_state", state, {}, "", units="rows", metric="period_state", missing="none"),
         ]
         records.append(xr.Dataset({a.name: a for a in arrays}))
     dataset = xr.concat(records, "seed").assign_coords(seed=list(seeds)).expand_dims(hidden_size=[50])
@@ -49,12 +57,33 @@ def findings():
 
 
 def test_true_claims_are_supported(findings):
-    assert {f.claim: f.verdict for f in findings.ledger} == dict.fromkeys(["C1", "C2", "C3", "C4", "C5", "C5b"], "supported")
+    assert {f.claim: f.verdict for f in findings.ledger} == dict.fromkeys(
+        ["C1", "C2", "C3", "C4", "C5", "C5b", "C6", "C7", "C8"], "supported")
+    assert set(findings.overall().values()) == {"supported"}
     estimates = {f.claim: f.estimate.value for f in findings.ledger}
     assert estimates["C2"] == pytest.approx(0.2, abs=0.02)
     assert estimates["C4"] == 1.0
     assert "row 1 left out" in next(f.note for f in findings.ledger if f.claim == "C2")
     assert "period 10.0" in next(f.note for f in findings.ledger if f.claim == "C4")
+    assert estimates["C6"] == pytest.approx(0.7, abs=0.02)
+    assert estimates["C7"] == pytest.approx(26 - 11, abs=0.5)
+    assert "its half in 100%" in next(f.note for f in findings.ledger if f.claim == "C8")
+
+
+def test_numbers_are_followed_over_hidden_sizes():
+    small, large = (made_study(8, rng_seed=seed).assign_coords(hidden_size=[size]) for seed, size in ((0, 50), (1, 100)))
+    large["test_accuracy"] = large.test_accuracy + 0.03
+    both = xr.concat([small, large], "hidden_size", data_vars="all", combine_attrs="override")
+    changes = {change.variable: change for change in evaluate(both).trends}
+    assert changes["test_accuracy"].trend.slope == pytest.approx(0.03, abs=0.005)
+    assert changes["test_accuracy"].trend.p < 0.01
+    assert changes["test_accuracy"].pairs[0].p_adjusted < 0.01
+    assert changes["sixes_agreement"].trend.p > 0.01
+
+
+def test_what_was_not_measured_is_no_finding():
+    dataset = made_study(8).drop_vars(["sixes_agreement", "probe_accuracy", "period_state"])
+    assert {f.claim for f in evaluate(dataset).ledger} == {"C1", "C2", "C3", "C4", "C5", "C5b"}
 
 
 def test_every_logged_curve_has_a_band(findings):
@@ -92,7 +121,7 @@ def test_findings_are_the_same_each_time():
 
 def test_words_carry_the_unit_the_interval_and_n(findings):
     by_claim = {f.claim: words(f) for f in findings.ledger}
-    assert by_claim["C1"].startswith("93.9% [")
+    assert by_claim["C1"].startswith("94.0% [")
     assert "points [" in by_claim["C2"]
     assert by_claim["C5"].endswith("n = 10")
     assert "| C1: test accuracy is over 93% | 50 |" in markdown(made_study(10), findings)

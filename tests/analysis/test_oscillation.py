@@ -4,32 +4,25 @@ import numpy as np
 import pytest
 
 from analysis.oscillation import oscillation, periodicity_test
+from benchmarks.error_rates import LENGTH, called_periodic, red_noise
 
 
-def red_noise(rng, phi, length=451):
-    series = rng.standard_normal(length + 200)
-    for t in range(1, len(series)):
-        series[t] += phi * series[t - 1]
-    return series[200:] / series[200:].std()
-
-
-@pytest.mark.parametrize("phi", [0.0, 0.9, 0.97])
+@pytest.mark.parametrize("phi", [0.0, 0.5, 0.9, 0.97])
 def test_red_noise_is_seldom_called_an_oscillation(phi):
-    rng = np.random.default_rng(11)
-    false = sum(periodicity_test(red_noise(rng, phi), rng).p <= 0.05 for _ in range(200))
-    assert false / 200 <= 0.05 + 2.6 * 0.0154
+    false = sum(called_periodic(phi, None, seed) for seed in range(300)) / 300
+    assert false <= 0.06 + 2 * 0.0137
 
 
 @pytest.mark.parametrize("period", [4, 10, 20])
 def test_an_oscillation_at_half_the_noise_s_strength_is_found(period):
+    assert sum(called_periodic(0.5, period, seed) for seed in range(100)) >= 93  # 0.95, less a standard error
+
+
+@pytest.mark.parametrize("period", [4, 10, 20])
+def test_the_period_is_the_sinusoid_s(period):
     rng = np.random.default_rng(12)
-    found, periods = 0, []
-    for _ in range(40):
-        wave = 0.5 * np.sqrt(2) * np.sin(2 * np.pi * np.arange(451) / period + rng.uniform(0, 6))
-        test = periodicity_test(red_noise(rng, 0.5) + wave, rng)
-        found += test.p <= 0.05
-        periods.append(test.period)
-    assert found >= 38
+    wave = np.sqrt(2) * np.sin(2 * np.pi * np.arange(LENGTH) / period)
+    periods = [periodicity_test(red_noise(0.5, rng) + 0.5 * wave, rng).period for _ in range(20)]
     assert np.median(periods) == pytest.approx(period, rel=0.05)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
-from analysis import runs
+from analysis import records, runs
 from analysis.embedding import representatives
 from study.errors import InputError
 from study.network import accuracy
+from study.record import RECORD_VERSION, write_measurements
 
 
 def test_a_study_is_one_labelled_dataset(real_study, tmp_path):
@@ -38,6 +41,62 @@ def test_stored_weights_are_the_measured_network(real_study, test_images):
     one = dataset.sel(hidden_size=size, seed=seed)
     network = runs.weights(str(one.run_id.item()), real_study.client)
     assert float(accuracy(network, test_images)) == float(one.test_accuracy)
+
+
+def test_a_dataset_opens_as_tables_without_this_project(real_study, tmp_path):
+    dataset = runs.load(real_study.run_id, real_study.client)
+    runs.save_tables(dataset, tmp_path)
+    networks = pd.read_csv(tmp_path / "networks.csv")
+    assert len(networks) == 14
+    assert networks.test_accuracy.tolist() == dataset.test_accuracy.values.ravel().tolist()
+    steps = pd.read_csv(tmp_path / "by_time_step_digit.csv")
+    assert len(steps) == 14 * 28 * 10
+    assert {"hidden_size", "seed", "time_step", "digit", "pca90_by_digit"} <= set(steps.columns)
+
+
+def test_networks_of_different_size_have_room_in_one_dataset(real_study):
+    spectra = runs.load(real_study.run_id, real_study.client).eigenvalue_real_by_epoch
+    assert spectra.sizes == {"hidden_size": 2, "seed": 7, "epoch_from_0": 4, "mode": 16}
+    assert np.isnan(spectra.sel(hidden_size=8)[..., 8:]).all()
+    assert np.isfinite(spectra.sel(hidden_size=8)[..., :8]).all()
+    assert np.isfinite(spectra.sel(hidden_size=16)).all()
+
+
+def test_networks_of_another_regime_are_refused_with_what_differs(real_study):
+    found = runs.find(real_study.client, real_study.run_id)
+    altered = dataclasses.replace(found, config=found.config | {"epochs": 30})
+    with pytest.raises(InputError, match="has epochs=3 where the study has 30"):
+        runs._of_one_regime(altered, runs._by_place(altered)[0])
+
+
+def test_records_of_another_version_or_other_data_are_left_out_with_the_reason(tmp_path):
+    files = {}
+    for seed, (version, digest) in enumerate([(RECORD_VERSION, "a"), (RECORD_VERSION, "a"), (1, "a"), (RECORD_VERSION, "b")]):
+        files[8, seed] = tmp_path / f"{seed}.nc"
+        record = xr.Dataset({"test_accuracy": 0.5}, attrs={"record_version": str(version), "data_digest": digest})
+        write_measurements(record, files[8, seed])
+    dataset, bad = records.stack(files, [8], [0, 1, 2, 3])
+    assert set(bad) == {(8, 2), (8, 3)}
+    assert "data set's digest is b where a is expected" in bad[8, 3]
+    assert f"record version is 1 where {RECORD_VERSION} is expected" in bad[8, 2]
+    assert dataset.test_accuracy.values.tolist()[0][:2] == [0.5, 0.5]
+    assert int(dataset.test_accuracy.notnull().sum()) == 2
+
+
+def test_studies_that_differ_in_one_setting_are_kept_apart_along_it(real_study, monkeypatch):
+    one = runs.load(real_study.run_id, real_study.client)
+    made = {rate: one.assign_attrs(config=json.dumps(runs.configuration(one) | {"learning_rate": rate})) for rate in (1e-3, 3e-3)}
+    monkeypatch.setattr(runs, "load", lambda study, client: made[float(study)])
+    sweep = runs.load_sweep(["1e-3", "3e-3"], "learning_rate", real_study.client)
+    assert sweep.test_accuracy.sizes == {"learning_rate": 2, "hidden_size": 2, "seed": 7}
+    assert sweep.learning_rate.values.tolist() == [1e-3, 3e-3]
+    assert sweep.pca90.attrs["metric"] == "pca90/whole"
+    with pytest.raises(InputError, match="differ in learning_rate, too"):
+        runs.load_sweep(["1e-3", "3e-3"], "epochs", real_study.client)
+    with pytest.raises(InputError, match="expected a value of its own for each"):
+        runs.load_sweep(["1e-3", "1e-3"], "learning_rate", real_study.client)
+    with pytest.raises(InputError, match="over=seed"):
+        runs.load_sweep(["1e-3", "3e-3"], "seed", real_study.client)
 
 
 def test_an_incomplete_network_is_missing_with_the_reason(real_study):

@@ -1,0 +1,66 @@
+"""Do the spectrum of R, the state and the accuracy turn with the same period?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.intervals import Estimate, mean_interval, share_interval
+
+PHASES = 16  # of a cycle, at which accuracy is averaged
+TOLERANCE = 0.1  # relative: periods that differ by less agree
+
+
+@dataclass(frozen=True)
+class PeriodAgreement:
+    """How well a period predicts a measured one over networks.
+
+    Attributes: `share` of networks in which the measured period is the predicted one or its half, within `TOLERANCE`; `half`, of
+    those in which it is the half, or nearer to it; `turn`, the mean difference of the angles turned in a row, measured less
+    predicted, in radians; `n`, the networks that have both periods.
+    """
+
+    share: Estimate
+    half: Estimate
+    turn: Estimate
+    n: int
+
+
+def period_agreement(predicted: np.ndarray, measured: np.ndarray, level: float = 0.95) -> PeriodAgreement:
+    """Compares periods `[n]` in rows, NaN where there is none.
+
+    The map h -> tanh(R h) is odd. An orbit that is its own mirror image, h(t + T/2) = -h(t), passes the same distances twice in a
+    period, so that anything even in h, and much of an accuracy, has half the period of the state: a measured period is therefore
+    compared with the predicted one or its half, whichever is nearer on a logarithmic scale. The difference is taken between angles
+    per row, on the circle, since a period says nothing of where a turn began.
+    """
+    both = np.isfinite(predicted) & np.isfinite(measured)
+    predicted, measured = np.asarray(predicted, dtype=float)[both], np.asarray(measured, dtype=float)[both]
+    halves = measured < predicted / np.sqrt(2)
+    reference = np.where(halves, predicted / 2, predicted)
+    agrees = np.abs(measured / reference - 1) <= TOLERANCE
+    angle = np.angle(np.exp(2j * np.pi * (1 / measured - 1 / reference)))
+    count = int(both.sum())
+    share, half = (share_interval(int(np.sum(which)), count, level) for which in (agrees, agrees & halves))
+    return PeriodAgreement(share, half, mean_interval(angle, level), count)
+
+
+def phase_aligned(halves: np.ndarray, period: float) -> np.ndarray:
+    """One period of a network's accuracy, averaged over its cycles, at the phase that other images tell.
+
+    Parameters: `halves` `[N, 2]`, the accuracy over blank rows of each half of the images; `period` in rows. Each half is shifted
+    so that the peak of the *other* half's fitted sinusoid lies at phase 0, and averaged by phase; the mean of both is returned,
+    `[16]` phases from 0 to 1. A phase fitted on the same images would raise a peak out of noise; this one cannot. Rows count for
+    the phases near them, less with distance, up to a sixteenth of a cycle or the distance of one row.
+    """
+    rows, phases = np.arange(len(halves)), np.arange(PHASES) / PHASES
+    turn = np.exp(-2j * np.pi * rows / period)
+    reach = max(1 / PHASES, 1 / period)
+    aligned = []
+    for own, other in ((0, 1), (1, 0)):
+        peak = np.angle(np.sum((halves[:, other] - halves[:, other].mean()) * turn))
+        distance = np.abs((rows / period + peak / (2 * np.pi) - phases[:, None] + 0.5) % 1 - 0.5)
+        weights = np.maximum(0, 1 - distance / reach)
+        aligned.append(weights @ halves[:, own] / weights.sum(axis=1))
+    return np.mean(aligned, axis=0)

@@ -1,0 +1,227 @@
+"""The claims C1 to C8, each judged at one hidden size by a rule that is written beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import xarray as xr
+
+from analysis.accessibility import first_step_above, lead
+from analysis.agreement import period_agreement
+from analysis.bands import FEWEST_NETWORKS, simultaneous_band
+from analysis.expansion import expansion_then_compression
+from analysis.intervals import Estimate, greater_than, mean_interval, share_interval
+from analysis.ledger import CONTRADICTED, LEVEL, SUPPORTED, UNDECIDED, Finding, by_interval, few
+from analysis.oscillation import Oscillation
+from study.spectrum import SHORTEST, TRANSIENT
+
+
+def trained_accuracy(networks: xr.Dataset, _: Oscillation) -> Finding:
+    """C1."""
+    values = networks.test_accuracy.values
+    estimate = mean_interval(values, LEVEL)
+    return Finding(
+        "C1", "test accuracy is over 93%", int(networks.hidden_size), estimate, "test accuracy", "%", "t interval of the mean",
+        greater_than(values, 0.93), by_interval(estimate, 0.93),
+        "supported if the whole interval lies above 93%, contradicted if below", few(estimate.n),
+    )
+
+
+def blanked_beats_truncated(networks: xr.Dataset, _: Oscillation) -> Finding:
+    """C2: the smallest mean difference over all numbers of rows, with the simultaneous band's limits there.
+
+    Left out are numbers of rows at which the two conditions are the same in every network by construction: row 1 of every MNIST
+    test image is blank, so after it both read the bias alone.
+    """
+    difference = (networks.accuracy_blanked - networks.accuracy_truncated).transpose("seed", ...)
+    n, tied = difference.sizes["seed"], (difference.values == 0).all(axis=0)
+    if not tied.all():
+        difference = difference.isel(rows_shown=~tied)
+    worst = int(difference.mean("seed").values.argmin())
+    verdict, note = UNDECIDED, few(n)
+    estimate = mean_interval(difference.values[:, worst], LEVEL)
+    if n >= FEWEST_NETWORKS:
+        band = simultaneous_band(difference.values, LEVEL, rng=int(networks.hidden_size))
+        estimate = Estimate(float(band.mean[worst]), float(band.lower[worst]), float(band.upper[worst]), n)
+        rows = difference.rows_shown.values
+        verdict = SUPPORTED if (band.lower > 0).all() else CONTRADICTED if (band.upper < 0).any() else UNDECIDED
+        above, below = int((band.lower > 0).sum()), rows[band.upper < 0]
+        note = f"above zero at {above} of {len(rows)} numbers of rows" + (
+            f"; below zero at {_ranges(below)}" if len(below) else "")
+        if unclear := list(rows[(band.lower <= 0) & (band.upper >= 0)]):
+            note += f"; unclear at {_ranges(unclear)}"
+        if tied.any() and not tied.all():
+            note += f"; {_ranges(networks.rows_shown.values[tied])} left out, where both are the same in every network"
+    return Finding(
+        "C2", "blank rows in place of the rest beat stopping early, at every number of rows", int(networks.hidden_size),
+        estimate, "difference in accuracy where it is smallest", "points", "simultaneous band of the paired difference",
+        float("nan"), verdict, "supported if the whole band lies above zero, contradicted if it lies below zero at any "
+        "number of rows; numbers of rows at which no network's images differ yet are left out", note,
+    )
+
+
+def one_blank_row_costs(networks: xr.Dataset, _: Oscillation) -> Finding:
+    """C3."""
+    loss = networks.accuracy_appended.sel(blank_rows=0) - networks.accuracy_appended.sel(blank_rows=1)
+    estimate = mean_interval(loss.values, LEVEL)
+    return Finding(
+        "C3", "one blank row too many already costs accuracy", int(networks.hidden_size), estimate,
+        "loss of accuracy", "points", "one-sided t test, paired", greater_than(loss.values), by_interval(estimate, 0.0),
+        "supported if the whole interval of the loss lies above zero, contradicted if below", few(estimate.n),
+    )
+
+
+def accuracy_oscillates(networks: xr.Dataset, rhythm: Oscillation) -> Finding:
+    """C4."""
+    n, count = len(rhythm.tests), int(rhythm.oscillates.sum())
+    long_enough = networks.sizes["blank_rows"] >= TRANSIENT + SHORTEST
+    estimate = share_interval(count, n, LEVEL)
+    periods = [test.period for test, passes in zip(rhythm.tests, rhythm.oscillates, strict=True) if passes]
+    words = f"{count} of {n} networks"
+    if periods:
+        words += f", median period {np.median(periods):.1f} rows ({min(periods):.1f} to {max(periods):.1f})"
+    return Finding(
+        "C4", f"accuracy oscillates under blank rows ({TRANSIENT} and later)", int(networks.hidden_size), estimate,
+        "share of networks", "%",
+        "largest peak over red noise, AR(1) surrogates; Benjamini-Hochberg over networks; Wilson interval",
+        float("nan"), by_interval(estimate, 0.5) if long_enough else UNDECIDED,
+        "supported if the interval of the share lies above one half, contradicted if below",
+        "; ".join(filter(None, (words, few(n), "" if long_enough else "too few blank rows to tell an oscillation"))),
+    )
+
+
+def dimensionality_expands_then_shrinks(networks: xr.Dataset, _: Oscillation) -> Finding:
+    """C5, for all images together."""
+    untrained = networks.get("pca90_matched_by_group_untrained")
+    return _expansion("C5", "dimensionality expands, then shrinks (all images)", networks, networks.pca90,
+                      None if untrained is None else untrained.mean("group"))
+
+
+def dimensionality_by_digit(networks: xr.Dataset, _: Oscillation) -> Finding:
+    """C5, for the images of one digit, averaged over digits."""
+    untrained = networks.get("pca90_matched_by_digit_untrained")
+    return _expansion("C5b", "dimensionality expands, then shrinks (by digit)", networks,
+                      networks.pca90_by_digit.mean("digit"),
+                      None if untrained is None else untrained.mean("digit"))
+
+
+def _expansion(claim: str, hypothesis: str, networks: xr.Dataset, curves: xr.DataArray, untrained: xr.DataArray | None) -> Finding:
+    size, n = int(networks.hidden_size), curves.sizes["seed"]
+    rule = ("supported if p < 0.05; else contradicted if at the peak of the mean the interval of the rise or of the fall lies "
+            "below one component")
+    test = "largest smaller t of rise and fall over all steps, against its resampled null"
+    if n < FEWEST_NETWORKS:
+        missing = Estimate(float("nan"), float("nan"), float("nan"), n)
+        return Finding(claim, hypothesis, size, missing, "peak above the last step", "components", test, float("nan"),
+                       UNDECIDED, rule, few(n))
+    result = expansion_then_compression(curves.transpose("seed", "time_step").values, LEVEL, rng=size)
+    ordered = curves.transpose("seed", "time_step").values
+    peak = ordered[:, ordered.mean(axis=0).argmax()]
+    flat = any(mean_interval(peak - ordered[:, end], LEVEL).upper < 1 for end in (0, -1))
+    verdict = SUPPORTED if result.p < 1 - LEVEL else CONTRADICTED if flat else UNDECIDED
+    step = int(curves.time_step.values[result.peak])
+    height = float(ordered[:, result.peak].mean())
+    note = (f"at step {step} up {result.rise.value:.1f} from the first step and {result.fall.value:.1f} above the last "
+            f"({result.fall.value / height:.0%} of the {height:.1f} there, {height / size:.3f} a hidden unit), "
+            f"in {result.share:.0%} of networks")
+    if untrained is not None:
+        null = untrained.transpose("seed", "time_step").values
+        paired = mean_interval((ordered[:, result.peak] - ordered[:, -1]) - (null[:, result.peak] - null[:, -1]), LEVEL)
+        note += (f"; more than in the untrained networks by {paired.value:.1f} [{paired.lower:.1f}, {paired.upper:.1f}]")
+    return Finding(claim, hypothesis, size, result.fall, "peak above the last step", "components", test,
+                   result.p, verdict, rule, note)
+
+
+def _ranges(rows, unit: str = "row") -> str:
+    """Row numbers as ranges: 1-3, 7."""
+    groups: list[list[int]] = []
+    for row in map(int, rows):
+        if groups and row == groups[-1][-1] + 1:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return f"{unit}{'s' * (len(rows) > 1)} " + ", ".join(f"{g[0]}-{g[-1]}" if len(g) > 1 else str(g[0]) for g in groups)
+
+
+def sixes_separate(networks: xr.Dataset, _: Oscillation) -> Finding | None:
+    """C6."""
+    if "sixes_agreement" not in networks:
+        return None
+    values = networks.sixes_agreement.values
+    others = networks.neighbour_agreement.sel(time_step=4).drop_sel(digit=6).mean().item()
+    estimate = mean_interval(values, LEVEL)
+    return Finding(
+        "C6", "sixes separate by step 4", int(networks.hidden_size), estimate,
+        "share of a six's ten nearest neighbours that are sixes", "%", "t interval of the mean", greater_than(values, 0.5),
+        by_interval(estimate, 0.5),
+        "supported if the whole interval lies above one half, contradicted if below",
+        "; ".join(filter(None, (f"other digits {others:.1%}", few(estimate.n)))),
+    )
+
+
+def probe_reads_first(networks: xr.Dataset, _: Oscillation) -> Finding | None:
+    """C7: by how many steps a probe passes 50% before the readout, and where the band of its lead in accuracy is above zero."""
+    if "probe_accuracy" not in networks:
+        return None
+    probe = networks.probe_accuracy.transpose("seed", ...).values
+    readout = probe - networks.probe_gap.transpose("seed", ...).values
+    half, final = lead(probe, readout, 0.5, LEVEL), lead(probe, readout, 0.9 * readout[:, -1], LEVEL)
+    estimate, notes = half.ahead, [f"probe at step {half.probe.value:.1f}, readout at {half.readout.value:.1f}"]
+    if final.ahead.n:
+        notes.append(f"90% of the final accuracy {final.ahead.value:.1f} steps earlier")
+    if half.never:
+        notes.append(f"{half.never} networks left out, which never pass 50%")
+    if len(probe) >= FEWEST_NETWORKS:
+        band = simultaneous_band(probe - readout, LEVEL, rng=int(networks.hidden_size))
+        notes.append(f"probe above readout beyond doubt at {_ranges(networks.time_step.values[band.lower > 0], 'step')}"
+                     if (band.lower > 0).any() else "probe above readout beyond doubt at no step")
+    lags = _steps_ahead(probe, readout)
+    return Finding(
+        "C7", "labels are linearly readable long before the readout reads them", int(networks.hidden_size), estimate,
+        "steps by which a probe passes 50% first", "steps", "paired t interval of the mean", greater_than(lags, LONG),
+        by_interval(estimate, LONG), f"supported if the whole interval lies above {LONG} steps, contradicted if below",
+        "; ".join(filter(None, (*notes, few(estimate.n)))),
+    )
+
+
+def _steps_ahead(probe: np.ndarray, readout: np.ndarray) -> np.ndarray:
+    steps = first_step_above(readout, 0.5) - first_step_above(probe, 0.5)
+    return steps[np.isfinite(steps)]
+
+
+def spectrum_predicts_period(networks: xr.Dataset, rhythm: Oscillation) -> Finding | None:
+    """C8, for the state; the accuracy is told in the note."""
+    if "period_predicted" not in networks or "period_state" not in networks:
+        return None
+    predicted = networks.period_predicted.values
+    state = period_agreement(predicted, networks.period_state.values, LEVEL)
+    beats = np.where(rhythm.oscillates, [test.period for test in rhythm.tests], np.nan)
+    accuracy = period_agreement(networks.period_state.values, beats, LEVEL)
+    notes = [f"{state.n} of {len(predicted)} networks have both periods"]
+    if state.n:
+        notes.append(f"the state turns {state.turn.value:+.3f} radians a row from the prediction")
+    if accuracy.n:
+        notes.append(f"accuracy has the state's period or its half in {accuracy.share.value:.0%} of {accuracy.n} networks, "
+                     f"its half in {accuracy.half.value:.0%}")
+    return Finding(
+        "C8", "the spectrum of R predicts the period of the state, or its half", int(networks.hidden_size), state.share,
+        "share of networks within 10%", "%", "Wilson interval of the share", float("nan"), by_interval(state.share, 0.5),
+        "supported if the interval of the share lies above one half, contradicted if below",
+        "; ".join(filter(None, (*notes, few(state.share.n)))),
+    )
+
+
+LONG = 3  # steps: a tenth of the image
+
+CLAIMS: tuple[Callable[[xr.Dataset, Oscillation], Finding | None], ...] = (
+    trained_accuracy,
+    blanked_beats_truncated,
+    one_blank_row_costs,
+    accuracy_oscillates,
+    dimensionality_expands_then_shrinks,
+    dimensionality_by_digit,
+    sixes_separate,
+    probe_reads_first,
+    spectrum_predicts_period,
+)

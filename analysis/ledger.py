@@ -1,0 +1,67 @@
+"""A finding: one claim at one hidden size, with its number, its interval and its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.bands import FEWEST_NETWORKS
+from analysis.intervals import Estimate
+
+LEVEL = 0.95
+SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One claim at one hidden size.
+
+    Attributes: `claim` (C1 ..), `hypothesis` in words, `hidden_size`, the `estimate` of a `quantity` with its interval and
+    n, `units` (``%`` and ``points`` for shares and their differences, else as they are), `test` and its `p` (NaN where an
+    interval decides), the `verdict`, the `rule` it follows, and a `note` in words.
+    """
+
+    claim: str
+    hypothesis: str
+    hidden_size: int
+    estimate: Estimate
+    quantity: str
+    units: str
+    test: str
+    p: float
+    verdict: str
+    rule: str
+    note: str = ""
+
+
+def by_interval(estimate: Estimate, bound: float) -> str:
+    if estimate.n < FEWEST_NETWORKS:
+        return UNDECIDED
+    return SUPPORTED if estimate.lower > bound else CONTRADICTED if estimate.upper < bound else UNDECIDED
+
+
+def few(n: int) -> str:
+    return f"{n} networks, fewer than {FEWEST_NETWORKS}: no verdict" if n < FEWEST_NETWORKS else ""
+
+
+def overall(findings: Sequence[Finding]) -> str:
+    """The verdict on one claim over all hidden sizes: theirs where they agree, else undecided.
+
+    Supported at every size needs no correction for their number, since all must hold (intersection-union; Berger 1982).
+    """
+    verdicts = {finding.verdict for finding in findings}
+    return verdicts.pop() if len(verdicts) == 1 else UNDECIDED
+
+
+def words(finding: Finding) -> str:
+    """A finding's estimate with its interval and n, in the units a reader expects."""
+    estimate, scale = finding.estimate, 100 if finding.units in ("%", "points") else 1
+    if np.isnan(estimate.value):
+        return "no estimate"
+    unit = "%" if finding.units == "%" else f" {finding.units}"
+    text = f"{scale * estimate.value:.1f}{unit}"
+    if np.isfinite(estimate.lower):
+        text += f" [{scale * estimate.lower:.1f}, {scale * estimate.upper:.1f}]"
+    return f"{text}, n = {estimate.n}"

@@ -1,0 +1,94 @@
+"""How many seeds a study needs, from a pilot study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from analysis.bands import FEWEST_NETWORKS, largest_deviations
+from analysis.claims import LONG
+from analysis.ledger import LEVEL, Finding
+
+MOST = 1000  # networks, beyond which the answer is "more"
+CANDIDATES = (6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 300, 500, 700, MOST)
+
+
+@dataclass(frozen=True)
+class Need:
+    """How many `networks` of a hidden size a goal needs at least; None where `MOST` are not enough."""
+
+    networks: int | None
+
+
+def for_mean(mean: float, spread: float, bound: float, power: float = 0.8, level: float = LEVEL) -> Need:
+    """Networks needed for the t interval of a mean to lie wholly on one side of `bound` with a probability of `power`.
+
+    `mean` and `spread`, the standard deviation between networks, are taken from a pilot; the t statistic of a new study is then
+    noncentral t (Cohen 1988, chapter 2).
+    """
+    if mean == bound:
+        return Need(None)
+    for n in range(FEWEST_NETWORKS, MOST + 1):
+        critical = stats.t.ppf((1 + level) / 2, n - 1)
+        if spread == 0 or stats.nct.sf(critical, n - 1, np.sqrt(n) * abs(mean - bound) / spread) >= power:
+            return Need(n)
+    return Need(None)
+
+
+def for_share(share: float, bound: float = 0.5, power: float = 0.8, level: float = LEVEL) -> Need:
+    """Networks needed for Wilson's interval of a share to lie wholly above `bound` (below, where the share is) with that power."""
+    for n in range(FEWEST_NETWORKS, MOST + 1):
+        counts = np.arange(n + 1)
+        z = stats.norm.ppf((1 + level) / 2)
+        centre = (counts + z**2 / 2) / (n + z**2)
+        half = z * np.sqrt(counts * (n - counts) / n + z**2 / 4) / (n + z**2)
+        decided = centre - half > bound if share > bound else centre + half < bound
+        if stats.binom.pmf(counts, n, share)[decided].sum() >= power:
+            return Need(n)
+    return Need(None)
+
+
+def for_band(pilot: np.ndarray, width: float, level: float = LEVEL, rng: np.random.Generator | int = 0) -> Need:
+    """Networks needed for a simultaneous band of curves to be at most `width` wide, from limit to limit, at every point.
+
+    The standard deviation at each point is the `pilot`'s `[n, P]`. The critical value for other numbers of networks is simulated
+    from Gaussian curves with the pilot's correlations.
+    """
+    pilot = np.asarray(pilot, dtype=float)
+    pilot = pilot[~np.isnan(pilot).any(axis=1)]
+    spread = pilot.std(axis=0, ddof=1)
+    moving = spread > 0
+    if not moving.any():
+        return Need(FEWEST_NETWORKS)
+    rng = np.random.default_rng(rng)
+    centred = (pilot - pilot.mean(axis=0))[:, moving] / np.sqrt(len(pilot) - 1)
+
+    def wide(n: int) -> float:
+        drawn = (rng.standard_normal((n, len(pilot))) @ centred for _ in range(3))
+        critical = np.mean([np.quantile(largest_deviations(curves, rng), level) for curves in drawn])
+        return 2 * float(critical) * spread.max() / np.sqrt(n)
+
+    found = next((n for n in CANDIDATES if wide(n) <= width), None)
+    return Need(found)
+
+
+# The bounds of the claims that are decided by one mean or share (`analysis.claims`).
+MEANS = {"C1": 0.93, "C3": 0.0, "C6": 0.5, "C7": float(LONG)}
+SHARES = {"C4": 0.5, "C8": 0.5}
+
+
+def for_claim(finding: Finding, power: float = 0.8) -> Need | None:
+    """Networks that a claim at the pilot's estimate needs for a verdict other than undecided; None for claims that a whole curve
+    decides and where the pilot has no interval.
+    """
+    estimate = finding.estimate
+    if not np.isfinite(estimate.lower) or estimate.n < 2:
+        return None
+    if finding.claim in SHARES:
+        return for_share(estimate.value, SHARES[finding.claim], power)
+    if finding.claim in MEANS:
+        spread = (estimate.upper - estimate.lower) / 2 / stats.t.ppf((1 + LEVEL) / 2, estimate.n - 1) * np.sqrt(estimate.n)
+        return for_mean(estimate.value, spread, MEANS[finding.claim], power)
+    return None

@@ -1,0 +1,149 @@
+"""How often the statistics err, by simulation: ``python -m benchmarks.error_rates [--repeats 2000] [--study ID]``.
+
+The tests in `tests/analysis` run the same functions at fewer repeats.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from functools import cache
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from analysis.bands import simultaneous_band
+from analysis.expansion import expansion_then_compression
+from analysis.oscillation import periodicity_test
+from benchmarks.machine import describe
+
+STEPS = np.arange(28)
+SHAPES = {"flat": np.zeros(28), "rising": STEPS / 2.0, "plateau": np.minimum(STEPS, 10.0)}
+LENGTH = 451  # blank rows after the transient
+
+
+def smooth_curves(networks: int, points: int, rng: np.random.Generator) -> np.ndarray:
+    """Gaussian curves `[networks, points]` of mean 0 and variance 1, correlated over a seventh of their length."""
+    return rng.standard_normal((networks, points)) @ _correlation_root(points)
+
+
+@cache
+def _correlation_root(points: int) -> np.ndarray:
+    lags = np.arange(points)[:, None] - np.arange(points)
+    variances, directions = np.linalg.eigh(np.exp(-0.5 * (lags / (points / 7)) ** 2))
+    return (directions * np.sqrt(np.maximum(variances, 0))).T
+
+
+def skewed_curves(networks: int, points: int, rng: np.random.Generator) -> np.ndarray:
+    """Chi-squared curves of four degrees of freedom, less their mean."""
+    return sum(smooth_curves(networks, points, rng) ** 2 for _ in range(4)) - 4
+
+
+def covered(draw: Callable[[np.random.Generator], np.ndarray], truth: np.ndarray | float, method: str, seed: int) -> bool:
+    """Whether the band of one simulated study holds the whole of the true curve."""
+    rng = np.random.default_rng(seed)
+    band = simultaneous_band(draw(rng), method=method, rng=rng)
+    return bool(((band.lower <= truth) & (truth <= band.upper)).all())
+
+
+def red_noise(phi: float, rng: np.random.Generator) -> np.ndarray:
+    """A stationary AR(1) series of unit variance."""
+    series = rng.standard_normal(LENGTH)
+    series[1:] *= np.sqrt(1 - phi**2)
+    for t in range(1, LENGTH):
+        series[t] += phi * series[t - 1]
+    return series
+
+
+def called_periodic(phi: float, period: float | None, seed: int) -> bool:
+    """Whether a series of red noise, with a sinusoid of half its root mean square where a period is given, is called periodic."""
+    rng = np.random.default_rng(seed)
+    series = red_noise(phi, rng)
+    if period:
+        series = series + 0.5 * np.sqrt(2) * np.sin(2 * np.pi * np.arange(LENGTH) / period + rng.uniform(0, 2 * np.pi))
+    return periodicity_test(series, rng).p <= 0.05
+
+
+def called_peaked(shape: np.ndarray, networks: int, seed: int) -> bool:
+    """Whether curves of a shape without a peak are said to expand and then shrink."""
+    rng = np.random.default_rng(seed)
+    return expansion_then_compression(shape + rng.standard_normal((networks, len(shape))), rng=rng).p <= 0.05
+
+
+def rate(repeats: int, function: Callable[..., bool], *arguments: object) -> float:
+    """The share of simulated studies of which a function is true."""
+    return float(np.mean(Parallel(n_jobs=-1)(delayed(function)(*arguments, seed) for seed in range(repeats))))
+
+
+def from_a_study(curves: np.ndarray, networks: int, rng: np.random.Generator) -> np.ndarray:
+    """A study of networks drawn with replacement from a real one's curves."""
+    return curves[rng.integers(len(curves), size=networks)]
+
+
+def coverage(repeats: int, study: str | None) -> Iterator[tuple[str, int, float]]:
+    """Coverage of whole curves: what is simulated, the number of networks, and the share covered."""
+    for networks in (10, 20, 30):
+        for points in (28, 501):
+            draw = _Draw(smooth_curves, networks, points)
+            yield f"smooth Gaussian curves, {points} points", networks, rate(repeats, covered, draw, 0.0, "raw")
+        for method in ("raw", "beta"):
+            draw = _Draw(skewed_curves, networks, 28)
+            yield f"skewed curves (chi-squared), 28 points, {method}", networks, rate(repeats, covered, draw, 0.0, method)
+        for name, curves, method, truth in _real(study) if study else ():
+            yield f"{name} of a real study, {method}", networks, rate(repeats, covered, _FromStudy(curves, networks), truth, method)
+
+
+class _Draw:
+    def __init__(self, make: Callable[..., np.ndarray], networks: int, points: int):
+        self.make, self.networks, self.points = make, networks, points
+
+    def __call__(self, rng: np.random.Generator) -> np.ndarray:
+        return self.make(self.networks, self.points, rng)
+
+
+class _FromStudy:
+    def __init__(self, curves: np.ndarray, networks: int):
+        self.curves, self.networks = curves, networks
+
+    def __call__(self, rng: np.random.Generator) -> np.ndarray:
+        return from_a_study(self.curves, self.networks, rng)
+
+
+def _real(study: str) -> Iterator[tuple[str, np.ndarray, str, np.ndarray]]:
+    """Curves of a stored study's largest hidden size, the band they get, and the truth when they are the population."""
+    from scipy.special import expit, logit
+
+    from analysis import runs
+    from analysis.findings import present, step_curves
+
+    dataset = runs.load(study)
+    networks = present(dataset, int(dataset.hidden_size.max()))
+    for name, method in (("accuracy_blanked", "logit"), ("pca90_by_digit", "raw"), ("participation_ratio_corrected", "raw")):
+        curves = step_curves(networks[name]).values
+        truth = expit(logit(np.clip(curves, 0.5e-4, 1 - 0.5e-4)).mean(axis=0)) if method == "logit" else curves.mean(axis=0)
+        yield name, curves, method, truth
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=2000)
+    parser.add_argument("--study", help="a stored study to resample, by run id or latest")
+    given = parser.parse_args()
+    print(f"{describe()}; {given.repeats} repeats\n")
+    print("| coverage of whole curves, nominal 0.95 | networks | share covered |\n|---|---|---|")
+    for words, networks, share in coverage(given.repeats, given.study):
+        print(f"| {words} | {networks} | {share:.3f} |", flush=True)
+    print("\n| periodicity test at 5% | share called periodic |\n|---|---|")
+    for phi in (0.0, 0.5, 0.9, 0.97):
+        print(f"| red noise, phi = {phi} | {rate(given.repeats, called_periodic, phi, None):.3f} |", flush=True)
+    for period in (4, 7, 10, 15, 20):
+        share = rate(given.repeats, called_periodic, 0.5, period)
+        print(f"| period {period} at half the noise's RMS, phi = 0.5 | {share:.3f} |", flush=True)
+    print("\n| expansion then compression at 5% | networks | share called a peak |\n|---|---|---|")
+    for name, shape in SHAPES.items():
+        for networks in (10, 30):
+            print(f"| {name} | {networks} | {rate(given.repeats, called_peaked, shape, networks):.3f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
