@@ -77,9 +77,8 @@ def _welch(first: np.ndarray, second: np.ndarray) -> float:
     """The two-sided p value of Welch's (1947) t test; where neither group varies, 1 if they are the same, else 0."""
     if np.ptp(first) == np.ptp(second) == 0:
         return float(first[0] == second[0])
-    means, spreads, counts = zip(*((x.mean(), x.std(ddof=1), len(x)) for x in (first, second)), strict=True)
-    columns = zip(means, spreads, counts, strict=True)  # mean, standard deviation and number of each group
-    return float(stats.ttest_ind_from_stats(*next(columns), *next(columns), equal_var=False).pvalue)
+    numbers = [number for group in (first, second) for number in (group.mean(), group.std(ddof=1), len(group))]
+    return float(stats.ttest_ind_from_stats(*numbers, equal_var=False).pvalue)
 
 
 def holm(p: Sequence[float]) -> np.ndarray:
