@@ -151,12 +151,15 @@ def sixes_separate(networks: xr.Dataset, _: Oscillation) -> Finding | None:
     values = networks.sixes_agreement.values
     others = networks.neighbour_agreement.sel(time_step=4).drop_sel(digit=6).mean().item()
     estimate = mean_interval(values, LEVEL)
+    sources = {"untrained": "sixes in the untrained networks", "pixels": "sixes in the pixels of the four rows"}
+    nulls = [f"{words} {float(networks[f'sixes_agreement_{source}'].mean()):.1%}" for source, words in sources.items()
+             if f"sixes_agreement_{source}" in networks]
     return Finding(
         "C6", "sixes separate by step 4", int(networks.hidden_size), estimate,
         "share of a six's ten nearest neighbours that are sixes", "%", "t interval of the mean", greater_than(values, 0.5),
         by_interval(estimate, 0.5),
         "supported if the whole interval lies above one half, contradicted if below",
-        "; ".join(filter(None, (f"other digits {others:.1%}", few(estimate.n)))),
+        "; ".join(filter(None, (f"other digits {others:.1%}", *nulls, few(estimate.n)))),
     )
 
 

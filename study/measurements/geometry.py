@@ -51,7 +51,8 @@ def geometry(recording: Recording) -> Iterator[xr.DataArray]:
     the share of the scatter that lies between digits; the two ratios, `pca90` and `twonn` over (`time_step`, `digit`) as
     `..._by_digit` (but `pca90_matched_by_digit`, on equal image numbers) and over (`time_step`, `group`) as `..._by_group`;
     `twonn_dropped`, the share of images TwoNN left out because they coincide; `neighbour_agreement` over (`time_step`, `digit`),
-    the share of an image's ten nearest neighbours that show the same digit, and `sixes_agreement`, that of the sixes at step 4.
+    the share of an image's ten nearest neighbours that show the same digit, and `sixes_agreement`, that of the sixes at step 4,
+    with what it is in the untrained network and in the pixels.
     """
     yield from _over_time(recording.states, recording.test, "")
     near = recording.test.first(NEIGHBOUR_IMAGES)
@@ -60,9 +61,22 @@ def geometry(recording: Recording) -> Iterator[xr.DataArray]:
                    "share of the ten nearest neighbours that show the same digit", metric="neighbours/agreement", share=True,
                    images=len(near))
     if recording.rows >= EARLY_STEP and near.classes > EARLY_DIGIT:
-        yield labelled("sixes_agreement", agreement[EARLY_STEP - 1, EARLY_DIGIT], {},
-                       "share of the ten nearest neighbours of sixes that are sixes, at step 4", metric="neighbours/sixes_step_4",
-                       share=True)
+        yield from _sixes(recording, near, agreement[EARLY_STEP - 1, EARLY_DIGIT])
+
+
+def _sixes(recording: Recording, near: Images, found: float) -> Iterator[xr.DataArray]:
+    """Whether the sixes separate by step 4 (section 4 of the paper), and whether they do so without training, or in the pixels
+    alone.
+    """
+    rows = scaled(near.images[:, :EARLY_STEP])
+    *_, untrained = recording.untrained.network.rows(rows)
+    sources = {"_untrained": (untrained, ", untrained network"), "_pixels": (rows.flatten(1), ", pixels of rows 1-4")}
+    nulls = {suffix: (neighbour_agreement(points, near.labels, near.classes)[EARLY_DIGIT], where)
+             for suffix, (points, where) in sources.items()}
+    words = "share of the ten nearest neighbours of sixes that are sixes, at step 4"
+    for suffix, (value, where) in ({"": (found, "")} | nulls).items():
+        metric = f"neighbours/sixes_step_4{suffix}"
+        yield labelled(f"sixes_agreement{suffix}", value, {}, f"{words}{where}", metric=metric, share=True)
 
 
 def nulls(recording: Recording) -> Iterator[xr.DataArray]:
