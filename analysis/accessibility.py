@@ -11,13 +11,15 @@ from analysis.intervals import Estimate, mean_interval
 
 @dataclass(frozen=True)
 class Lead:
-    """The first time steps at which `probe` and `readout` pass a threshold, and how many steps the probe is ahead, paired;
-    networks in which either never passes are left out of `ahead`, and counted in `never`.
+    """The first time steps at which `probe` and `readout` pass a threshold, and how many steps the probe is `ahead`, paired.
+
+    Networks in which either never passes are left out of the `lags`, one a network, whose mean is `ahead`, and counted in `never`.
     """
 
     probe: Estimate
     readout: Estimate
     ahead: Estimate
+    lags: np.ndarray
     never: int
 
 
@@ -31,5 +33,5 @@ def lead(probe: np.ndarray, readout: np.ndarray, threshold: np.ndarray | float, 
     """Compares accuracies `[n, T]` of probes and readouts at a threshold, one for all networks or one each."""
     first, second = first_step_above(probe, threshold), first_step_above(readout, threshold)
     both = np.isfinite(first) & np.isfinite(second)
-    return Lead(mean_interval(first, level), mean_interval(second, level), mean_interval((second - first)[both], level),
-                int((~both).sum()))
+    lags = (second - first)[both]
+    return Lead(mean_interval(first, level), mean_interval(second, level), mean_interval(lags, level), lags, int((~both).sum()))

@@ -37,8 +37,11 @@ def period_agreement(predicted: np.ndarray, measured: np.ndarray, level: float =
     """
     both = np.isfinite(predicted) & np.isfinite(measured)
     predicted, measured = np.asarray(predicted, dtype=float)[both], np.asarray(measured, dtype=float)[both]
-    halves = measured < predicted / np.sqrt(2)
-    reference = np.where(halves, predicted / 2, predicted)
+    # Rows are counted, not time: half a period of less than two rows is seen as the longer one it is an alias of.
+    twice = 2 / predicted % 1
+    half = 1 / np.maximum(np.minimum(twice, 1 - twice), 1e-12)
+    halves = np.abs(np.log(measured / half)) < np.abs(np.log(measured / predicted))
+    reference = np.where(halves, half, predicted)
     agrees = np.abs(measured / reference - 1) <= TOLERANCE
     angle = np.angle(np.exp(2j * np.pi * (1 / measured - 1 / reference)))
     count = int(both.sum())

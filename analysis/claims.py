@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from analysis.accessibility import first_step_above, lead
+from analysis.accessibility import lead
 from analysis.agreement import period_agreement
 from analysis.bands import FEWEST_NETWORKS, simultaneous_band
 from analysis.expansion import expansion_then_compression
@@ -93,20 +93,17 @@ def accuracy_oscillates(networks: xr.Dataset, rhythm: Oscillation) -> Finding:
 
 def dimensionality_expands_then_shrinks(networks: xr.Dataset, _: Oscillation) -> Finding:
     """C5, for all images together."""
-    untrained = networks.get("pca90_matched_by_group_untrained")
-    return _expansion("C5", "dimensionality expands, then shrinks (all images)", networks, networks.pca90,
-                      None if untrained is None else untrained.mean("group"))
+    return _expansion("C5", "dimensionality expands, then shrinks (all images)", networks, networks.pca90, "group")
 
 
 def dimensionality_by_digit(networks: xr.Dataset, _: Oscillation) -> Finding:
     """C5, for the images of one digit, averaged over digits."""
-    untrained = networks.get("pca90_matched_by_digit_untrained")
     return _expansion("C5b", "dimensionality expands, then shrinks (by digit)", networks,
-                      networks.pca90_by_digit.mean("digit"),
-                      None if untrained is None else untrained.mean("digit"))
+                      networks.pca90_by_digit.mean("digit"), "digit")
 
 
-def _expansion(claim: str, hypothesis: str, networks: xr.Dataset, curves: xr.DataArray, untrained: xr.DataArray | None) -> Finding:
+def _expansion(claim: str, hypothesis: str, networks: xr.Dataset, curves: xr.DataArray, parts: str) -> Finding:
+    """The test on `curves`; compared with the untrained networks, where they were measured, on equal image numbers by `parts`."""
     size, n = int(networks.hidden_size), curves.sizes["seed"]
     rule = ("supported if p < 0.05; else contradicted if at the peak of the mean the interval of the rise or of the fall lies "
             "below one component")
@@ -121,13 +118,14 @@ def _expansion(claim: str, hypothesis: str, networks: xr.Dataset, curves: xr.Dat
     flat = any(mean_interval(peak - ordered[:, end], LEVEL).upper < 1 for end in (0, -1))
     verdict = SUPPORTED if result.p < 1 - LEVEL else CONTRADICTED if flat else UNDECIDED
     step = int(curves.time_step.values[result.peak])
-    height = float(ordered[:, result.peak].mean())
+    height = max(float(ordered[:, result.peak].mean()), 1e-9)
     note = (f"at step {step} up {result.rise.value:.1f} from the first step and {result.fall.value:.1f} above the last "
             f"({result.fall.value / height:.0%} of the {height:.1f} there, {height / size:.3f} a hidden unit), "
             f"in {result.share:.0%} of networks")
-    if untrained is not None:
-        null = untrained.transpose("seed", "time_step").values
-        paired = mean_interval((ordered[:, result.peak] - ordered[:, -1]) - (null[:, result.peak] - null[:, -1]), LEVEL)
+    matched = f"pca90_matched_by_{parts}"
+    if f"{matched}_untrained" in networks:
+        excess = (networks[matched] - networks[f"{matched}_untrained"]).mean(parts).transpose("seed", "time_step").values
+        paired = mean_interval(excess[:, result.peak] - excess[:, -1], LEVEL)
         note += (f"; more than in the untrained networks by {paired.value:.1f} [{paired.lower:.1f}, {paired.upper:.1f}]")
     return Finding(claim, hypothesis, size, result.fall, "peak above the last step", "components", test,
                    result.p, verdict, rule, note)
@@ -179,18 +177,12 @@ def probe_reads_first(networks: xr.Dataset, _: Oscillation) -> Finding | None:
         band = simultaneous_band(probe - readout, LEVEL, rng=int(networks.hidden_size))
         notes.append(f"probe above readout beyond doubt at {_ranges(networks.time_step.values[band.lower > 0], 'step')}"
                      if (band.lower > 0).any() else "probe above readout beyond doubt at no step")
-    lags = _steps_ahead(probe, readout)
     return Finding(
         "C7", "labels are linearly readable long before the readout reads them", int(networks.hidden_size), estimate,
-        "steps by which a probe passes 50% first", "steps", "paired t interval of the mean", greater_than(lags, LONG),
+        "steps by which a probe passes 50% first", "steps", "paired t interval of the mean", greater_than(half.lags, LONG),
         by_interval(estimate, LONG), f"supported if the whole interval lies above {LONG} steps, contradicted if below",
         "; ".join(filter(None, (*notes, few(estimate.n)))),
     )
-
-
-def _steps_ahead(probe: np.ndarray, readout: np.ndarray) -> np.ndarray:
-    steps = first_step_above(readout, 0.5) - first_step_above(probe, 0.5)
-    return steps[np.isfinite(steps)]
 
 
 def spectrum_predicts_period(networks: xr.Dataset, rhythm: Oscillation) -> Finding | None:

@@ -59,6 +59,12 @@ class Findings:
         rows = [asdict(finding) | asdict(finding.estimate) for finding in self.ledger]
         return pd.DataFrame(rows).drop(columns="estimate", errors="ignore")
 
+    def trend_table(self) -> pd.DataFrame:
+        """The trends over hidden sizes, a row a number, with the Holm-adjusted p value of each pair of sizes."""
+        rows = [{"variable": change.variable, "slope_per_doubling": change.trend.slope, "p": change.trend.p, "n": change.trend.n}
+                | {f"p_{pair.sizes[0]}_{pair.sizes[1]}": pair.p_adjusted for pair in change.pairs} for change in self.trends]
+        return pd.DataFrame(rows)
+
     def band(self, variable: str, hidden_size: int) -> CurveBands | None:
         """One variable's band; None where it was withheld or not measured."""
         matches = (b for b in self.bands if (b.variable, b.hidden_size) == (variable, hidden_size))

@@ -58,6 +58,8 @@ def for_band(pilot: np.ndarray, width: float, level: float = LEVEL, rng: np.rand
     """
     pilot = np.asarray(pilot, dtype=float)
     pilot = pilot[~np.isnan(pilot).any(axis=1)]
+    if len(pilot) < 2:
+        return Need(None)
     spread = pilot.std(axis=0, ddof=1)
     moving = spread > 0
     if not moving.any():

@@ -110,7 +110,7 @@ def load_sweep(studies: Sequence[str], over: str, client: MlflowClient | None = 
     if over not in REGIME:
         raise InputError(f"over={over}: expected one of: {', '.join(REGIME)}")
     for name in sorted(REGIME, key=lambda name: name == over):
-        values = [config[name] for config in configs]
+        values = [config.get(name) for config in configs]
         if name == over and len(set(values)) < len(values):
             raise InputError(f"over={over}: the studies have {', '.join(map(str, values))}; expected a value of its own for each")
         if name != over and len(set(values)) > 1:
@@ -118,8 +118,9 @@ def load_sweep(studies: Sequence[str], over: str, client: MlflowClient | None = 
                              f"{over} alone")
     apart = [dataset.drop_attrs().expand_dims({over: [config[over]]}) for dataset, config in zip(datasets, configs, strict=True)]
     joined = xr.concat(apart, over, join="outer", fill_value={"run_id": ""}, data_vars="all")
-    for name, variable in datasets[0].data_vars.items():
-        joined[name].attrs.update(variable.attrs)
+    for dataset in datasets:
+        for name, variable in dataset.data_vars.items():
+            joined[name].attrs.update(variable.attrs)
     lists = {name: json.dumps([dataset.attrs[name] for dataset in datasets]) for name in datasets[0].attrs}
     return joined.assign_attrs(lists)
 

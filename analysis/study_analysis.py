@@ -18,7 +18,7 @@ from study.data import Images, load, prepare
 from study.record import versions
 
 FOLDER = "analysis"  # of the study run's artifacts
-MOST_COMPARED = 32  # networks of a hidden size whose similarity is measured: pairs grow with the square
+MOST_COMPARED, MOST_UNITS = 32, 6400  # networks of a hidden size, and their units together: memory grows with the square
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,12 @@ def log(client: MlflowClient, analysis: Analysis) -> None:
 
 
 def save(analysis: Analysis, folder: Path) -> None:
-    """Writes `dataset.nc`, `findings.csv` and, for each hidden size, `embedding-H.nc` and `similarity-H.nc`, which open without
-    this project."""
+    """Writes `dataset.nc`, `findings.csv`, `trends.csv` (how numbers change with the hidden size) and, for each hidden size,
+    `embedding-H.nc` and `similarity-H.nc`, which open without this project.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     analysis.findings.table().to_csv(folder / "findings.csv", index=False)
+    analysis.findings.trend_table().to_csv(folder / "trends.csv", index=False)
     files = {"dataset": analysis.dataset}
     files |= {f"embedding-{size}": found for size, found in analysis.embeddings.items()}
     files |= {f"similarity-{size}": found for size, found in analysis.similarities.items()}
@@ -92,7 +94,8 @@ def _embedding(client: MlflowClient, dataset: xr.Dataset, size: int, seed: int, 
 def _similarity(client: MlflowClient, dataset: xr.Dataset, size: int, test: Images) -> xr.Dataset | None:
     """The similarities of the first networks of a hidden size; None where there are fewer than two."""
     ids = {int(seed): str(dataset.run_id.sel(hidden_size=size, seed=seed).item()) for seed in dataset.seed.values}
-    ids = dict([(seed, run_id) for seed, run_id in ids.items() if run_id][:MOST_COMPARED])
+    most = min(MOST_COMPARED, MOST_UNITS // size)
+    ids = dict([(seed, run_id) for seed, run_id in ids.items() if run_id][:most])
     if len(ids) < 2:
         return None
 

@@ -82,6 +82,7 @@ def from_a_study(curves: np.ndarray, networks: int, rng: np.random.Generator) ->
 
 def coverage(repeats: int, study: str | None) -> Iterator[tuple[str, int, float]]:
     """Coverage of whole curves: what is simulated, the number of networks, and the share covered."""
+    real = list(_real(study)) if study else []
     for networks in (10, 20, 30):
         for points in (28, 501):
             draw = _Draw(smooth_curves, networks, points)
@@ -89,7 +90,7 @@ def coverage(repeats: int, study: str | None) -> Iterator[tuple[str, int, float]
         for method in ("raw", "beta"):
             draw = _Draw(skewed_curves, networks, 28)
             yield f"skewed curves (chi-squared), 28 points, {method}", networks, rate(repeats, covered, draw, 0.0, method)
-        for name, curves, method, truth in _real(study) if study else ():
+        for name, curves, method, truth in real:
             yield f"{name} of a real study, {method}", networks, rate(repeats, covered, _FromStudy(curves, networks), truth, method)
 
 
@@ -119,6 +120,8 @@ def _real(study: str) -> Iterator[tuple[str, np.ndarray, str, np.ndarray]]:
     dataset = runs.load(study)
     networks = present(dataset, int(dataset.hidden_size.max()))
     for name, method in (("accuracy_blanked", "logit"), ("pca90_by_digit", "raw"), ("participation_ratio_corrected", "raw")):
+        if name not in networks:
+            continue
         curves = step_curves(networks[name]).values
         truth = expit(logit(np.clip(curves, 0.5e-4, 1 - 0.5e-4)).mean(axis=0)) if method == "logit" else curves.mean(axis=0)
         yield name, curves, method, truth

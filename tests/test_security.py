@@ -185,7 +185,7 @@ def test_markup_in_names_and_reasons_is_plain_text_in_the_report_and_the_descrip
     dataset = dataset.where(first != "").assign(run_id=first).assign_attrs(
         dataset.attrs | {"study_name": MARKUP, "missing": json.dumps({"H=8 seed=0": MARKUP})})
     findings = evaluate(dataset)
-    pdf = PdfReader(build(Analysis(dataset, findings, None, None), tmp_path))
+    pdf = PdfReader(build(Analysis(dataset, findings, {}, {}), tmp_path))
     text = "".join("".join(page.extract_text() for page in pdf.pages).split())
     plain = "".join(MARKUP.split())
     assert text.count(plain) == 2

@@ -24,7 +24,7 @@ TRANSIENT = 2000  # blank rows before an orbit is taken to be on its attractor
 WINDOW = 1000  # blank rows over which attractors are compared and periods measured
 APART = 0.05  # of the root mean square state: averages of two orbits that differ by less are of one attractor
 STILL = 1e-6  # of the root mean square state: a distance below it is none
-SILENT = 1e-6  # a state smaller than that in every unit is at 0
+SILENT = 1e-6  # an orbit whose root mean square state is smaller is at 0, or on its way there
 EXPONENTS = 20  # the largest
 LYAPUNOV_STEPS = 10_000
 LEAST_GROWTH = 1e-3  # nat a row: a leading exponent above it, and above three standard errors, is chaos; one within it is zero
@@ -57,7 +57,7 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
     orbits, step = recording.once(followed), _Map(recording)
     main = orbits.main
     size = _size(main)
-    motion = float(np.linalg.norm(np.diff(main, axis=0), axis=1).max()) / size if size else 0.0
+    motion = float(np.linalg.norm(np.diff(main, axis=0), axis=1).max()) / size if size >= SILENT else 0.0
     lag, closeness = recurrence(main)
     growth = lyapunov.spectrum(step.tangent, main[-1], min(EXPONENTS, main.shape[1]), LYAPUNOV_STEPS)
     separation = lyapunov.leading_by_separation(step, main[-1], LYAPUNOV_STEPS)
@@ -75,7 +75,7 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
     yield labelled("lyapunov_error", growth.error, exponents, "standard errors of the Lyapunov exponents", units="nat/row")
     yield labelled("lyapunov_by_separation", separation, {}, "largest Lyapunov exponent, from two orbits", units="nat/row")
     yield labelled("period_state", period, {}, "period of the state's strongest oscillation", units="rows", metric="period_state",
-                   missing=still)
+                   missing=f"{still}, or comes round less than three times in {WINDOW} rows")
     yield labelled("period_recurrence", float(lag) if motion > STILL else np.nan, {}, "rows after which the state comes closest to "
                    "where it was", units="rows", missing=still)
     yield labelled("attractors", len(np.unique(orbits.attractor)), {}, "distinct attractors that test images reach",
@@ -150,13 +150,14 @@ def recurrence(orbit: np.ndarray) -> tuple[int, float]:
     partial = np.concatenate([[0], np.cumsum(energy)])
     lags = np.arange(1, length // 2 + 1)
     squares = (partial[length - lags] + partial[length] - partial[lags] - 2 * product[1:]) / (length - lags)
-    near = int(lags[np.argmax(squares <= squares.min() + (STILL * size) ** 2 + 1e-12 * size**2)])
+    near = int(lags[np.argmax(squares <= squares.min() + (STILL * size) ** 2)])
     # Near a recurrence the autocorrelation has lost its digits: the distance itself is taken from the states.
     return near, float(np.sqrt(np.mean(np.sum((orbit[near:] - orbit[:-near]) ** 2, axis=1))) / size)
 
 
 def strongest_period(orbit: np.ndarray) -> float:
-    """The period, in rows, at the largest peak of the power of all units of an orbit `[W, H]` together; NaN where it stands still.
+    """The period, in rows, at the largest peak of the power of all units of an orbit `[W, H]` together; NaN where it stands
+    still, or does not come round three times.
 
     The series are tapered (Hann) and padded four times, and the peak is placed by the parabola through its logarithm.
     """
@@ -165,13 +166,13 @@ def strongest_period(orbit: np.ndarray) -> float:
     frequencies = rfftfreq(4 * len(orbit))
     lowest = 12  # of the padded frequencies: three cycles in the window
     peak = lowest + int(np.argmax(power[lowest:]))
-    if power[peak] <= 0:
+    if power[peak] <= 0 or power[peak - 1] > power[peak]:  # no peak, but the flank of something slower than can be told
         return float("nan")
     if peak + 1 == len(power):
         return float(1 / frequencies[peak])
     left, centre, right = np.log(np.maximum(power[peak - 1 : peak + 2], 1e-300))
     curvature = left - 2 * centre + right
-    shift = 0.5 * (left - right) / curvature if curvature < 0 else 0.0
+    shift = float(np.clip(0.5 * (left - right) / curvature, -0.5, 0.5)) if curvature < 0 else 0.0
     return float(1 / (frequencies[peak] + shift * frequencies[1]))
 
 

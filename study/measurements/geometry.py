@@ -116,7 +116,7 @@ def _over_time(states: torch.Tensor, test: Images, suffix: str) -> Iterator[xr.D
 def _members(test: Images) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """The images of each digit, and those of random groups: as many of each as the rarest digit has, at most `IMAGES_EACH`."""
     of_digit = [torch.nonzero(test.labels == digit)[:, 0] for digit in range(test.classes)]
-    count = min(IMAGES_EACH, *(len(images) for images in of_digit))
+    count = min(IMAGES_EACH, *(len(images) for images in of_digit if len(images)))
     order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0)).to(test.labels.device)
     return [images[:count] for images in of_digit], list(order[: GROUPS * count].split(count))
 

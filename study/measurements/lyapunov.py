@@ -46,7 +46,8 @@ def leading_by_separation(step: Callable[[np.ndarray], np.ndarray], start: np.nd
     as the smallest number there is.
     """
     direction = np.random.default_rng(1).standard_normal(start.shape)
-    pair = np.stack([start, start + SEPARATION * direction / np.linalg.norm(direction)])
+    direction /= np.linalg.norm(direction)
+    pair = np.stack([start, start + SEPARATION * direction])
     total = 0.0
     for number in range(settle + steps):
         pair = step(pair)

@@ -10,6 +10,7 @@ import torch
 DISCARDED = 0.1  # of the distance ratios, the largest (Facco et al. 2017)
 CANDIDATES = 6  # nearest by the fast formula, among which the two nearest are found by exact differences
 NOISE = 1e-12  # of the largest squared norm: what the fast formula gets wrong at most, with room to spare
+TIE = 1e-6  # of the largest squared distance: what differs by less is equally near
 NEIGHBOURS = 10  # whose digits are compared
 
 
@@ -32,6 +33,7 @@ def two_nearest_neighbours(states: torch.Tensor) -> IntrinsicDimension:
     if len(distinct) < 3:
         return IntrinsicDimension(0.0, dropped)
     distinct -= distinct.mean(dim=0)
+    distinct /= distinct.abs().max()  # squares of tiny distances would underflow, and the dimension has no scale
     candidates = _squared_distances(distinct).fill_diagonal_(torch.inf).topk(min(CANDIDATES, len(distinct) - 1), largest=False)
     exact = (distinct[candidates.indices] - distinct[:, None]).square().sum(dim=2).sort(dim=1).values[:, :2]
     lost = exact[:, 1] < NOISE * distinct.square().sum(dim=1).max()  # too close for the fast formula to have found the nearest
@@ -50,12 +52,17 @@ def two_nearest_neighbours(states: torch.Tensor) -> IntrinsicDimension:
 def neighbour_agreement(states: torch.Tensor, labels: torch.Tensor, classes: int) -> np.ndarray:
     """The share, for the images of each label, of their ten nearest neighbours in states `[N, H]` that carry it too; `[classes]`.
 
-    Among coincident states it is left to chance which are the nearest. 0 for a label without images.
+    Among states that are equally near, but for rounding, chance decides, anew for each image. 0 for a label without images.
     """
     count = min(NEIGHBOURS, len(states) - 1)
     if count < 1:
         return np.zeros(classes)
-    nearest = _squared_distances(states - states.mean(dim=0)).fill_diagonal_(torch.inf).topk(count, largest=False).indices
+    distances = _squared_distances(states - states.mean(dim=0))
+    # Without this all images in a heap of coincident ones, as blank rows make them, would get the same few neighbours.
+    chance = torch.rand(distances.shape, generator=torch.Generator().manual_seed(0), dtype=distances.dtype)
+    largest = distances.max()
+    distances += chance.to(distances.device) * (TIE * largest if largest > 0 else 1.0)
+    nearest = distances.fill_diagonal_(torch.inf).topk(count, largest=False).indices
     agree = (labels[nearest] == labels[:, None]).double().mean(dim=1)
     members = torch.bincount(labels, minlength=classes)
     return (torch.bincount(labels, agree, minlength=classes) / members.clamp(min=1)).cpu().numpy()

@@ -8,10 +8,14 @@ import torch
 
 
 def centred(states: torch.Tensor) -> torch.Tensor:
-    """States `[N, H]` less their mean, in float64; exactly 0 where all states are equal."""
+    """States `[N, H]` less their mean, in float64, divided by the largest of all numbers: squares of states that have come very
+    close would underflow, and nothing here depends on the scale. Exactly 0 where all states are equal.
+    """
     # Equal states leave rounding noise behind once their mean is taken away; their differences from the first do not.
     differences = states.double() - states[0].double()
-    return differences.sub_(differences.mean(dim=0))
+    differences -= differences.mean(dim=0)
+    largest = differences.abs().max()
+    return differences.div_(largest) if largest > 0 else differences
 
 
 def principal_variances(states: torch.Tensor) -> torch.Tensor:

@@ -16,6 +16,11 @@ def test_a_period_and_its_half_agree_and_others_do_not():
     assert found.half.value == 0.25
 
 
+def test_half_a_period_of_less_than_two_rows_is_seen_as_its_alias():
+    assert period_agreement(np.full(6, 2.5), np.full(6, 5.0)).half.value == 1
+    assert period_agreement(np.full(6, 2.0), np.full(6, 2.0)).share.value == 1
+
+
 def test_the_turn_is_the_difference_of_angles_a_row():
     found = period_agreement(np.full(8, 10.0), np.full(8, 10.5))
     assert found.turn.value == pytest.approx(2 * np.pi * (1 / 10.5 - 1 / 10))

@@ -69,6 +69,14 @@ def test_a_contraction_falls_to_a_fixed_point():
     assert np.isnan(found["phase_tells_digit"])
 
 
+def test_a_rotation_that_still_decays_is_on_its_way_to_a_fixed_point():
+    found = _dynamics(0.97 * _rotation(0.3))  # after 2,000 rows at 1e-27, not yet 0
+    assert found["kind"] == "fixed_point"
+    assert np.isnan(found["period_state"])
+    assert np.isnan(found["period_recurrence"])
+    assert found["period_predicted"] == pytest.approx(2 * math.pi / 0.3, rel=1e-5)
+
+
 @pytest.mark.parametrize("angle", [0.3, 0.71])
 def test_a_scaled_rotation_turns_with_its_angle(angle):
     found = _dynamics(1.05 * _rotation(angle))
@@ -118,6 +126,8 @@ def test_periods_of_a_sampled_circle():
     turn = 2 * np.pi * np.arange(1000)[:, None] / 17.3
     circle = np.hstack([np.cos(turn), np.sin(turn)]) + 5
     assert strongest_period(circle) == pytest.approx(17.3, rel=1e-3)
+    assert np.isnan(strongest_period(np.cos(2 * np.pi * np.arange(1000)[:, None] / 700)))  # not three times in the window
+    assert np.isnan(strongest_period(np.exp(-np.arange(1000)[:, None] / 100)))
     lag, distance = recurrence(np.hstack([np.cos(2 * np.pi * np.arange(900)[:, None] / 12)] * 2))
     assert lag == 12
     assert distance < 1e-9

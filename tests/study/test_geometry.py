@@ -73,6 +73,20 @@ def test_twonn_is_exact_where_points_lie_close_together():
     assert two_nearest_neighbours(tight).value == pytest.approx(expected, rel=0.05)
 
 
+@pytest.mark.parametrize("scale", [1e-150, 1e-80, 1e60])
+def test_the_scale_of_states_does_not_matter(scale):
+    states, labels = _cloud(400, [3.0, 1.0, 0.5]), torch.arange(400) % 4
+    assert participation_ratio(scale * states).corrected == pytest.approx(participation_ratio(states).corrected)
+    assert two_nearest_neighbours(scale * states).value == pytest.approx(two_nearest_neighbours(states).value)
+    assert between_class_share(scale * states, labels, 4) == pytest.approx(between_class_share(states, labels, 4))
+
+
+def test_coincident_states_do_not_share_their_neighbours():
+    labels = torch.randint(10, (1500,), generator=torch.Generator().manual_seed(0))
+    for states in (torch.zeros(1500, 3), torch.ones(1500, 3, dtype=torch.float64)):
+        assert neighbour_agreement(states, labels, 10) == pytest.approx(np.full(10, 0.1), abs=0.04)
+
+
 def test_pseudo_classes_scatter_by_chance_and_true_ones_do_not():
     states = _cloud(3000, [1.0] * 6)
     labels = torch.arange(3000) % 10
