@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import matplotlib.image
@@ -18,7 +19,11 @@ from reports.pdf import build
 
 @pytest.fixture(scope="module")
 def analysis(real_study) -> Analysis:
-    return analyse(real_study.client, real_study.run_id)
+    """A real study; the pictures of its steps are repeated, as if all steps had been embedded."""
+    found = analyse(real_study.client, real_study.run_id)
+    every = {size: picture.isel(time_step=[step % 3 for step in range(28)]).assign_coords(time_step=range(1, 29))
+             for size, picture in found.embeddings.items()}
+    return dataclasses.replace(found, embeddings=every)
 
 
 def _without(analysis: Analysis, keep) -> Analysis:
@@ -27,7 +32,7 @@ def _without(analysis: Analysis, keep) -> Analysis:
     missing = {f"H={int(h)} seed={int(s)}": "no run" for h in dataset.hidden_size for s in dataset.seed
                if dataset.run_id.sel(hidden_size=h, seed=s).item() == ""}
     dataset = dataset.assign_attrs(analysis.dataset.attrs | {"missing": json.dumps(missing)})
-    return Analysis(dataset, evaluate(dataset), None, None)
+    return Analysis(dataset, evaluate(dataset), {}, {})
 
 
 def test_the_report_is_the_same_byte_for_byte(analysis, tmp_path):
@@ -51,6 +56,12 @@ def test_every_figure_is_drawn_with_its_numbers(analysis, tmp_path):
     assert "7 at H = 8, 7 at H = 16" in FIGURES["truncation"](analysis).caption
 
 
+def test_steps_that_were_not_embedded_are_not_drawn(analysis):
+    few = {size: picture.sel(time_step=[4, 16, 28]) for size, picture in analysis.embeddings.items()}
+    assert FIGURES["embedding_steps"](dataclasses.replace(analysis, embeddings=few)) is None
+    assert FIGURES["embedding"](dataclasses.replace(analysis, embeddings={})) is None
+
+
 def test_a_report_without_some_or_all_networks_says_so(analysis, tmp_path):
     grid = analysis.dataset.run_id
     cases = {
@@ -64,6 +75,6 @@ def test_a_report_without_some_or_all_networks_says_so(analysis, tmp_path):
         if name == "many_sizes":
             again = [partial.dataset.assign_coords(hidden_size=[10 * i, 10 * i + 1]) for i in (1, 2, 3)]
             dataset = xr.concat(again, "hidden_size").assign_attrs(partial.dataset.attrs)
-            partial = Analysis(dataset, evaluate(dataset), None, None)
+            partial = Analysis(dataset, evaluate(dataset), {}, {})
             assert FIGURES["oscillation"](partial).drawing.get_figheight() < 9
         assert build(partial, tmp_path / name).stat().st_size > 10_000
