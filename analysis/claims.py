@@ -16,6 +16,10 @@ from analysis.ledger import CONTRADICTED, LEVEL, SUPPORTED, UNDECIDED, Finding, 
 from analysis.oscillation import Oscillation
 from study.spectrum import SHORTEST, TRANSIENT
 
+# What a mean, or a share of networks, must exceed, where one number decides. C7: steps, a tenth of the image.
+MEANS = {"C1": 0.93, "C3": 0.0, "C6": 0.5, "C7": 3}
+SHARES = {"C4": 0.5, "C8": 0.5}
+
 
 def trained_accuracy(networks: xr.Dataset, _: Oscillation) -> Finding:
     """C1."""
@@ -23,7 +27,7 @@ def trained_accuracy(networks: xr.Dataset, _: Oscillation) -> Finding:
     estimate = mean_interval(values, LEVEL)
     return Finding(
         "C1", "test accuracy is over 93%", int(networks.hidden_size), estimate, "test accuracy", "%", "t interval of the mean",
-        greater_than(values, 0.93), by_interval(estimate, 0.93),
+        greater_than(values, MEANS["C1"]), by_interval(estimate, MEANS["C1"]),
         "supported if the whole interval lies above 93%, contradicted if below", few(estimate.n),
     )
 
@@ -67,7 +71,7 @@ def one_blank_row_costs(networks: xr.Dataset, _: Oscillation) -> Finding:
     estimate = mean_interval(loss.values, LEVEL)
     return Finding(
         "C3", "one blank row too many already costs accuracy", int(networks.hidden_size), estimate,
-        "loss of accuracy", "points", "one-sided t test, paired", greater_than(loss.values), by_interval(estimate, 0.0),
+        "loss of accuracy", "points", "one-sided t test, paired", greater_than(loss.values), by_interval(estimate, MEANS["C3"]),
         "supported if the whole interval of the loss lies above zero, contradicted if below", few(estimate.n),
     )
 
@@ -85,7 +89,7 @@ def accuracy_oscillates(networks: xr.Dataset, rhythm: Oscillation) -> Finding:
         "C4", f"accuracy oscillates under blank rows ({TRANSIENT} and later)", int(networks.hidden_size), estimate,
         "share of networks", "%",
         "largest peak over red noise, AR(1) surrogates; Benjamini-Hochberg over networks; Wilson interval",
-        float("nan"), by_interval(estimate, 0.5) if long_enough else UNDECIDED,
+        float("nan"), by_interval(estimate, SHARES["C4"]) if long_enough else UNDECIDED,
         "supported if the interval of the share lies above one half, contradicted if below",
         "; ".join(filter(None, (words, few(n), "" if long_enough else "too few blank rows to tell an oscillation"))),
     )
@@ -154,8 +158,8 @@ def sixes_separate(networks: xr.Dataset, _: Oscillation) -> Finding | None:
              if f"sixes_agreement_{source}" in networks]
     return Finding(
         "C6", "sixes separate by step 4", int(networks.hidden_size), estimate,
-        "share of a six's ten nearest neighbours that are sixes", "%", "t interval of the mean", greater_than(values, 0.5),
-        by_interval(estimate, 0.5),
+        "share of a six's ten nearest neighbours that are sixes", "%", "t interval of the mean", greater_than(values, MEANS["C6"]),
+        by_interval(estimate, MEANS["C6"]),
         "supported if the whole interval lies above one half, contradicted if below",
         "; ".join(filter(None, (f"other digits {others:.1%}", *nulls, few(estimate.n)))),
     )
@@ -179,8 +183,9 @@ def probe_reads_first(networks: xr.Dataset, _: Oscillation) -> Finding | None:
                      if (band.lower > 0).any() else "probe above readout beyond doubt at no step")
     return Finding(
         "C7", "labels are linearly readable long before the readout reads them", int(networks.hidden_size), estimate,
-        "steps by which a probe passes 50% first", "steps", "paired t interval of the mean", greater_than(half.lags, LONG),
-        by_interval(estimate, LONG), f"supported if the whole interval lies above {LONG} steps, contradicted if below",
+        "steps by which a probe passes 50% first", "steps", "paired t interval of the mean",
+        greater_than(half.lags, MEANS["C7"]), by_interval(estimate, MEANS["C7"]),
+        f"supported if the whole interval lies above {MEANS['C7']} steps, contradicted if below",
         "; ".join(filter(None, (*notes, few(estimate.n)))),
     )
 
@@ -201,13 +206,11 @@ def spectrum_predicts_period(networks: xr.Dataset, rhythm: Oscillation) -> Findi
                      f"its half in {accuracy.half.value:.0%}")
     return Finding(
         "C8", "the spectrum of R predicts the period of the state, or its half", int(networks.hidden_size), state.share,
-        "share of networks within 10%", "%", "Wilson interval of the share", float("nan"), by_interval(state.share, 0.5),
+        "share of networks within 10%", "%", "Wilson interval of the share", float("nan"), by_interval(state.share, SHARES["C8"]),
         "supported if the interval of the share lies above one half, contradicted if below",
         "; ".join(filter(None, (*notes, few(state.share.n)))),
     )
 
-
-LONG = 3  # steps: a tenth of the image
 
 CLAIMS: tuple[Callable[[xr.Dataset, Oscillation], Finding | None], ...] = (
     trained_accuracy,

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from analysis.bands import FEWEST_NETWORKS, largest_deviations
-from analysis.claims import LONG
+from analysis.claims import MEANS, SHARES
 from analysis.ledger import LEVEL, Finding
 
 MOST = 1000  # networks, beyond which the answer is "more"
@@ -74,11 +74,6 @@ def for_band(pilot: np.ndarray, width: float, level: float = LEVEL, rng: np.rand
 
     found = next((n for n in CANDIDATES if wide(n) <= width), None)
     return Need(found)
-
-
-# The bounds of the claims that are decided by one mean or share (`analysis.claims`).
-MEANS = {"C1": 0.93, "C3": 0.0, "C6": 0.5, "C7": float(LONG)}
-SHARES = {"C4": 0.5, "C8": 0.5}
 
 
 def for_claim(finding: Finding, power: float = 0.8) -> Need | None:

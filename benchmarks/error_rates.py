@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -85,29 +85,14 @@ def coverage(repeats: int, study: str | None) -> Iterator[tuple[str, int, float]
     real = list(_real(study)) if study else []
     for networks in (10, 20, 30):
         for points in (28, 501):
-            draw = _Draw(smooth_curves, networks, points)
+            draw = partial(smooth_curves, networks, points)
             yield f"smooth Gaussian curves, {points} points", networks, rate(repeats, covered, draw, 0.0, "raw")
         for method in ("raw", "beta"):
-            draw = _Draw(skewed_curves, networks, 28)
+            draw = partial(skewed_curves, networks, 28)
             yield f"skewed curves (chi-squared), 28 points, {method}", networks, rate(repeats, covered, draw, 0.0, method)
         for name, curves, method, truth in real:
-            yield f"{name} of a real study, {method}", networks, rate(repeats, covered, _FromStudy(curves, networks), truth, method)
-
-
-class _Draw:
-    def __init__(self, make: Callable[..., np.ndarray], networks: int, points: int):
-        self.make, self.networks, self.points = make, networks, points
-
-    def __call__(self, rng: np.random.Generator) -> np.ndarray:
-        return self.make(self.networks, self.points, rng)
-
-
-class _FromStudy:
-    def __init__(self, curves: np.ndarray, networks: int):
-        self.curves, self.networks = curves, networks
-
-    def __call__(self, rng: np.random.Generator) -> np.ndarray:
-        return from_a_study(self.curves, self.networks, rng)
+            draw = partial(from_a_study, curves, networks)
+            yield f"{name} of a real study, {method}", networks, rate(repeats, covered, draw, truth, method)
 
 
 def _real(study: str) -> Iterator[tuple[str, np.ndarray, str, np.ndarray]]:

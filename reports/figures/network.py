@@ -61,11 +61,18 @@ def _appended(axes: Axes, record: xr.Dataset) -> None:
     axes.set(title=f"experiment 3{period}", xlabel="blank rows after the image", ylabel="test accuracy (%)", ylim=(0, 102))
 
 
+def _heat(axes: Axes, shares: xr.DataArray, first: tuple[float, float], label: str, upside_down: bool = False, **options) -> None:
+    """A raster of shares over (y, x), cells centred on whole numbers from `first` (y, x) on; its colours are named by `label`."""
+    (y, x), (rows, columns) = first, shares.shape
+    extent = (x - 0.5, x + columns - 0.5, *((y + rows - 0.5, y - 0.5) if upside_down else (y - 0.5, y + rows - 0.5)))
+    image = axes.imshow(100 * shares.values, origin="upper" if upside_down else "lower", aspect="auto", interpolation="nearest",
+                        cmap="cividis", vmin=0, extent=extent, **options)
+    axes.figure.colorbar(image, ax=axes, label=label)
+
+
 def _predicted(axes: Axes, record: xr.Dataset) -> None:
     shares = record.predicted.transpose("digit", "blank_rows")
-    image = axes.imshow(100 * shares.values, aspect="auto", interpolation="nearest", cmap="cividis", vmin=0,
-                        extent=(-0.5, shares.sizes["blank_rows"] - 0.5, shares.sizes["digit"] - 0.5, -0.5))
-    axes.figure.colorbar(image, ax=axes, label="images (%)")
+    _heat(axes, shares, (0, 0), "images (%)", upside_down=True)
     axes.set(title="predicted labels", xlabel="blank rows after the image", ylabel="label", yticks=shares.digit.values)
 
 
@@ -104,19 +111,14 @@ def _neighbours(axes: Axes, record: xr.Dataset) -> None:
 
 
 def _generalisation(axes: Axes, record: xr.Dataset) -> None:
-    matrix = 100 * record.temporal_generalisation
-    image = axes.imshow(matrix.values, origin="lower", aspect="auto", interpolation="nearest", cmap="cividis", vmin=0, vmax=100,
-                        extent=(0.5, matrix.sizes["scored_step"] + 0.5, 0.5, matrix.sizes["probe_step"] + 0.5))
+    matrix = record.temporal_generalisation
+    _heat(axes, matrix, (1, 1), "test accuracy (%)", vmax=100)
     axes.axvline(matrix.sizes["probe_step"] + 0.5, color="white", linewidth=0.7, linestyle=":")
-    axes.figure.colorbar(image, ax=axes, label="test accuracy (%)")
     axes.set(title="temporal generalisation", xlabel="step scored (dotted: image ends)", ylabel="step the probe learned")
 
 
 def _surface(axes: Axes, record: xr.Dataset) -> None:
-    surface = 100 * record.accuracy
-    image = axes.imshow(surface.values, origin="lower", aspect="auto", interpolation="nearest", cmap="cividis", vmin=0, vmax=100,
-                        extent=(-0.5, surface.sizes["blank"] - 0.5, -0.5, surface.sizes["shown"] - 0.5))
-    axes.figure.colorbar(image, ax=axes, label="test accuracy (%)")
+    _heat(axes, record.accuracy, (0, 0), "test accuracy (%)", vmax=100)
     axes.set(title="accuracy surface", xlabel="blank rows", ylabel="rows shown")
 
 

@@ -130,8 +130,8 @@ def _labelled_whole(values: list[tuple[float, float, float]], dimension: str, st
                     ) -> Iterator[xr.DataArray]:
     naive, corrected, share = np.array(values).T
     for name, array, words in (
-        ("participation_ratio", naive, f"{RATIO}"),
-        ("participation_ratio_corrected", corrected, f"{CORRECTED}"),
+        ("participation_ratio", naive, RATIO),
+        ("participation_ratio_corrected", corrected, CORRECTED),
         ("between_class_share", share, "share of the states' scatter that lies between the means of the digits"),
     ):
         yield labelled(f"{name}{suffix}", array, {dimension: steps}, words + WHERE[suffix], metric=f"{name}/whole{suffix}",
