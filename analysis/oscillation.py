@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import signal, stats
 
-from study.spectrum import SHORTEST, TRANSIENT, lag_one_correlation, normalised_periodogram
+from study.spectrum import SHORTEST, TRANSIENT, fundamental_period, lag_one_correlation, normalised_periodogram
 
 SURROGATES = 999
 SMALLEST_AMPLITUDE = 0.005  # half a percentage point: a rhythm below it is no finding, however significant
@@ -17,8 +17,9 @@ SMALLEST_AMPLITUDE = 0.005  # half a percentage point: a rhythm below it is no f
 class Periodicity:
     """The test of one series.
 
-    Attributes: `period` in rows; `p` of the largest peak under red noise; `amplitude` of the fitted sinusoid in units of
-    the series; `peak`, the largest ratio of the periodogram to the red spectrum; `phi` of the fitted AR(1) process.
+    Attributes: `period` in rows, after which the series repeats itself; `p` of the largest peak under red noise; `amplitude` of
+    the sinusoid fitted at that peak, in units of the series; `peak`, the largest ratio of the periodogram to the red spectrum;
+    `phi` of the fitted AR(1) process.
     """
 
     period: float
@@ -46,8 +47,8 @@ def periodicity_test(series: np.ndarray, rng: np.random.Generator | int = 0) -> 
     phi = float(lag_one_correlation(series))
     null = normalised_periodogram(_red_noise(phi, len(series), rng))[1].max(axis=-1)
     p = (1 + int(np.sum(null >= ratio.max()))) / (1 + SURROGATES)
-    period = float(1 / frequencies[ratio.argmax()])
-    return Periodicity(period, p, _amplitude(series, period), float(ratio.max()), phi)
+    period = float(fundamental_period(frequencies, ratio))
+    return Periodicity(period, p, _amplitude(series, frequencies[ratio.argmax()]), float(ratio.max()), phi)
 
 
 def _red_noise(phi: float, length: int, rng: np.random.Generator) -> np.ndarray:
@@ -62,9 +63,9 @@ def _red_noise(phi: float, length: int, rng: np.random.Generator) -> np.ndarray:
     return signal.lfilter([1], [1, -phi], noise, axis=1)
 
 
-def _amplitude(series: np.ndarray, period: float) -> float:
-    """The amplitude of the sinusoid of that period that fits best."""
-    angle = 2 * np.pi * np.arange(len(series)) / period
+def _amplitude(series: np.ndarray, frequency: float) -> float:
+    """The amplitude of the sinusoid of that frequency, in cycles per row, that fits best."""
+    angle = 2 * np.pi * frequency * np.arange(len(series))
     design = np.stack([np.ones_like(angle), np.cos(angle), np.sin(angle)], axis=1)
     _, cosine, sine = np.linalg.lstsq(design, series, rcond=None)[0]
     return float(np.hypot(cosine, sine))

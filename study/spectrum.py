@@ -8,6 +8,7 @@ from scipy.fft import next_fast_len, rfft, rfftfreq
 TRANSIENT = 50  # blank rows left out: the state is still falling onto its orbit there
 PADDING = 4  # times the length: a period between two Fourier frequencies then loses 3% of its power, not 59%
 LOWEST_CYCLES = 3  # an oscillation has to come round at least this often to be called one
+MOST_HARMONICS = 6  # the largest peak is looked upon as this harmonic at most
 SHORTEST = 4 * LOWEST_CYCLES  # rows: a shorter series has too few frequencies to tell a peak from its background
 
 
@@ -42,7 +43,23 @@ def lag_one_correlation(series: np.ndarray) -> np.ndarray:
 
 
 def dominant_period(series: np.ndarray) -> np.ndarray:
-    """The period, in rows, at the largest peak of each normalised periodogram `[..., N]`; NaN where constant."""
+    """The period, in rows, of the oscillation with the largest peak in each periodogram of `[..., N]`; NaN if constant."""
     frequencies, ratio = normalised_periodogram(series)
-    period = 1 / frequencies[np.argmax(ratio, axis=-1)]
-    return np.where(ratio.max(axis=-1) > 0, period, np.nan)
+    return np.where(ratio.max(axis=-1) > 0, fundamental_period(frequencies, ratio), np.nan)
+
+
+def fundamental_period(frequencies: np.ndarray, ratio: np.ndarray) -> np.ndarray:
+    """The period after which a curve repeats itself, from what `normalised_periodogram` returns.
+
+    A curve of narrow spikes can have its largest peak at a harmonic. The period is therefore up to `MOST_HARMONICS` times that of
+    the largest peak, where the spectrum has a peak of its own there: one that red noise exceeds at any of the independent
+    frequencies with a probability of 5% at most (exponentially distributed ratios, Bonferroni).
+    """
+    strongest = frequencies[np.argmax(ratio, axis=-1)]
+    clear = np.log(len(frequencies) / PADDING / 0.05)
+    reach = PADDING / 2 * (frequencies[1] - frequencies[0])  # half the distance of independent frequencies
+    times = np.ones_like(strongest)
+    for order in range(2, MOST_HARMONICS + 1):
+        near = np.abs(frequencies - strongest[..., None] / order) <= reach
+        times = np.where(np.where(near, ratio, 0).max(axis=-1) > clear, order, times)
+    return times / strongest

@@ -34,8 +34,8 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
     Yields `accuracy_blanked` (1: all later rows blank) and `accuracy_truncated` (2: read at once) over `rows_shown` 1 .. T-1,
     `accuracy_appended` (3) over `blank_rows` 0 .. K, with `accuracy_appended_by_half`, that of each half of the images, and
     `predicted`, the share of images given each label. Besides,
-    `test_accuracy`, that on the images as they are, and `period`, of the appended curve's strongest oscillation over red noise
-    (whether it is one at all is tested in `analysis.oscillation`).
+    `test_accuracy`, that on the images as they are, and `period`, of the appended curve's strongest oscillation over red noise, its
+    fundamental (whether it is one at all is tested in `analysis.oscillation`).
     """
     rows, shown = recording.rows, np.arange(1, recording.rows)
     partial = [answers(recording, n, rows - n).accuracy for n in shown]
