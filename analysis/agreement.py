@@ -8,7 +8,6 @@ import numpy as np
 
 from analysis.intervals import Estimate, mean_interval, share_interval
 
-PHASES = 16  # of a cycle, at which accuracy is averaged
 TOLERANCE = 0.1  # relative: periods that differ by less agree
 
 
@@ -47,23 +46,3 @@ def period_agreement(predicted: np.ndarray, measured: np.ndarray, level: float =
     count = int(both.sum())
     share, half = (share_interval(int(np.sum(which)), count, level) for which in (agrees, agrees & halves))
     return PeriodAgreement(share, half, mean_interval(angle, level), count)
-
-
-def phase_aligned(halves: np.ndarray, period: float) -> np.ndarray:
-    """One period of a network's accuracy, averaged over its cycles, at the phase that other images tell.
-
-    Parameters: `halves` `[N, 2]`, the accuracy over blank rows of each half of the images; `period` in rows. Each half is shifted
-    so that the peak of the *other* half's fitted sinusoid lies at phase 0, and averaged by phase; the mean of both is returned,
-    `[16]` phases from 0 to 1. A phase fitted on the same images would raise a peak out of noise; this one cannot. Rows count for
-    the phases near them, less with distance, up to a sixteenth of a cycle or the distance of one row.
-    """
-    rows, phases = np.arange(len(halves)), np.arange(PHASES) / PHASES
-    turn = np.exp(-2j * np.pi * rows / period)
-    reach = max(1 / PHASES, 1 / period)
-    aligned = []
-    for own, other in ((0, 1), (1, 0)):
-        peak = np.angle(np.sum((halves[:, other] - halves[:, other].mean()) * turn))
-        distance = np.abs((rows / period + peak / (2 * np.pi) - phases[:, None] + 0.5) % 1 - 0.5)
-        weights = np.maximum(0, 1 - distance / reach)
-        aligned.append(weights @ halves[:, own] / weights.sum(axis=1))
-    return np.mean(aligned, axis=0)

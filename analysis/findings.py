@@ -15,6 +15,7 @@ from analysis.bands import FEWEST_NETWORKS, Band, TooFewNetworks, simultaneous_b
 from analysis.claims import CLAIMS
 from analysis.ledger import LEVEL, Finding, overall, words
 from analysis.oscillation import Oscillation, oscillation
+from analysis.phase import PHASES, Cycle, cycle
 from analysis.trend import Difference, Trend, planned_pairs, size_trend
 
 
@@ -40,12 +41,14 @@ class Change:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a study shows: the ledger, the bands, each network's periodicity by hidden size, and how numbers change with the size.
+    """What a study shows: the ledger, the bands, by hidden size each network's periodicity and the cycle of those that oscillate,
+    and how numbers change with the size.
     """
 
     ledger: list[Finding]
     bands: list[CurveBands]
     oscillations: dict[int, Oscillation]
+    cycles: dict[int, Cycle] = field(default_factory=dict)
     withheld: dict[int, int] = field(default_factory=dict)  # hidden size -> networks, where too few for a band
     trends: list[Change] = field(default_factory=list)
 
@@ -65,28 +68,51 @@ class Findings:
                 | {f"p_{pair.sizes[0]}_{pair.sizes[1]}": pair.p_adjusted for pair in change.pairs} for change in self.trends]
         return pd.DataFrame(rows)
 
+    def spectrum_table(self) -> pd.DataFrame:
+        """The mean spectrum of the accuracy under blank rows, relative to red noise: a row a hidden size and frequency."""
+        frames = [pd.DataFrame({"hidden_size": size, "frequency": rhythm.frequencies, "period": 1 / rhythm.frequencies,
+                                "power_over_red_noise": rhythm.mean_spectrum, "n": int(rhythm.spectra.any(axis=1).sum())})
+                  for size, rhythm in self.oscillations.items()]
+        return _joined(frames)
+
+    def cycle_table(self) -> pd.DataFrame:
+        """The accuracy over a cycle, about its mean: a row a hidden size and phase, with the band if networks suffice."""
+        frames = []
+        for size, found in self.cycles.items():
+            limits = {"lower": found.band.lower, "upper": found.band.upper} if found.band else {"lower": np.nan, "upper": np.nan}
+            frames.append(pd.DataFrame({"hidden_size": size, "phase": np.arange(PHASES) / PHASES,
+                                        "accuracy": found.curves.mean(axis=0), "n": len(found.curves)} | limits))
+        return _joined(frames)
+
     def band(self, variable: str, hidden_size: int) -> CurveBands | None:
         """One variable's band; None where it was withheld or not measured."""
         matches = (b for b in self.bands if (b.variable, b.hidden_size) == (variable, hidden_size))
         return next(matches, None)
 
 
+def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
 def evaluate(dataset: xr.Dataset) -> Findings:
     """Every claim at every hidden size that has networks. Deterministic: resampling is seeded by hidden size."""
-    ledger, bands, oscillations, withheld = [], [], {}, {}
+    ledger, bands, oscillations, cycles, withheld = [], [], {}, {}, {}
     for size in dataset.hidden_size.values:
         networks = present(dataset, int(size))
         if not networks.sizes["seed"]:
             withheld[int(size)] = 0
             continue
-        oscillations[int(size)] = oscillation(networks.accuracy_appended.values, rng=int(size))
+        rhythm = oscillation(networks.accuracy_appended.values, rng=int(size))
+        oscillations[int(size)] = rhythm
+        if found := cycle(networks, rhythm, LEVEL):
+            cycles[int(size)] = found
         if networks.sizes["seed"] < FEWEST_NETWORKS:
             withheld[int(size)] = networks.sizes["seed"]
         else:
             bands.extend(curve_bands(networks))
-        ledger.extend(finding for claim in CLAIMS if (finding := claim(networks, oscillations[int(size)])))
+        ledger.extend(finding for claim in CLAIMS if (finding := claim(networks, rhythm)))
     ledger.sort(key=lambda finding: finding.claim)
-    return Findings(ledger, bands, oscillations, withheld, list(_changes(dataset)))
+    return Findings(ledger, bands, oscillations, cycles, withheld, list(_changes(dataset)))
 
 
 def _changes(dataset: xr.Dataset) -> Iterator[Change]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import signal, stats
 
 from study.spectrum import SHORTEST, TRANSIENT, fundamental_period, lag_one_correlation, normalised_periodogram
@@ -76,12 +77,29 @@ class Oscillation:
     """The periodicity of several networks' curves.
 
     Attributes: `tests`, one a network; `adjusted`, their p values adjusted over networks (Benjamini & Hochberg 1995);
-    `oscillates`, whether a network passes the adjusted test at 5% and the amplitude gate; all in the order given.
+    `oscillates`, whether a network passes the adjusted test at 5% and the amplitude gate; `spectra` `[n, F]`, their periodograms
+    over that of red noise, at `frequencies` `[F]` in cycles per row, both empty where the curves are too short; all in the order
+    given.
     """
 
     tests: list[Periodicity]
     adjusted: np.ndarray
     oscillates: np.ndarray
+    frequencies: np.ndarray
+    spectra: np.ndarray
+
+    @property
+    def mean_spectrum(self) -> np.ndarray:
+        """The mean `[F]` of the spectra of networks whose accuracy changes at all; each counts alike, whatever its amplitude."""
+        moving = self.spectra[self.spectra.any(axis=1)]
+        return moving.mean(axis=0) if len(moving) else np.zeros_like(self.frequencies)
+
+    def periods(self, seeds: np.ndarray) -> pd.DataFrame:
+        """A row a network, with the seeds `[n]` it is known by."""
+        return pd.DataFrame({
+            "seed": seeds, "period": [test.period for test in self.tests], "p": [test.p for test in self.tests],
+            "p_adjusted": self.adjusted, "amplitude": [test.amplitude for test in self.tests], "oscillates": self.oscillates,
+        })
 
 
 def oscillation(curves: np.ndarray, rng: np.random.Generator | int = 0) -> Oscillation:
@@ -92,4 +110,6 @@ def oscillation(curves: np.ndarray, rng: np.random.Generator | int = 0) -> Oscil
     p = np.array([test.p for test in tests])
     adjusted = stats.false_discovery_control(p) if len(p) else p
     gate = np.array([test.amplitude >= SMALLEST_AMPLITUDE for test in tests], dtype=bool)
-    return Oscillation(tests, adjusted, (adjusted < 0.05) & gate)
+    long_enough = len(settled) and settled.shape[1] >= SHORTEST
+    frequencies, spectra = normalised_periodogram(settled) if long_enough else (np.empty(0), np.empty((len(settled), 0)))
+    return Oscillation(tests, adjusted, (adjusted < 0.05) & gate, frequencies, spectra)

@@ -65,12 +65,16 @@ def log(client: MlflowClient, analysis: Analysis) -> None:
 
 
 def save(analysis: Analysis, folder: Path) -> None:
-    """Writes `dataset.nc`, `findings.csv`, `trends.csv` (how numbers change with the hidden size) and, for each hidden size,
-    `embedding-H.nc` and `similarity-H.nc`, which open without this project.
+    """Writes `dataset.nc`; `findings.csv`; `trends.csv`, how numbers change with hidden size; `spectra.csv` and `cycles.csv`, the
+    mean spectrum and cycle of the accuracy under blank rows; and, for each hidden size, `embedding-H.nc` and `similarity-H.nc`.
+    All open without this project.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    analysis.findings.table().to_csv(folder / "findings.csv", index=False)
-    analysis.findings.trend_table().to_csv(folder / "trends.csv", index=False)
+    found = analysis.findings
+    tables = {"findings": found.table(), "trends": found.trend_table(), "spectra": found.spectrum_table(),
+              "cycles": found.cycle_table()}
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
     files = {"dataset": analysis.dataset}
     files |= {f"embedding-{size}": found for size, found in analysis.embeddings.items()}
     files |= {f"similarity-{size}": found for size, found in analysis.similarities.items()}

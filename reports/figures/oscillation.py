@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import NullFormatter
 
 from analysis.findings import present
+from analysis.ledger import LEVEL
+from analysis.phase import PHASES
 from analysis.study_analysis import Analysis
 from reports.figures.figure import Figure, counts, sizes
 from reports.style import GREY, INK, WIDTH, styled
-from study.spectrum import SHORTEST, TRANSIENT, normalised_periodogram
+from study.spectrum import SHORTEST, TRANSIENT
 
 TALLEST = 8.3  # inches: what a page has left beside heading and caption
 
@@ -52,25 +55,24 @@ def oscillation(analysis: Analysis) -> Figure | None:
             for side in raster.spines.values():
                 side.set_visible(False)
 
-            spectrum = figure.add_subplot(grid[2 * index : 2 * index + 2, 1])
-            frequencies, ratios = normalised_periodogram(networks.accuracy_appended.values[:, TRANSIENT:])
-            ratios = ratios[ratios.any(axis=1)]  # a constant curve has no spectrum
-            if len(ratios):
-                spectrum.plot(1 / frequencies, ratios.T, color=GREY, linewidth=0.4, alpha=0.6)
-                spectrum.plot(1 / frequencies, ratios.mean(axis=0), color=INK, linewidth=1.0)
-            top = 1.3 * max(ratios.max(initial=0), 10)
+            turn = figure.add_subplot(grid[2 * index, 1])
+            _cycle(turn, analysis, size)
+            turn.set_xlabel("phase of the cycle" if last else "")
+
+            spectrum = figure.add_subplot(grid[2 * index + 1, 1])
+            spectra = found.spectra[found.spectra.any(axis=1)]  # a constant curve has no spectrum
+            if len(spectra):
+                spectrum.plot(1 / found.frequencies, spectra.T, color=GREY, linewidth=0.4, alpha=0.6)
+                spectrum.plot(1 / found.frequencies, found.mean_spectrum, color=INK, linewidth=1.0)
+            top = 1.3 * max(spectra.max(initial=0), 10)
             spectrum.scatter(periods[found.oscillates], np.full(found.oscillates.sum(), top), marker="v", s=12, color=INK,
                              clip_on=False, linewidth=0)
             spectrum.set(xscale="log", yscale="log", ylim=(1, top), xlim=(2, (len(blank) - TRANSIENT) / 3))
             spectrum.set_xticks([2, 5, 10, 20, 50, 100], ["2", "5", "10", "20", "50", "100"])
             spectrum.xaxis.set_minor_formatter(NullFormatter())
-            spectrum.set_ylabel("power over red noise")
+            spectrum.set_ylabel("power ratio")
             spectrum.set_xlabel("period (rows)" if last else "")
-            rows.append(pd.DataFrame({
-                "hidden_size": size, "seed": networks.seed.values, "period": periods,
-                "p": [test.p for test in found.tests], "p_adjusted": found.adjusted,
-                "amplitude": [test.amplitude for test in found.tests], "oscillates": found.oscillates,
-            }))
+            rows.append(found.periods(networks.seed.values).assign(hidden_size=size))
         figure.colorbar(image, ax=figure.axes, location="top", shrink=0.35, aspect=40, label="test accuracy (%)",
                         extend="neither" if brightest == 100 else "max")
     return Figure(
@@ -78,14 +80,33 @@ def oscillation(analysis: Analysis) -> Figure | None:
         figure,
         f"Test accuracy after blank rows appended to the whole image (experiment 3). Left: the network nearest the median "
         f"accuracy, and all networks as a raster, sorted by period (an asterisk marks those whose oscillation is not beyond "
-        f"red noise). Right: each network's periodogram after {TRANSIENT} rows, divided by that of red noise with the same "
-        f"lag-one correlation (grey), and their mean (black); triangles: the periods of networks that oscillate "
-        f"(Benjamini-Hochberg at 5%). Networks differ in phase, so their mean curve says nothing. Networks: "
-        f"{counts(analysis)}.",
-        "For each hidden size a curve of accuracy against blank rows for one network, a raster of all networks, and their "
-        "spectra. The numbers are in oscillation.csv.",
+        f"red noise). Right: one cycle of each network that oscillates, about its mean accuracy (grey; its peak at phase 0, found "
+        f"on the other half of the images), and their mean with its simultaneous {LEVEL:.0%} band where there are at least 6; and "
+        f"each network's periodogram after {TRANSIENT} rows, over that of red noise with the same lag-one correlation (grey), "
+        f"and their mean (black); triangles: the periods of networks that oscillate (Benjamini-Hochberg at 5%). Networks differ in "
+        f"phase, so their mean curve says nothing. Networks: {counts(analysis)}.",
+        "For each hidden size a curve of accuracy against blank rows for one network, a raster of all networks, one cycle of those "
+        "that oscillate, and their spectra. The numbers are in oscillation.csv.",
         pd.concat(rows, ignore_index=True),
     )
+
+
+def _cycle(axes: Axes, analysis: Analysis, size: int) -> None:
+    """One cycle, and the phase it begins with again."""
+    axes.set(xlim=(0, 1), xticks=[0, 0.5, 1], ylabel="about mean (%)")
+    axes.axhline(0, color=GREY, linewidth=0.6, linestyle=(0, (1, 2)), zorder=0)
+    found = analysis.findings.cycles.get(size)
+    if found is None:
+        axes.text(0.5, 0.5, "no network oscillates", transform=axes.transAxes, ha="center", va="bottom", color=GREY)
+        axes.set_yticks([])
+        return
+    phases = np.arange(PHASES + 1) / PHASES
+    closed = 100 * np.concatenate([found.curves, found.curves[:, :1]], axis=1)
+    axes.plot(phases, closed.T, color=GREY, linewidth=0.4, alpha=0.6)
+    axes.plot(phases, closed.mean(axis=0), color=INK, linewidth=1.0)
+    if found.band:
+        lower, upper = (100 * np.append(limit, limit[0]) for limit in (found.band.lower, found.band.upper))
+        axes.fill_between(phases, lower, upper, color=INK, alpha=0.2, linewidth=0)
 
 
 def _brightest(analysis: Analysis, shown: list[int]) -> float:

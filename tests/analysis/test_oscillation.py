@@ -44,3 +44,15 @@ def test_constant_curves_and_tiny_ripples_do_not_oscillate():
     found = oscillation(curves)
     assert found.oscillates.tolist() == [False, False, True]
     assert found.tests[0].p == 1
+
+
+def test_the_mean_spectrum_peaks_where_networks_of_all_amplitudes_do():
+    rng, time = np.random.default_rng(1), np.arange(501)
+    curves = 0.4 + np.geomspace(0.01, 0.3, 6)[:, None] * np.sin(2 * np.pi * time / 12 + rng.uniform(0, 6, (6, 1)))
+    curves += 0.002 * rng.standard_normal(curves.shape)
+    found = oscillation(np.concatenate([curves, np.full((1, 501), 0.1)]))
+    assert 1 / found.frequencies[found.mean_spectrum.argmax()] == pytest.approx(12, rel=0.02)
+    assert found.mean_spectrum == pytest.approx(found.spectra[:6].mean(axis=0))
+    table = found.periods(np.arange(7))
+    assert table.period[:6].to_numpy() == pytest.approx(12, rel=0.02)
+    assert table.oscillates.tolist() == [True] * 6 + [False]
