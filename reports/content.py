@@ -13,10 +13,7 @@ from analysis.ledger import Finding, words
 from analysis.runs import configuration
 from analysis.study_analysis import Analysis
 from reports.figures.figure import Figure
-from study.spectrum import TRANSIENT
-
-PRECISIONS = {"fp32": "single precision", "tf32": "TF32 (products of 10-bit mantissas, on a GPU)",
-              "bf16": "bf16 (products of 7-bit mantissas; weights in single precision)"}
+from reports.methods import methods
 
 
 def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
@@ -31,7 +28,7 @@ def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
         "warnings": _warnings(analysis, missing),
         "sections": _sections(analysis, figures),
         "rules": _rules(analysis.findings.ledger),
-        "methods": _methods(config),
+        "methods": methods(config, {finding.claim for finding in analysis.findings.ledger}),
         "versions": [*json.loads(dataset.attrs["versions"]).items(), ("data sha256", dataset.attrs["data_digest"] or "unknown"),
                      ("study run", dataset.attrs["study"]),
                      *((name, str(value)) for name, value in config.items())],
@@ -124,32 +121,6 @@ def _of_claim(analysis: Analysis, claim: str) -> dict | None:
 def _rules(ledger: list[Finding]) -> list[dict]:
     first = {finding.claim: finding for finding in reversed(ledger)}
     return [{"claim": claim, "test": first[claim].test, "rule": first[claim].rule} for claim in sorted(first)]
-
-
-def _methods(config: dict) -> list[str]:
-    return [
-        f"Each network has one recurrent layer of tanh units without bias and a linear readout with bias, initialised as PyTorch "
-        f"does (uniform within one over the square root of the hidden size), and reads a {config['dataset']} image row by row, "
-        f"pixels scaled to [0, 1]. It is trained on {config['train_images']:,} images for {config['epochs']} epochs with Adam "
-        f"(learning rate {config['learning_rate']:g}, batches of {config['batch_size']}) on the cross-entropy after the last row, "
-        f"by backpropagation through time in {PRECISIONS[config['precision']]}. All measurements use the whole test set and single "
-        f"precision or better.",
-        "The paper names 200 units, 30 epochs and a test accuracy a little over 93%, but no learning rate, batch size, "
-        "initialisation or readout bias; those are choices of this study. The default learning rate and batch size were "
-        "searched for with that accuracy as the target, so C1 checks a calibration more than a discovery.",
-        f"Experiment 1 blanks all rows after the first n and reads the network after the last row; experiment 2 applies the "
-        f"readout after n rows; experiment 3 appends up to {config['blank_rows']} blank rows. A blank row is a row of zeros. "
-        f"Dimensionality is the number of principal components that carry at least 90% of the variance of the hidden states, 0 "
-        f"where they are all equal.",
-        "Networks are the unit of replication throughout, never images. Bands are simultaneous sup-t bands from a Rademacher "
-        "multiplier bootstrap (9,999 resamples). Intervals of means are Student's, those of shares Wilson's, all at 95%.",
-        f"A network oscillates if the largest peak of its accuracy curve's periodogram, after {TRANSIENT} blank rows and relative "
-        f"to the spectrum of a fitted AR(1) process, exceeds what 999 simulated AR(1) curves show, at 5% after adjustment over "
-        f"networks (Benjamini and Hochberg), with an amplitude of at least half a percentage point.",
-        "Expansion then compression is tested at the step where the smaller of two t statistics (rise from the first step, fall "
-        "to the last) is largest, against the largest t statistic over all steps under the null, so that looking for the peak is "
-        "paid for.",
-    ]
 
 
 def _runs(analysis: Analysis) -> list[list[str]]:
