@@ -153,11 +153,12 @@ def curve_bands(networks: xr.Dataset) -> Iterator[CurveBands]:
         yield CurveBands(str(name), int(networks.hidden_size), curves[dimension].values, band, variable.attrs["metric"])
 
 
-def markdown(dataset: xr.Dataset, findings: Findings) -> str:
-    """The verdicts and the missing networks as Markdown, for the study run's description."""
+def markdown(dataset: xr.Dataset, findings: Findings, running: bool = False) -> str:
+    """The verdicts and the missing networks as Markdown, for the study run's description; of a `running` study, those so far."""
     missing = json.loads(dataset.attrs["missing"])
     networks = dataset.run_id.size - len(missing)
-    lines = [f"**{networks} of {dataset.run_id.size} networks** measured.", ""]
+    state = "measured so far: the study is running, and its verdicts are preliminary" if running else "measured"
+    lines = [f"**{networks} of {dataset.run_id.size} networks** {state}.", ""]
     if findings.ledger:
         lines += ["| claim | hidden size | estimate | verdict |", "|---|---|---|---|"]
         for finding in findings.ledger:
@@ -165,7 +166,7 @@ def markdown(dataset: xr.Dataset, findings: Findings) -> str:
                          f"{words(finding)} | **{finding.verdict}** |")
         verdicts = "; ".join(f"{claim} {verdict}" for claim, verdict in findings.overall().items())
         lines += ["", f"Over all hidden sizes: {verdicts}."]
-    if missing:
+    if missing and not running:
         lines += ["", "Missing:", "", *(f"- {_plain(name)}: {_plain(reason)}" for name, reason in missing.items())]
     return "\n".join(lines)
 

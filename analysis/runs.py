@@ -81,7 +81,8 @@ def load(study: str = "latest", client: MlflowClient | None = None) -> xr.Datase
     if dataset is None:
         dataset, damage = _read(client, complete, sizes, seeds)
         reasons |= {place: f"{words}; run the study again to train it anew" for place, words in damage.items()}
-        if not damage:
+        told = len(complete) + len(reasons) >= len(sizes) * len(seeds)  # a running study would leave one dataset after the other
+        if told and not damage:
             records.keep(key, dataset)
     run = found.run
     missing = {

@@ -46,6 +46,11 @@ def analyse(client: MlflowClient, study: str, method: str | None = None) -> Anal
     return Analysis(dataset, evaluate(dataset), embeddings, similarities)
 
 
+def of_dataset(dataset: xr.Dataset) -> Analysis:
+    """What a dataset shows by itself, such as one that was opened from netCDF: without pictures of states and similarities."""
+    return Analysis(dataset, evaluate(dataset), {}, {})
+
+
 def log(client: MlflowClient, analysis: Analysis) -> None:
     """Stores an analysis in MLflow: its files and verdicts on the study run, the bands on one run a hidden size."""
     study = runs.find(client, analysis.dataset.attrs["study"])

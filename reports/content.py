@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 
 from analysis.bands import FEW_NETWORKS, FEWEST_NETWORKS
 from analysis.findings import present
-from analysis.ledger import Finding, words
+from analysis.ledger import UNDECIDED, Finding, words
+from analysis.power import MOST, for_claim
 from analysis.runs import configuration
 from analysis.study_analysis import Analysis
 from reports.figures.figure import Figure
@@ -27,6 +29,8 @@ def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
         "verdicts": [_verdict(finding) for finding in analysis.findings.ledger],
         "warnings": _warnings(analysis, missing),
         "sections": _sections(analysis, figures),
+        "trends": _trends(analysis),
+        "appendix": _drawn(figures, APPENDIX),
         "rules": _rules(analysis.findings.ledger),
         "methods": methods(config, {finding.claim for finding in analysis.findings.ledger}),
         "versions": [*json.loads(dataset.attrs["versions"]).items(), ("data sha256", dataset.attrs["data_digest"] or "unknown"),
@@ -87,35 +91,74 @@ def _warnings(analysis: Analysis, missing: dict[str, str]) -> list[str]:
     return lines
 
 
+@dataclass(frozen=True)
+class Section:
+    """A part of the report: the claims it judges and the figures it shows, as far as there are any."""
+
+    title: str
+    claims: tuple[str, ...]
+    figures: tuple[str, ...]
+
+
+SECTIONS = (
+    Section("How well the networks learn", ("C1",), ()),
+    Section("Blank rows against stopping early", ("C2",), ("truncation", "surface")),
+    Section("Too many blank rows", ("C3", "C4"), ("oscillation", "predicted")),
+    Section("Dimensionality over time", ("C5", "C5b"), ("dimensionality", "geometry")),
+    Section("The hidden states in two dimensions", ("C6",), ("embedding", "embedding_steps")),
+    Section("What can be read off the hidden states", ("C7",), ("accessibility", "generalisation", "early_classification")),
+    Section("Rotations and attractors", ("C8",), ("spectrum",)),
+    Section("How alike the networks are", (), ("similarity",)),
+)
+APPENDIX = ("networks",)
+
+
 def _sections(analysis: Analysis, figures: dict[str, Figure]) -> list[dict]:
-    titles = {
-        "truncation": ("Blank rows against stopping early", ("C2",)),
-        "oscillation": ("Too many blank rows", ("C3", "C4")),
-        "dimensionality": ("Dimensionality over time", ("C5", "C5b")),
-        "embedding": ("The hidden states in two dimensions", ()),
-        "embedding_steps": ("The hidden states after each row", ()),
-        "similarity": ("How alike the networks are", ()),
-    }
     sections = []
-    for name, (title, claims) in titles.items():
-        paragraphs = [paragraph for claim in claims if (paragraph := _of_claim(analysis, claim))]
-        if name in figures:
-            figure = figures[name]
-            drawn = {"name": name, "caption": figure.caption, "description": figure.description}
-            sections.append({"title": title, "paragraphs": paragraphs, "figure": drawn})
-        elif paragraphs:
-            apology = {"text": "The study holds too little to draw this figure.", "items": []}
-            sections.append({"title": title, "paragraphs": [*paragraphs, apology], "figure": None})
+    for section in SECTIONS:
+        paragraphs = [paragraph for claim in section.claims if (paragraph := _of_claim(analysis, claim))]
+        drawn = _drawn(figures, section.figures)
+        if paragraphs and section.figures and not drawn:
+            paragraphs.append({"text": "The study holds too little to draw this figure.", "items": [], "change": ""})
+        if paragraphs or drawn:
+            sections.append({"title": section.title, "paragraphs": paragraphs, "figures": drawn})
     return sections
 
 
+def _drawn(figures: dict[str, Figure], names: tuple[str, ...]) -> list[dict]:
+    return [{"name": name, "caption": figures[name].caption, "description": figures[name].description}
+            for name in names if name in figures]
+
+
 def _of_claim(analysis: Analysis, claim: str) -> dict | None:
-    """A claim in words, and an item a hidden size."""
+    """A claim in words, an item a hidden size, and what would change the verdict."""
     findings = [finding for finding in analysis.findings.ledger if finding.claim == claim]
     if not findings:
         return None
     items = [f"H = {f.hidden_size}, {f.verdict}: {f.quantity} {words(f)}{'; ' + f.note if f.note else ''}." for f in findings]
-    return {"text": f"{claim}, {findings[0].hypothesis}:", "items": items}
+    return {"text": f"{claim}, {findings[0].hypothesis}:", "items": items, "change": _change(findings)}
+
+
+def _change(findings: list[Finding]) -> str:
+    """What would change the verdicts on a claim: its rule, and the number of networks that would decide where nothing is."""
+    needs = [(f.hidden_size, need.networks) for f in findings if f.verdict == UNDECIDED and (need := for_claim(f))]
+    text = f"What would change the verdict: it is {findings[0].rule}."
+    for size, networks in needs:
+        deciding = f"some {networks} networks would decide" if networks else f"even {MOST:,} networks would not decide"
+        text += f" At H = {size} {deciding}, if the estimate stayed what it is (80% power)."
+    return text
+
+
+def _trends(analysis: Analysis) -> dict | None:
+    """How every number changes with the hidden size: the header and the rows of a table; None where there is one size."""
+    changes = [change for change in analysis.findings.trends if np.isfinite(change.trend.p)]
+    if not changes:
+        return None
+    pairs = [pair.sizes for pair in changes[0].pairs]
+    header = ["number", "per doubling of H", "p", *(f"{small} and {large}" for small, large in pairs)]
+    rows = [[analysis.dataset[change.variable].attrs["long_name"], f"{change.trend.slope:+.3g}", _p(change.trend.p),
+             *(_p(pair.p_adjusted) for pair in change.pairs)] for change in changes]
+    return {"header": header, "rows": [row for row in rows if len(row) == len(header)]}
 
 
 def _rules(ledger: list[Finding]) -> list[dict]:

@@ -1,41 +1,57 @@
-"""Typesets the report: figures and content in, one PDF out."""
+"""Typesets: figures and content in, one PDF out."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import typst
 
 from analysis.study_analysis import Analysis
+from reports.comparison import comparison
 from reports.content import content
 from reports.figures import FIGURES
+from reports.figures.figure import Figure
 
-TEMPLATE = Path(__file__).with_name("report.typ")
+TEMPLATES = Path(__file__).parent
+STANDARDS = ["a-2a", "ua-1"]  # archival, and readable by machines for those who cannot see it
 TIMESTAMP = datetime(2020, 7, 17, tzinfo=UTC)  # fixed, so that the same runs give the same bytes
 
 
 def build(analysis: Analysis, folder: Path) -> Path:
-    """Draws every figure into `folder/figures` and typesets `folder/report.pdf`; returns its path.
+    """Draws every figure of a study into `folder/figures` and typesets `folder/report.pdf`; returns its path."""
+    figures = {name: figure for name, draw in FIGURES.items() if (figure := draw(analysis))}
+    return _typeset("report.typ", content(analysis, figures), figures, folder)
+
+
+def build_comparison(first: Analysis, second: Analysis, folder: Path) -> Path:
+    """Draws the figures of two studies into `folder/figures` and typesets `folder/comparison.pdf`; returns its path."""
+    words, figures = comparison(first, second)
+    return _typeset("comparison.typ", words, figures, folder)
+
+
+def _typeset(template: str, words: dict, figures: Mapping[str, Figure], folder: Path) -> Path:
+    """Saves the figures and a PDF/A-2a and PDF/UA-1 of the template's name; the same input gives the same bytes.
 
     Raises `RuntimeError` where typst warns, such as of a font it has not.
     """
     (folder / "figures").mkdir(parents=True, exist_ok=True)
-    figures = {name: figure for name, draw in FIGURES.items() if (figure := draw(analysis))}
     for figure in figures.values():
         figure.save(folder / "figures")
     with tempfile.TemporaryDirectory() as here:
         root = Path(here)
         shutil.copytree(folder / "figures", root / "figures")
-        shutil.copy(TEMPLATE, root)
-        (root / "content.json").write_text(json.dumps(content(analysis, figures)))
+        for file in TEMPLATES.glob("*.typ"):
+            shutil.copy(file, root)
+        (root / "content.json").write_text(json.dumps(words))
         compiled, warnings = typst.compile_with_warnings(
-            root / TEMPLATE.name, root=root, ignore_system_fonts=True, timestamp=int(TIMESTAMP.timestamp()))
+            root / template, root=root, ignore_system_fonts=True, timestamp=int(TIMESTAMP.timestamp()), pdf_standards=STANDARDS)
     if warnings:
         raise RuntimeError("; ".join(str(warning) for warning in warnings))
-    target = folder / "report.pdf"
+    target = folder / Path(template).with_suffix(".pdf").name
     target.write_bytes(compiled)
     return target

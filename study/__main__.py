@@ -38,6 +38,7 @@ def run_command(
     backend: Annotated[Text, typer.Option(help="loky: this machine; dask: a cluster.")] = None,
     scheduler: Annotated[Text, typer.Option(help="The cluster's Dask scheduler, as tcp://host:8786.")] = None,
     patience: Annotated[Text, typer.Option(help="Seconds to wait, at the end, for a tracking store that is away.")] = None,
+    refresh: Annotated[Text, typer.Option(help="Seconds between two drawings of the figures meanwhile; 0: never.")] = None,
     out: Annotated[Path, typer.Option(help="Where the report is written.")] = Path("report.pdf"),
     report: Annotated[bool, typer.Option(help="Analyse the study and build its report.")] = True,
 ) -> None:
@@ -50,7 +51,8 @@ def run_command(
     from study.errors import checked_target
 
     checked_target("out", out)
-    raise typer.Exit(run_study(config, console, lambda run_id: _analyse_and_report(run_id, out) if report else 0))
+    raise typer.Exit(run_study(config, console, lambda run_id: _analyse_and_report(run_id, out) if report else 0,
+                               lambda run_id: [sys.executable, "-m", "reports", "refresh", "--study", run_id] if report else []))
 
 
 def _analyse_and_report(run_id: str, out: Path) -> int:

@@ -108,6 +108,7 @@ class StudyConfig(Frozen):
     backend: Literal["loky", "dask"] = "loky"
     scheduler: str = "none"
     patience: Annotated[int, Field(ge=0)] = 300
+    refresh: Annotated[int, Field(ge=0)] = 120
 
     def networks(self) -> list[NetworkConfig]:
         """One configuration a network, the largest hidden size first: long tasks first keep all cores busy to the end."""

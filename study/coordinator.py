@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from mlflow.entities import Run
@@ -14,6 +14,7 @@ from study.config import NetworkConfig, StudyConfig
 from study.data import checked_training_images, prepare
 from study.delivery import Delivery
 from study.errors import InputError, StudyError, reason
+from study.live import Refresher
 from study.progress import StudyProgress
 from study.record import Failure, NetworkRecord, network_key, regime_key
 from study.spool import Spool
@@ -24,8 +25,11 @@ from study.tracking.claim import Claim, supersede
 from study.tracking.store import current_experiment, impatient
 
 
-def run_study(config: StudyConfig, console: Console, afterwards: Callable[[str], int]) -> int:
+def run_study(config: StudyConfig, console: Console, afterwards: Callable[[str], int],
+              meanwhile: Callable[[str], Sequence[str]] = lambda run_id: ()) -> int:
     """Trains, measures and logs every network of the grid that is not stored yet; then calls `afterwards` with the run's id.
+
+    Of the id `meanwhile` makes the command that is started again every `config.refresh` seconds, or none.
 
     Everything that can be wrong with the configuration, the data, the workers and the store is found before the first run is
     created. Returns the status of `afterwards`. Raises `StudyError` where the study stops before its end.
@@ -50,7 +54,9 @@ def run_study(config: StudyConfig, console: Console, afterwards: Callable[[str],
                         study.describe()
                         supersede(study, stopped)
                     with impatient():
-                        _compute(study, networks, backend, console, stop)
+                        command = meanwhile(study.run_id)
+                        with Refresher(command, config.refresh if command else 0) as refresher:
+                            _compute(study, networks, backend, console, stop, refresher)
                     status = afterwards(study.run_id)
                 with _answering():
                     study.end("FAILED" if status else "FINISHED")
@@ -62,7 +68,8 @@ def run_study(config: StudyConfig, console: Console, afterwards: Callable[[str],
     return status
 
 
-def _compute(study: StudyRun, networks: list[NetworkConfig], backend: Backend, console: Console, stop: Stop) -> None:
+def _compute(study: StudyRun, networks: list[NetworkConfig], backend: Backend, console: Console, stop: Stop, refresher: Refresher
+             ) -> None:
     """Fills the study run: with networks that are stored already, with results that wait in a spool, with new ones."""
     def say(line: str) -> None:
         console.print(line, highlight=False)
@@ -90,6 +97,7 @@ def _compute(study: StudyRun, networks: list[NetworkConfig], backend: Backend, c
                     for result in results:
                         delivery.hand_over(box.add(result, source.digest))
                         progress.report(index, _in_words(result))
+                    refresher.result()
                     backend.forget([network_key(r.config, source.digest) for r in results if isinstance(r, NetworkRecord)])
             left = delivery.finish(config.patience)
         if left:

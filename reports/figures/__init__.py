@@ -6,17 +6,22 @@ numbers behind it; None where the study holds nothing to draw.
 
 from __future__ import annotations
 
+from reports.figures.accessibility import accessibility
 from reports.figures.dimensionality import dimensionality
+from reports.figures.early_classification import early_classification
 from reports.figures.embedding import embedding, embedding_steps
+from reports.figures.geometry import geometry
+from reports.figures.networks import networks
 from reports.figures.oscillation import oscillation
+from reports.figures.predicted import predicted
 from reports.figures.similarity import similarity
+from reports.figures.spectrum import spectrum
+from reports.figures.surfaces import generalisation, surface
 from reports.figures.truncation import truncation
 
 FIGURES = {
-    "truncation": truncation,
-    "oscillation": oscillation,
-    "dimensionality": dimensionality,
-    "embedding": embedding,
-    "embedding_steps": embedding_steps,
-    "similarity": similarity,
+    figure.__name__: figure
+    for figure in (truncation, surface, oscillation, predicted, dimensionality, geometry, embedding, embedding_steps, accessibility,
+                   generalisation, early_classification, spectrum, similarity, networks)
 }
+OF_STATES = ("embedding", "embedding_steps", "similarity")  # what needs the networks themselves, not their records alone

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from analysis.study_analysis import Analysis
-from reports.figures.figure import Figure, band_words, counts, curve_numbers, curve_panels, sizes
+from reports.figures.figure import Curve, Figure, Row, band_words, counts, curve_numbers, curve_panels, sizes
 from reports.style import BLUE, ORANGE, styled
 
-VARIABLES = (
-    ("pca90", "all images", BLUE, "-"),
-    ("pca90_by_digit", "images of one digit (mean over digits)", ORANGE, "--"),
+CURVES = (
+    Curve("pca90", "all images", BLUE, "-"),
+    Curve("pca90_by_digit", "images of one digit (mean over digits)", ORANGE, "--"),
 )
 
 
@@ -17,8 +17,8 @@ def dimensionality(analysis: Analysis) -> Figure | None:
     if not sizes(analysis):
         return None
     with styled():
-        figure, row = curve_panels(analysis, VARIABLES, "time step (rows read)", [1, 7, 14, 21, 28],
-                                   "principal components\nfor 90% of the variance")
+        figure, [row] = curve_panels(analysis, [Row("principal components\nfor 90% of the variance", CURVES)],
+                                     "time step (rows read)", [1, 7, 14, 21, 28])
         row[0].set_ylim(bottom=0)  # the panels share their axis
     return Figure(
         "dimensionality",
@@ -28,5 +28,5 @@ def dimensionality(analysis: Analysis) -> Figure | None:
         f"and the count is 0 at step 1. Networks: {counts(analysis)}. {band_words(analysis)}",
         "Line charts, one for each hidden size, of the number of principal components against the time step, for all images "
         "and by digit. The numbers are in dimensionality.csv.",
-        curve_numbers(analysis, [name for name, *_ in VARIABLES]),
+        curve_numbers(analysis, [curve.variable for curve in CURVES]),
     )

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from matplotlib.image import AxesImage
 
 from analysis.findings import CurveBands, present, step_curves
 from analysis.study_analysis import Analysis
 from reports.style import GREY, panels, styled
+
+# File endings, and what of their metadata differs from one writing to the next and is left out.
+FORMATS = {".svg": {"Date": None}, ".png": {"Software": None}, ".pdf": {"CreationDate": None}}
 
 
 @dataclass(frozen=True)
@@ -29,10 +34,14 @@ class Figure:
 
     def save(self, folder: Path) -> None:
         """Writes `name.svg`, byte for byte the same for the same data, `name.png` for previews, and `name.csv`."""
-        with styled():
-            self.drawing.savefig(folder / f"{self.name}.svg", metadata={"Date": None})
-            self.drawing.savefig(folder / f"{self.name}.png", dpi=200, metadata={"Software": None})
+        self.draw(folder / f"{self.name}.svg")
+        self.draw(folder / f"{self.name}.png")
         self.numbers.to_csv(folder / f"{self.name}.csv", index=False)
+
+    def draw(self, file: Path) -> None:
+        """Writes the drawing alone, in the format of the file's ending (`FORMATS`)."""
+        with styled():
+            self.drawing.savefig(file, dpi=200, metadata=FORMATS[file.suffix])
 
 
 def sizes(analysis: Analysis) -> list[int]:
@@ -45,22 +54,49 @@ def counts(analysis: Analysis) -> str:
     return ", ".join(f"{present(analysis.dataset, h).sizes['seed']} at H = {h}" for h in sizes(analysis))
 
 
-def curve_panels(
-    analysis: Analysis, variables: Sequence[tuple[str, str, str, str]], x: str, ticks: Sequence[int], y: str, scale: float = 1.0
-) -> tuple[Drawing, list[Axes]]:
-    """A panel a hidden size, each with the same variables: (name, label, colour, line style). Digits are averaged over."""
+@dataclass(frozen=True)
+class Curve:
+    """How a variable of the dataset is drawn. Digits and groups are averaged over."""
+
+    variable: str
+    label: str
+    colour: str
+    style: str | tuple
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of panels: what their common y axis shows, in what scale, and the curves; those that were not measured are left out."""
+
+    y: str
+    curves: Sequence[Curve]
+    scale: float = 1.0
+
+
+def measured(analysis: Analysis, curves: Iterable[Curve]) -> list[Curve]:
+    return [curve for curve in curves if curve.variable in analysis.dataset]
+
+
+def curve_panels(analysis: Analysis, rows: Sequence[Row], x: str, ticks: Sequence[int], height: float = 2.5
+                 ) -> tuple[Drawing, list[list[Axes]]]:
+    """A column a hidden size; each panel of a row has the same curves, each panel of a column the same steps."""
     shown = sizes(analysis)
-    figure, [row] = panels(len(shown), height=2.5, sharey=True)
-    for axes, size in zip(row, shown, strict=True):
-        networks = present(analysis.dataset, size)
-        for name, label, colour, style in variables:
-            curves = step_curves(networks[name])
-            draw_curves(axes, curves[curves.dims[1]].values, curves.values, analysis.findings.band(name, size), colour, style,
-                        label, scale)
-        axes.set(title=f"H = {size}", xlabel=x, xticks=ticks)
-    row[0].set_ylabel(y)
-    figure.legend(*row[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(variables))
-    return figure, row
+    figure, grid = panels(len(shown), len(rows), height=height, sharey="row", sharex=True)
+    for row, line in zip(rows, grid, strict=True):
+        for axes, size in zip(line, shown, strict=True):
+            networks = present(analysis.dataset, size)
+            for curve in measured(analysis, row.curves):
+                values = step_curves(networks[curve.variable])
+                draw_curves(axes, values[values.dims[1]].values, values.values, analysis.findings.band(curve.variable, size),
+                            curve.colour, curve.style, curve.label, row.scale)
+        line[0].set_ylabel(row.y)
+    for axes, size in zip(grid[0], shown, strict=True):
+        axes.set_title(f"H = {size}")
+    for axes in grid[-1]:
+        axes.set(xlabel=x, xticks=ticks)
+    handles = {label: handle for line in grid for handle, label in zip(*line[0].get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=min(4, len(handles)))
+    return figure, grid
 
 
 def draw_curves(axes: Axes, steps: np.ndarray, curves: np.ndarray, band: CurveBands | None, colour: str, style: str,
@@ -104,6 +140,14 @@ def curve_numbers(analysis: Analysis, variables: list[str]) -> pd.DataFrame:
                 "upper": found.band.upper if found else nothing,
             }))
     return pd.concat(frames, ignore_index=True)
+
+
+def heat(axes: Axes, shares: xr.DataArray, first: tuple[float, float], upside_down: bool = False, **options) -> AxesImage:
+    """A raster of shares over (y, x), in percent; cells are centred on whole numbers from `first` (y, x) on."""
+    (y, x), (rows, columns) = first, shares.shape
+    extent = (x - 0.5, x + columns - 0.5, *((y + rows - 0.5, y - 0.5) if upside_down else (y - 0.5, y + rows - 0.5)))
+    return axes.imshow(100 * shares.values, origin="upper" if upside_down else "lower", aspect="auto", interpolation="nearest",
+                       cmap="cividis", vmin=0, extent=extent, **options)
 
 
 def reference(axes: Axes, value: float, **options) -> None:

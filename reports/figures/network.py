@@ -9,6 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from reports.figures.figure import heat
 from reports.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, WIDTH, styled
 from study.measurements.attractors import KINDS
 
@@ -61,18 +62,13 @@ def _appended(axes: Axes, record: xr.Dataset) -> None:
     axes.set(title=f"experiment 3{period}", xlabel="blank rows after the image", ylabel="test accuracy (%)", ylim=(0, 102))
 
 
-def _heat(axes: Axes, shares: xr.DataArray, first: tuple[float, float], label: str, upside_down: bool = False, **options) -> None:
-    """A raster of shares over (y, x), cells centred on whole numbers from `first` (y, x) on; its colours are named by `label`."""
-    (y, x), (rows, columns) = first, shares.shape
-    extent = (x - 0.5, x + columns - 0.5, *((y + rows - 0.5, y - 0.5) if upside_down else (y - 0.5, y + rows - 0.5)))
-    image = axes.imshow(100 * shares.values, origin="upper" if upside_down else "lower", aspect="auto", interpolation="nearest",
-                        cmap="cividis", vmin=0, extent=extent, **options)
-    axes.figure.colorbar(image, ax=axes, label=label)
+def _raster(axes: Axes, shares: xr.DataArray, first: tuple[float, float], label: str, **options) -> None:
+    axes.figure.colorbar(heat(axes, shares, first, **options), ax=axes, label=label)
 
 
 def _predicted(axes: Axes, record: xr.Dataset) -> None:
     shares = record.predicted.transpose("digit", "blank_rows")
-    _heat(axes, shares, (0, 0), "images (%)", upside_down=True)
+    _raster(axes, shares, (0, 0), "images (%)", upside_down=True)
     axes.set(title="predicted labels", xlabel="blank rows after the image", ylabel="label", yticks=shares.digit.values)
 
 
@@ -112,13 +108,13 @@ def _neighbours(axes: Axes, record: xr.Dataset) -> None:
 
 def _generalisation(axes: Axes, record: xr.Dataset) -> None:
     matrix = record.temporal_generalisation
-    _heat(axes, matrix, (1, 1), "test accuracy (%)", vmax=100)
+    _raster(axes, matrix, (1, 1), "test accuracy (%)", vmax=100)
     axes.axvline(matrix.sizes["probe_step"] + 0.5, color="white", linewidth=0.7, linestyle=":")
     axes.set(title="temporal generalisation", xlabel="step scored (dotted: image ends)", ylabel="step the probe learned")
 
 
 def _surface(axes: Axes, record: xr.Dataset) -> None:
-    _heat(axes, record.accuracy, (0, 0), "test accuracy (%)", vmax=100)
+    _raster(axes, record.accuracy, (0, 0), "test accuracy (%)", vmax=100)
     axes.set(title="accuracy surface", xlabel="blank rows", ylabel="rows shown")
 
 

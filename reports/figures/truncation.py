@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from analysis.study_analysis import Analysis
-from reports.figures.figure import Figure, band_words, counts, curve_numbers, curve_panels, reference, sizes
+from reports.figures.figure import Curve, Figure, Row, band_words, counts, curve_numbers, curve_panels, reference, sizes
 from reports.style import BLUE, VERMILION, styled
 
 CONDITIONS = (
-    ("accuracy_blanked", "blank rows follow (experiment 1)", BLUE, "-"),
-    ("accuracy_truncated", "stopped early (experiment 2)", VERMILION, "--"),
+    Curve("accuracy_blanked", "blank rows follow (experiment 1)", BLUE, "-"),
+    Curve("accuracy_truncated", "stopped early (experiment 2)", VERMILION, "--"),
 )
 
 
@@ -17,7 +17,7 @@ def truncation(analysis: Analysis) -> Figure | None:
     if not sizes(analysis):
         return None
     with styled():
-        figure, row = curve_panels(analysis, CONDITIONS, "rows shown", [1, 7, 14, 21, 27], "test accuracy (%)", scale=100)
+        figure, [row] = curve_panels(analysis, [Row("test accuracy (%)", CONDITIONS, 100)], "rows shown", [1, 7, 14, 21, 27])
         for axes in row:
             reference(axes, 10)
             axes.set_ylim(0, 100)
@@ -29,5 +29,5 @@ def truncation(analysis: Analysis) -> Figure | None:
         f"{band_words(analysis)} Dotted: chance.",
         "Line charts, one for each hidden size, of test accuracy against the number of rows shown, for blank rows and for "
         "stopping early. The numbers are in truncation.csv.",
-        curve_numbers(analysis, [name for name, *_ in CONDITIONS]),
+        curve_numbers(analysis, [curve.variable for curve in CONDITIONS]),
     )

@@ -1,0 +1,54 @@
+"""Two studies side by side: in what they differ, how each judges the claims, and their figures one above the other."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from analysis.ledger import Finding, words
+from analysis.runs import configuration
+from analysis.study_analysis import Analysis
+from reports.figures import FIGURES
+from reports.figures.figure import Figure
+
+COMPARED = ("truncation", "oscillation", "dimensionality", "accessibility", "spectrum")
+LETTERS = "AB"
+
+
+def comparison(first: Analysis, second: Analysis) -> tuple[dict, dict[str, Figure]]:
+    """What `comparison.typ` lays out, and the figures by name: `A-truncation`, `B-truncation` and so on."""
+    studies = (first, second)
+    figures = {
+        f"{letter}-{name}": dataclasses.replace(figure, name=f"{letter}-{name}")
+        for name in COMPARED for letter, study in zip(LETTERS, studies, strict=True) if (figure := FIGURES[name](study))
+    }
+    return {
+        "title": "Hidden orbits: two studies side by side",
+        "studies": [{"letter": letter, "name": study.dataset.attrs["study_name"], "id": study.dataset.attrs["study"],
+                     "networks": int((study.dataset.run_id != "").sum())} for letter, study in zip(LETTERS, studies, strict=True)],
+        "settings": settings(first, second),
+        "verdicts": verdicts(first, second),
+        "figures": [{"name": name, "caption": f"Study {name[0]}. {figure.caption}",
+                     "description": f"Study {name[0]}. {figure.description}"} for name, figure in figures.items()],
+    }, figures
+
+
+def settings(first: Analysis, second: Analysis) -> list[list[str]]:
+    """Each setting in which two studies differ, with both values."""
+    one, other = configuration(first.dataset), configuration(second.dataset)
+    return [[name, str(one.get(name, "none")), str(other.get(name, "none"))]
+            for name in sorted(one | other) if one.get(name) != other.get(name)]
+
+
+def verdicts(first: Analysis, second: Analysis) -> list[dict]:
+    """A row a claim and hidden size that either study judges; agree where both give the same verdict."""
+    ledgers = [{(finding.claim, finding.hidden_size): finding for finding in study.findings.ledger} for study in (first, second)]
+    rows = []
+    for claim, size in sorted(ledgers[0].keys() | ledgers[1].keys()):
+        found = [ledger.get((claim, size)) for ledger in ledgers]
+        hypothesis = next(finding.hypothesis for finding in found if finding)
+        rows.append({"claim": claim, "hypothesis": hypothesis, "hidden_size": size, "studies": [*map(_told, found)]})
+    return rows
+
+
+def _told(finding: Finding | None) -> dict:
+    return {"estimate": words(finding), "verdict": finding.verdict} if finding else {"estimate": "not judged", "verdict": ""}

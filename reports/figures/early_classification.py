@@ -1,0 +1,44 @@
+"""How much of an image has to be read when the network may stop as soon as its probe is sure enough."""
+
+from __future__ import annotations
+
+from analysis.findings import present
+from analysis.runs import table
+from analysis.study_analysis import Analysis
+from reports.figures.figure import Figure, counts, sizes
+from reports.style import GREY, INK, panels, styled
+
+NAMED = (50, 80, 90, 95, 99)  # percent of confidence, written at the curve
+
+
+def early_classification(analysis: Analysis) -> Figure | None:
+    """Accuracy against the mean number of rows read, along the confidence asked for; a panel a hidden size."""
+    shown = sizes(analysis)
+    if not shown or "early_accuracy" not in analysis.dataset:
+        return None
+    with styled():
+        figure, [row] = panels(len(shown), height=2.4, sharey=True, sharex=True)
+        for axes, size in zip(row, shown, strict=True):
+            networks = present(analysis.dataset, size)
+            read, right = networks.early_rows, 100 * networks.early_accuracy
+            axes.plot(read.T, right.T, color=GREY, linewidth=0.4, alpha=0.6)
+            axes.plot(read.mean("seed"), right.mean("seed"), color=INK, marker="o", markersize=2.5, linewidth=1)
+            for confidence in set(NAMED) & set(networks.confidence.values.tolist()):
+                at = (float(read.sel(confidence=confidence).mean()), float(right.sel(confidence=confidence).mean()))
+                axes.annotate(f"{confidence}%", at, textcoords="offset points", xytext=(4, -9), fontsize=6.5)
+            axes.axhline(100 * float(networks.test_accuracy.mean()), color=GREY, linewidth=0.7, linestyle=(0, (4, 2)))
+            axes.set(title=f"H = {size}", xlabel="mean rows read", xlim=(0, 28.5), xticks=[0, 7, 14, 21, 28])
+        row[0].set_ylabel("test accuracy (%)")
+    numbers = table(analysis.dataset, "early_accuracy").merge(table(analysis.dataset, "early_rows"))
+    return Figure(
+        "early_classification",
+        figure,
+        f"Early classification: each image is read until the probe of that step is as sure as asked for (percentages at the curve; "
+        f"confidence calibrated on training images), and classified by that probe. Grey: single networks; black: their mean; "
+        f"dashed: "
+        f"mean test accuracy of the readout after all 28 rows. Networks: {counts(analysis)}.",
+        "For each hidden size test accuracy against the mean number of rows read, along the confidence asked for. The numbers "
+        "are in "
+        "early_classification.csv.",
+        numbers,
+    )

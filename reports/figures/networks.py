@@ -1,0 +1,58 @@
+"""Appendix: the accuracy of every network under blank rows, each in a panel of its own."""
+
+from __future__ import annotations
+
+from math import ceil
+
+import numpy as np
+from matplotlib.figure import Figure as Drawing
+
+from analysis.findings import present
+from analysis.runs import table
+from analysis.study_analysis import Analysis
+from reports.figures.figure import Figure, counts, sizes
+from reports.style import INK, WIDTH, styled
+
+MOST = 200  # networks on the page
+TALLEST = 8.4  # inches
+
+
+def networks(analysis: Analysis) -> Figure | None:
+    """Accuracy against blank rows, a panel a network, as many of each hidden size where there are too many for a page."""
+    shown = sizes(analysis)
+    if not shown:
+        return None
+    each = MOST // len(shown)
+    panels = [(size, int(seed), curve) for size in shown
+              for seed, curve in zip(*_curves(analysis, size, each), strict=True)]
+    columns = 5 if len(panels) <= 50 else 8 if len(panels) <= 104 else 10
+    rows = ceil(len(panels) / columns)
+    with styled():
+        figure = Drawing(figsize=(WIDTH, min(TALLEST, 0.9 * rows + 0.3)))
+        grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+        for axes, (size, seed, curve) in zip(grid.flat, panels, strict=False):
+            axes.plot(100 * curve, color=INK, linewidth=0.4)
+            axes.set_title(f"H = {size}, seed {seed}" if columns == 5 else f"{size} / {seed}", fontsize=6, pad=1)
+            axes.set(ylim=(0, 100), yticks=[0, 50, 100])
+            axes.tick_params(labelsize=5.5, length=2, pad=1.5)
+        for axes in grid.flat[len(panels):]:
+            axes.set_visible(False)
+        figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01)
+        figure.supxlabel("blank rows after the image", fontsize=8)
+        figure.supylabel("test accuracy (%)", fontsize=8)
+    some = "" if len(panels) == sum(present(analysis.dataset, size).sizes["seed"] for size in shown) else (
+        f" Of each hidden size the first {each} are shown; the numbers of all are in the table.")
+    naming = "hidden size and seed" if columns == 5 else "hidden size / seed"
+    return Figure(
+        "networks",
+        figure,
+        f"Test accuracy under blank rows of every network by itself ({naming} above each panel). Networks: "
+        f"{counts(analysis)}.{some}",
+        "Small line charts of test accuracy against blank rows, one for each network. The numbers are in networks.csv.",
+        table(analysis.dataset, "accuracy_appended"),
+    )
+
+
+def _curves(analysis: Analysis, size: int, most: int) -> tuple[np.ndarray, np.ndarray]:
+    found = present(analysis.dataset, size)
+    return found.seed.values[:most], found.accuracy_appended.transpose("seed", "blank_rows").values[:most]

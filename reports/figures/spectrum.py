@@ -1,0 +1,97 @@
+"""The spectrum of the recurrent weights, and how far it foretells what the network does under blank rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
+
+from analysis.embedding import representatives
+from analysis.findings import present
+from analysis.study_analysis import Analysis
+from reports.figures.figure import Figure, counts
+from reports.style import BLUE, GREY, INK, SKY, VERMILION, panels, styled
+from study.measurements.attractors import KINDS
+
+LONGEST = 100  # rows: periods beyond it stand at the edge
+
+
+def spectrum(analysis: Analysis) -> Figure | None:
+    """Eigenvalues of R before and after training, predicted against measured periods, and Lyapunov exponents; a column a size."""
+    chosen = representatives(analysis.dataset)
+    if not chosen or not {"eigenvalue_real_by_epoch", "period_predicted", "period_state", "lyapunov"} <= set(analysis.dataset):
+        return None
+    frames = []
+    with styled():
+        figure, (plane, periods, exponents) = panels(len(chosen), 3, height=2.15)
+        for index, (size, seed) in enumerate(chosen.items()):
+            networks = present(analysis.dataset, size)
+            _eigenvalues(plane[index], networks.sel(seed=seed))
+            plane[index].set_title(f"H = {size}, seed {seed}")
+            rhythm = analysis.findings.oscillations[size]
+            accuracy = np.where(rhythm.oscillates, [test.period for test in rhythm.tests], np.nan)
+            _periods(periods[index], networks, accuracy)
+            _exponents(exponents[index], networks)
+            frames.append(pd.DataFrame({
+                "hidden_size": size, "seed": networks.seed.values, "spectral_radius": networks.spectral_radius.values,
+                "period_predicted": networks.period_predicted.values, "period_state": networks.period_state.values,
+                "period_accuracy": accuracy, "largest_lyapunov_exponent": networks.lyapunov.isel(exponent=0).values,
+                "attractor": [KINDS[int(kind)] if np.isfinite(kind) else "" for kind in networks.attractor_kind.values],
+            }))
+        plane[0].set_ylabel("imaginary part")
+        periods[0].set_ylabel("measured period (rows)")
+        exponents[0].set_ylabel("Lyapunov exponent\n(nat per row)")
+        for line in (plane, periods):
+            line[0].legend(loc="upper left", handletextpad=0.1, borderaxespad=0.1, fontsize=6.5)
+    return Figure(
+        "spectrum",
+        figure,
+        f"Top: eigenvalues of the recurrent weights R before and after training, in the network of each hidden size nearest the "
+        f"median "
+        f"accuracy, with the way of the leading ones from epoch to epoch, and the unit circle. Middle: the period that the leading "
+        f"eigenvalue predicts against those of the state and of the accuracy under blank rows, all networks; lines: equal "
+        f"(solid) and "
+        f"half (dashed); periods over {LONGEST} rows, and predictions of no rotation, stand at the edge. Bottom: the largest "
+        f"Lyapunov "
+        f"exponents on the attractor most images reach, a line a network. Networks: {counts(analysis)}.",
+        "For each hidden size the eigenvalues in the complex plane, measured against predicted periods, and Lyapunov exponents. "
+        "The "
+        "numbers of every network are in spectrum.csv.",
+        pd.concat(frames, ignore_index=True),
+    )
+
+
+def _eigenvalues(axes: Axes, one: xr.Dataset) -> None:
+    turn = np.linspace(0, 2 * np.pi, 200)
+    axes.plot(np.cos(turn), np.sin(turn), color=GREY, linewidth=0.6)
+    real = one.eigenvalue_real_by_epoch.dropna("mode", how="all").values
+    imaginary = one.eigenvalue_imaginary_by_epoch.dropna("mode", how="all").values
+    axes.scatter(real[0], imaginary[0], s=4, color=SKY, linewidth=0, label="untrained")
+    axes.scatter(real[-1], imaginary[-1], s=5, color=VERMILION, marker="^", linewidth=0, label="trained")
+    axes.scatter(real[:, 0], np.abs(imaginary[:, 0]), s=2, color=INK, linewidth=0, label="leading, by epoch")
+    reach = 1.15 * max(1.0, float(np.hypot(real, imaginary).max()))
+    axes.set(xlim=(-reach, reach), ylim=(-reach, 1.7 * reach), xlabel="real part", yticks=[-1, 0, 1], xticks=[-1, 0, 1])
+    axes.set_aspect("equal")
+
+
+def _periods(axes: Axes, networks: xr.Dataset, accuracy: np.ndarray) -> None:
+    ends = np.array([2, LONGEST])
+    axes.plot(ends, ends, color=GREY, linewidth=0.7)
+    axes.plot(2 * ends, ends, color=GREY, linewidth=0.7, linestyle="--")
+    predicted = np.nan_to_num(networks.period_predicted.values, nan=LONGEST, posinf=LONGEST).clip(max=LONGEST)
+    measured = (networks.period_state.values, "state", BLUE, "o"), (accuracy, "accuracy", VERMILION, "^")
+    for values, label, colour, marker in measured:
+        axes.scatter(predicted, values.clip(max=LONGEST), s=12, marker=marker, facecolor="none", edgecolor=colour, linewidth=0.8,
+                     label=label, clip_on=False, zorder=3)
+    axes.set(xscale="log", yscale="log", xlim=(2, LONGEST), ylim=(2, LONGEST), xlabel="predicted period (rows)")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks([2, 5, 10, 20, 50, 100], ["2", "5", "10", "20", "50", "100"])
+        axis.set_minor_formatter(NullFormatter())
+
+
+def _exponents(axes: Axes, networks: xr.Dataset) -> None:
+    axes.plot(networks.exponent, networks.lyapunov.transpose("exponent", "seed"), color=INK, linewidth=0.5, alpha=0.7)
+    axes.axhline(0, color=GREY, linewidth=0.6)
+    axes.set(xlabel="exponent", xticks=[1, 5, 10, 15, 20])

@@ -1,0 +1,43 @@
+"""Keeps the figures of a running study fresh, for those who browse it meanwhile."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Sequence
+from types import TracebackType
+
+REST = 20  # times as long as a refresh took, there is none: it costs 5% of one core at most
+
+
+class Refresher:
+    """A context in which a command is started again and again, in a process of its own, as results come in.
+
+    It never runs twice at once, nor within `every` seconds of its last end (0: never at all), nor holds anything up: what becomes
+    of it is its own affair, and leaving the context ends it.
+    """
+
+    def __init__(self, command: Sequence[str], every: float):
+        self.command, self.every = command, every
+        self._running: subprocess.Popen | None = None
+        self._begun = time.monotonic()
+        self._next = self._begun + every
+
+    def __enter__(self) -> Refresher:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._running is not None:
+            self._running.terminate()
+            self._running.wait()
+
+    def result(self) -> None:
+        """A result came in: starts the command, if it is time."""
+        now = time.monotonic()
+        if self._running is not None and self._running.poll() is not None:
+            self._running = None
+            self._next = now + max(self.every, REST * (now - self._begun))
+        if self.every and self._running is None and now >= self._next:
+            self._begun = now
+            self._running = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                             stderr=subprocess.DEVNULL)
