@@ -9,9 +9,9 @@ from reports.style import BLUE, GREEN, GREY, PURPLE, VERMILION, styled
 CURVES = (
     Curve("probe_accuracy", "linear probe", BLUE, "-"),
     Curve("accuracy_truncated", "the network's readout", VERMILION, "--"),
-    Curve("probe_untrained", "probe of the untrained network", PURPLE, "-."),
-    Curve("probe_pixels", "probe of the pixels read so far", GREEN, ":"),
-    Curve("probe_permuted", "probe of permuted labels", GREY, (0, (1, 3))),
+    Curve("probe_untrained", "probe, untrained network", PURPLE, "-."),
+    Curve("probe_pixels", "probe of pixels so far", GREEN, ":"),
+    Curve("probe_permuted", "probe, permuted labels", GREY, (0, (1, 3))),
 )
 
 

@@ -8,7 +8,7 @@ from analysis.study_analysis import Analysis
 from reports.figures.figure import Figure, counts, sizes
 from reports.style import GREY, INK, panels, styled
 
-NAMED = (50, 80, 90, 95, 99)  # percent of confidence, written at the curve
+NAMED = (50, 80, 99)  # percent of confidence, written at the curve
 
 
 def early_classification(analysis: Analysis) -> Figure | None:
@@ -25,9 +25,9 @@ def early_classification(analysis: Analysis) -> Figure | None:
             axes.plot(read.mean("seed"), right.mean("seed"), color=INK, marker="o", markersize=2.5, linewidth=1)
             for confidence in set(NAMED) & set(networks.confidence.values.tolist()):
                 at = (float(read.sel(confidence=confidence).mean()), float(right.sel(confidence=confidence).mean()))
-                axes.annotate(f"{confidence}%", at, textcoords="offset points", xytext=(4, -9), fontsize=6.5)
+                axes.annotate(f"{confidence}%", at, textcoords="offset points", xytext=(2, -10), fontsize=6.5)
             axes.axhline(100 * float(networks.test_accuracy.mean()), color=GREY, linewidth=0.7, linestyle=(0, (4, 2)))
-            axes.set(title=f"H = {size}", xlabel="mean rows read", xlim=(0, 28.5), xticks=[0, 7, 14, 21, 28])
+            axes.set(title=f"H = {size}", xlabel="mean rows read", xlim=(0, 31), xticks=[0, 7, 14, 21, 28])
         row[0].set_ylabel("test accuracy (%)")
     numbers = table(analysis.dataset, "early_accuracy").merge(table(analysis.dataset, "early_rows"))
     return Figure(

@@ -95,7 +95,7 @@ def curve_panels(analysis: Analysis, rows: Sequence[Row], x: str, ticks: Sequenc
     for axes in grid[-1]:
         axes.set(xlabel=x, xticks=ticks)
     handles = {label: handle for line in grid for handle, label in zip(*line[0].get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=min(4, len(handles)))
+    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles) if len(handles) < 5 else 3)
     return figure, grid
 
 

@@ -37,7 +37,9 @@ def networks(analysis: Analysis) -> Figure | None:
             axes.tick_params(labelsize=5.5, length=2, pad=1.5)
         for axes in grid.flat[len(panels):]:
             axes.set_visible(False)
-        figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01)
+        for axes in grid.flat[max(0, len(panels) - columns) : len(panels)]:  # the lowest of each column
+            axes.tick_params(labelbottom=True)
+        figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)
         figure.supxlabel("blank rows after the image", fontsize=8)
         figure.supylabel("test accuracy (%)", fontsize=8)
     some = "" if len(panels) == sum(present(analysis.dataset, size).sizes["seed"] for size in shown) else (

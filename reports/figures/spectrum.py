@@ -25,7 +25,7 @@ def spectrum(analysis: Analysis) -> Figure | None:
         return None
     frames = []
     with styled():
-        figure, (plane, periods, exponents) = panels(len(chosen), 3, height=2.15)
+        figure, (plane, periods, exponents) = panels(len(chosen), 3, height=2.3)
         for index, (size, seed) in enumerate(chosen.items()):
             networks = present(analysis.dataset, size)
             _eigenvalues(plane[index], networks.sel(seed=seed))
@@ -43,8 +43,8 @@ def spectrum(analysis: Analysis) -> Figure | None:
         plane[0].set_ylabel("imaginary part")
         periods[0].set_ylabel("measured period (rows)")
         exponents[0].set_ylabel("Lyapunov exponent\n(nat per row)")
-        for line in (plane, periods):
-            line[0].legend(loc="upper left", handletextpad=0.1, borderaxespad=0.1, fontsize=6.5)
+        for line, place in ((plane, "upper center"), (periods, "upper left")):
+            line[0].legend(loc=place, handletextpad=0.1, borderaxespad=0.1, fontsize=6.5, ncols=2, columnspacing=0.6)
     return Figure(
         "spectrum",
         figure,
@@ -72,7 +72,7 @@ def _eigenvalues(axes: Axes, one: xr.Dataset) -> None:
     axes.scatter(real[-1], imaginary[-1], s=5, color=VERMILION, marker="^", linewidth=0, label="trained")
     axes.scatter(real[:, 0], np.abs(imaginary[:, 0]), s=2, color=INK, linewidth=0, label="leading, by epoch")
     reach = 1.15 * max(1.0, float(np.hypot(real, imaginary).max()))
-    axes.set(xlim=(-reach, reach), ylim=(-reach, 1.7 * reach), xlabel="real part", yticks=[-1, 0, 1], xticks=[-1, 0, 1])
+    axes.set(xlim=(-reach, reach), ylim=(-reach, 1.9 * reach), xlabel="real part", yticks=[-1, 0, 1], xticks=[-1, 0, 1])
     axes.set_aspect("equal")
 
 
@@ -94,4 +94,5 @@ def _periods(axes: Axes, networks: xr.Dataset, accuracy: np.ndarray) -> None:
 def _exponents(axes: Axes, networks: xr.Dataset) -> None:
     axes.plot(networks.exponent, networks.lyapunov.transpose("exponent", "seed"), color=INK, linewidth=0.5, alpha=0.7)
     axes.axhline(0, color=GREY, linewidth=0.6)
+    axes.set_ylim(max(-1.5, axes.get_ylim()[0]))  # what contracts faster than that is gone within a row or two
     axes.set(xlabel="exponent", xticks=[1, 5, 10, 15, 20])

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 DISCARDED = 0.1  # of the distance ratios, the largest (Facco et al. 2017)
+FEWEST = 20  # distinct points: d is told to within d / sqrt(n), 22% of it
 CANDIDATES = 6  # nearest by the fast formula, among which the two nearest are found by exact differences
 NOISE = 1e-12  # of the largest squared norm: what the fast formula gets wrong at most, with room to spare
 TIE = 1e-6  # of the largest squared distance: what differs by less is equally near
@@ -26,11 +27,11 @@ def two_nearest_neighbours(states: torch.Tensor) -> IntrinsicDimension:
     """The TwoNN dimension of states `[N, H]` (Facco, d'Errico, Rodriguez & Laio 2017, equations 4-6), in float64.
 
     The ratio mu of the distances to the second and the first neighbour has the distribution function 1 - mu^-d; d is the slope
-    through the origin of -log(1 - F) against log mu, the largest tenth left out. 0 where fewer than three points are distinct.
+    through the origin of -log(1 - F) against log mu, the largest tenth left out. 0 where fewer than `FEWEST` points are distinct.
     """
     distinct = torch.unique(states.double(), dim=0)
     dropped = len(states) - len(distinct)
-    if len(distinct) < 3:
+    if len(distinct) < FEWEST:
         return IntrinsicDimension(0.0, dropped)
     distinct -= distinct.mean(dim=0)
     distinct /= distinct.abs().max()  # squares of tiny distances would underflow, and the dimension has no scale

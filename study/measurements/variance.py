@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+LEAST_LEFT = 0.05  # of the sample's tr C^2, once its bias is taken away: less is lost in the noise
+
 
 def centred(states: torch.Tensor) -> torch.Tensor:
     """States `[N, H]` less their mean, in float64, divided by the largest of all numbers: squares of states that have come very
@@ -31,9 +33,9 @@ class Participation:
     """Participation ratios (tr C)^2 / tr C^2 of a covariance matrix C: the number of equal variances that would spread alike.
 
     `naive` puts in the covariance of the sample, and is at most the number of images; `corrected` estimates numerator and
-    denominator without bias in the number of images (Himeno & Yamada 2014), so that samples of different sizes
-    can be compared. Both are 0 where the variance is 0; `corrected` is 0, too, where fewer than four states are given or the
-    estimate of tr C^2 is not positive.
+    denominator without bias in the number of images (Himeno & Yamada 2014), so that samples of different sizes can be compared.
+    Both are 0 where the variance is 0. `corrected` is at most the dimension of the space, and `naive` where fewer than four states
+    are given, or where tr C^2 cannot be told from its bias, because a few images hold almost all of the variance.
     """
 
     naive: float
@@ -54,8 +56,9 @@ def participation_ratio(states: torch.Tensor) -> Participation:
     # Both up to the factor (n - 1) / (n (n - 2) (n - 3)).
     numerator = 2 * square + (n * n - 3 * n + 1) * trace**2 - n * fourth
     denominator = (n - 1) * (n - 2) * square + trace**2 - n * fourth
-    defined = n > 3 and denominator > 1e-12 * n * n * square
-    return Participation(trace**2 / square, numerator / denominator if defined else 0.0)
+    naive = trace**2 / square
+    told = n > 3 and denominator > LEAST_LEFT * (n - 1) * (n - 2) * square
+    return Participation(naive, min(numerator / denominator, states.shape[1]) if told else naive)
 
 
 def between_class_share(states: torch.Tensor, labels: torch.Tensor, classes: int) -> float:

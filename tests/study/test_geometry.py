@@ -110,6 +110,18 @@ def test_states_that_do_not_differ_have_defined_values(count):
     assert principal_variances(states).tolist() == [0.0] * 4
 
 
+@pytest.mark.parametrize("moved", [1, 2, 3, 6])
+def test_a_few_images_that_hold_all_the_variance_give_a_possible_dimension(moved):
+    """As of step 2: most images are blank so far, and their states equal."""
+    for seed in range(50):
+        states = torch.zeros(500, 24)
+        states[:moved] = _cloud(moved, [1.0] * 24, seed)
+        ratio = participation_ratio(states)
+        assert 1 - 1e-9 <= ratio.naive <= moved + 1e-9
+        assert 1 - 1e-9 <= ratio.corrected <= 24
+        assert two_nearest_neighbours(states).value == 0  # too few points are distinct
+
+
 def test_digits_and_groups_have_as_many_images(test_images):
     digits, groups = _members(test_images)
     assert {len(images) for images in digits + groups} == {500}
