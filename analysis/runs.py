@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from analysis import records
 from study.errors import InputError
 from study.network import RecurrentNetwork
 from study.record import MEASUREMENTS, RECORD_VERSION, WEIGHTS, read_measurements, versions
+from study.tracking import views
 from study.tracking.store import DOWNLOADS, PAGE, DamagedRecordError, children, fetch, log_folder, marks, search
 
 # What decides what a network becomes, beside its seed and hidden size.
@@ -255,9 +257,16 @@ def log_files(client: MlflowClient, run_id: str, folder: Path, place: str | None
     log_folder(client, run_id, folder, place)
 
 
-def log_description(client: MlflowClient, study: str, markdown: str) -> None:
-    """Sets the description the UI shows on top of the study run's page."""
-    client.set_tag(study, MLFLOW_RUN_NOTE, markdown)
+def log_description(client: MlflowClient, study: str, markdown: str, thumbnail: str | None = None) -> None:
+    """Sets the description on top of the study run's page in the UI, with links to its views and a picture, if that artifact is there.
+    """
+    experiment = client.get_run(study).info.experiment_id
+    links = (f"[Table of networks]({views.link(experiment, 'networks')}), [bands as charts]({views.link(experiment, 'bands')}), "
+             "`report.pdf` and all figures under Artifacts.")
+    parts = [markdown, links]
+    if thumbnail and holds(client, study, thumbnail):
+        parts.append(f"![{Path(thumbnail).stem}](get-artifact?path={quote(thumbnail, safe='')}&run_uuid={study})")
+    client.set_tag(study, MLFLOW_RUN_NOTE, "\n\n".join(parts))
 
 
 def save_tables(dataset: xr.Dataset, folder: Path) -> None:

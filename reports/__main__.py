@@ -28,7 +28,9 @@ def report(
     if context.invoked_subcommand:
         return
     from analysis import runs
+    from analysis.findings import markdown
     from analysis.study_analysis import analyse
+    from reports.live import THUMBNAIL
     from reports.pages import log_pages
     from reports.pdf import build
     from study.errors import checked_target
@@ -41,6 +43,7 @@ def report(
         built = build(analysis, Path(folder))
         runs.log_files(client, analysis.dataset.attrs["study"], Path(folder))
         shutil.copy(built, out)
+    runs.log_description(client, analysis.dataset.attrs["study"], markdown(analysis.dataset, analysis.findings), THUMBNAIL)
     log_pages(client, analysis.dataset)
     console.print(f"report of study {analysis.dataset.attrs['study']}: {out}", highlight=False)
 

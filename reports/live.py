@@ -13,6 +13,7 @@ from analysis.study_analysis import of_dataset
 from reports.figures import FIGURES, OF_STATES
 
 FOLDER = "figures"  # where the report puts them in the end
+THUMBNAIL = f"{FOLDER}/truncation.png"
 
 
 def refresh(client: MlflowClient, study: str) -> int:
@@ -26,5 +27,6 @@ def refresh(client: MlflowClient, study: str) -> int:
             if name not in OF_STATES and (figure := draw(analysis)):
                 figure.save(Path(folder))
         runs.log_files(client, analysis.dataset.attrs["study"], Path(folder), FOLDER)
-    runs.log_description(client, analysis.dataset.attrs["study"], markdown(analysis.dataset, analysis.findings, running=True))
+    words = markdown(analysis.dataset, analysis.findings, running=True)
+    runs.log_description(client, analysis.dataset.attrs["study"], words, THUMBNAIL)
     return int((analysis.dataset.run_id != "").sum())

@@ -23,6 +23,7 @@ from study.data import DataSource
 from study.network import STATE_NAMES
 from study.record import MEASUREMENTS, WEIGHTS, read_measurements, step_metrics, versions
 from study.spool import Entry
+from study.tracking import views
 from study.tracking.job import JobRun, params
 from study.tracking.store import PAGE, DamagedRecordError, children, current_experiment, log_files, search
 
@@ -71,6 +72,7 @@ class StudyRun(JobRun):
             source=json.dumps({"uri": str(self.source.root)}),
             profile=json.dumps({"train_images": self.config.train_images, "sha256": self.source.digest}),
         )
+        views.offer(self.client, self.experiment_id, self.run_id)
         self.client.log_inputs(self.run_id, [DatasetInput(described, [InputTag("mlflow.data.context", "training")])])
         self.log_counts()
 

@@ -1,0 +1,67 @@
+"""Views of an experiment that MLflow's UI offers: a table of networks with the columns that matter, and bands as charts.
+
+The UI has no default columns that a program could set. It has shared views: tags of an experiment that hold the state of its page,
+opened by ``#/experiments/ID/runs?viewStateShareKey=NAME``.
+"""
+
+from __future__ import annotations
+
+import json
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+KIND = "mlflow.experimentKind"  # without it the UI opens with pages for language models
+SHARED = "mlflow.sharedViewState."
+COLUMNS = ("params.`hidden_size`", "params.`seed`", "metrics.`test_accuracy`", "metrics.`period`", "metrics.`peak_dimension`")
+CHARTS = {
+    "blanked/accuracy": "experiment 1: accuracy by rows shown, blank rows follow",
+    "truncated/accuracy": "experiment 2: accuracy by rows shown, stopped early",
+    "appended/accuracy": "experiment 3: accuracy by blank rows after the image",
+    "pca90/whole": "dimensionality by time step, all images",
+    "pca90/by_digit_mean": "dimensionality by time step, one digit",
+    "probe/accuracy": "accuracy of the probe by time step",
+}
+
+
+def offer(client: MlflowClient, experiment_id: str, study: str) -> None:
+    """Tags an experiment with its kind, where it has none, and with the views `networks`, a study unfolded, and `bands`.
+
+    Someone who may log runs into an experiment need not be allowed to tag it: then there are no views.
+    """
+    newest_first = {"orderByKey": "attributes.start_time", "orderByAsc": False}
+    views = {"networks": newest_first | NETWORKS | {"runsExpanded": {study: True}}, "bands": newest_first | BANDS}
+    tags = {SHARED + name: json.dumps(state) for name, state in views.items()}
+    try:
+        experiment = client.get_experiment(experiment_id)
+        for name, value in ({KIND: "custom_model_development"} | experiment.tags | tags).items():
+            if experiment.tags.get(name) != value:
+                client.set_experiment_tag(experiment_id, name, value)
+    except MlflowException as error:
+        if error.error_code != "PERMISSION_DENIED":
+            raise
+
+
+def link(experiment_id: str, view: str) -> str:
+    """Where the UI shows a view, relative to its own address."""
+    mode = "&compareRunsMode=CHART" if view == "bands" else ""
+    return f"#/experiments/{experiment_id}/runs?viewStateShareKey={view}{mode}&workflowType=machine_learning"
+
+
+def _line_chart(metric: str, title: str) -> dict:
+    """Mean, lower and upper limit of one metric of the aggregate runs, in one chart."""
+    return {"uuid": metric, "type": "LINE", "runsCountToCompare": 10, "metricSectionId": "bands", "deleted": False,
+            "isGenerated": False, "displayName": title, "metricKey": f"{metric}/mean",
+            "selectedMetricKeys": [f"{metric}/{part}" for part in ("mean", "lower", "upper")],
+            "lineSmoothness": 0, "xAxisScaleType": "linear", "scaleType": "linear", "range": {}, "xAxisKey": "step",
+            "selectedXAxisMetricKey": "", "yAxisKey": "metric", "yAxisExpressions": [], "ignoreOutliers": False,
+            "useGlobalXaxisKey": True, "useGlobalLineSmoothing": True}
+
+
+NETWORKS = {"selectedColumns": COLUMNS, "searchFilter": ""}
+BANDS = {
+    "selectedColumns": COLUMNS[:1], "searchFilter": "tags.kind = 'aggregate'", "isAccordionReordered": True,
+    "compareRunSections": [{"uuid": "bands", "name": "mean and simultaneous band", "display": True, "isReordered": True,
+                            "deleted": False, "isGenerated": False}],
+    "compareRunCharts": [_line_chart(metric, title) for metric, title in CHARTS.items()],
+}
