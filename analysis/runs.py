@@ -258,8 +258,7 @@ def log_files(client: MlflowClient, run_id: str, folder: Path, place: str | None
 
 
 def log_description(client: MlflowClient, study: str, markdown: str, thumbnail: str | None = None) -> None:
-    """Sets the description on top of the study run's page in the UI, with links to its views and a picture, if that artifact is there.
-    """
+    """Sets the description on top of the study run's page, with links to its views and a picture, if it has that artifact."""
     experiment = client.get_run(study).info.experiment_id
     links = (f"[Table of networks]({views.link(experiment, 'networks')}), [bands as charts]({views.link(experiment, 'bands')}), "
              "`report.pdf` and all figures under Artifacts.")
