@@ -81,29 +81,30 @@ def from_a_study(curves: np.ndarray, networks: int, rng: np.random.Generator) ->
 
 
 def coverage(repeats: int, study: str | None) -> Iterator[tuple[str, int, float]]:
-    """Coverage of whole curves: what is simulated, the number of networks, and the share covered."""
-    real = list(_real(study)) if study else []
+    """Coverage of whole curves, made ones or a stored study's: what is simulated, the number of networks, and the share covered."""
     for networks in (10, 20, 30):
+        for name, curves, method, truth in _real(study) if study else ():
+            draw = partial(from_a_study, curves, networks)
+            yield f"{name} of a real study, {method}", networks, rate(repeats, covered, draw, truth, method)
+        if study:
+            continue
         for points in (28, 501):
             draw = partial(smooth_curves, networks, points)
             yield f"smooth Gaussian curves, {points} points", networks, rate(repeats, covered, draw, 0.0, "raw")
         for method in ("raw", "beta"):
             draw = partial(skewed_curves, networks, 28)
             yield f"skewed curves (chi-squared), 28 points, {method}", networks, rate(repeats, covered, draw, 0.0, method)
-        for name, curves, method, truth in real:
-            draw = partial(from_a_study, curves, networks)
-            yield f"{name} of a real study, {method}", networks, rate(repeats, covered, draw, truth, method)
 
 
 def _real(study: str) -> Iterator[tuple[str, np.ndarray, str, np.ndarray]]:
-    """Curves of a stored study's largest hidden size, the band they get, and the truth when they are the population."""
+    """Curves of a stored study's hidden size with most networks, the band they get, and the truth if they are the population."""
     from scipy.special import expit, logit
 
     from analysis import runs
     from analysis.findings import present, step_curves
 
     dataset = runs.load(study)
-    networks = present(dataset, int(dataset.hidden_size.max()))
+    networks = present(dataset, int(dataset.hidden_size.values[np.argmax((dataset.run_id.values != "").sum(axis=1))]))
     for name, method in (("accuracy_blanked", "logit"), ("pca90_by_digit", "raw"), ("participation_ratio_corrected", "raw")):
         if name not in networks:
             continue
@@ -115,12 +116,14 @@ def _real(study: str) -> Iterator[tuple[str, np.ndarray, str, np.ndarray]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=2000)
-    parser.add_argument("--study", help="a stored study to resample, by run id or latest")
+    parser.add_argument("--study", help="a stored study to resample, by run id or latest: its curves alone are then simulated")
     given = parser.parse_args()
     print(f"{describe()}; {given.repeats} repeats\n")
     print("| coverage of whole curves, nominal 0.95 | networks | share covered |\n|---|---|---|")
     for words, networks, share in coverage(given.repeats, given.study):
         print(f"| {words} | {networks} | {share:.3f} |", flush=True)
+    if given.study:
+        return
     print("\n| periodicity test at 5% | share called periodic |\n|---|---|")
     for phi in (0.0, 0.5, 0.9, 0.97):
         print(f"| red noise, phi = {phi} | {rate(given.repeats, called_periodic, phi, None):.3f} |", flush=True)

@@ -1,4 +1,4 @@
-"""What every finding on 1,000 networks costs: ``python -m benchmarks.findings --study latest``.
+"""What every finding on 1,000 networks costs, and a report on 200: ``python -m benchmarks.findings --study latest``.
 
 The networks are drawn with replacement from a stored study's, all measured variables with them, and a little noise is added, so
 that no two are equal.
@@ -7,17 +7,23 @@ that no two are equal.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import resource
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from mlflow import MlflowClient
 
 from analysis import runs
 from analysis.findings import evaluate
+from analysis.study_analysis import analyse
 from benchmarks.machine import describe
+from reports.pdf import build
 
-NETWORKS = 1000
+NETWORKS, REPORTED = 1000, 200
 
 
 def enlarged(dataset: xr.Dataset, networks: int, rng: np.random.Generator) -> xr.Dataset:
@@ -35,9 +41,9 @@ def enlarged(dataset: xr.Dataset, networks: int, rng: np.random.Generator) -> xr
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--study", default="latest", help="the stored study to draw networks from")
-    parser.add_argument("--networks", type=int, default=NETWORKS)
     given = parser.parse_args()
-    dataset = enlarged(runs.load(given.study), given.networks, np.random.default_rng(0))
+    stored = runs.load(given.study)
+    dataset = enlarged(stored, NETWORKS, np.random.default_rng(0))
     begun = time.perf_counter()
     found = evaluate(dataset)
     seconds = time.perf_counter() - begun
@@ -45,6 +51,12 @@ def main() -> None:
     print(describe())
     print(f"{dataset.run_id.size} networks, {dataset.nbytes / 2**20:.0f} MiB of measurements: {len(found.ledger)} findings and "
           f"{len(found.bands)} bands in {seconds:.0f} s, {peak:.2f} GiB at most")
+    stored_analysis, dataset = analyse(MlflowClient(), given.study), enlarged(stored, REPORTED, np.random.default_rng(1))
+    begun = time.perf_counter()
+    analysis = dataclasses.replace(stored_analysis, dataset=dataset, findings=evaluate(dataset))
+    with tempfile.TemporaryDirectory() as folder:
+        size = build(analysis, Path(folder)).stat().st_size / 2**20
+    print(f"report on {analysis.dataset.run_id.size} networks: {time.perf_counter() - begun:.0f} s, {size:.1f} MiB")
 
 
 if __name__ == "__main__":
