@@ -133,9 +133,9 @@ def _eigenvalues(axes: Axes, record: xr.Dataset) -> None:
     real, imaginary = record.eigenvalue_real_by_epoch, record.eigenvalue_imaginary_by_epoch
     axes.scatter(real[0], imaginary[0], s=5, color=SKY, label="untrained")
     axes.scatter(real[-1], imaginary[-1], s=5, color=VERMILION, marker="^", label="trained")
-    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_aspect("equal")
     reach = 1.1 * max(1.0, float(np.hypot(real[[0, -1]], imaginary[[0, -1]]).max()))
-    axes.set(ylim=(-reach, 1.5 * reach))  # room for the legend
+    axes.set(xlim=(-1.5 * reach, 1.5 * reach), ylim=(-reach, 1.5 * reach))  # room for the legend
     axes.set(title="eigenvalues of R", xlabel="real part", ylabel="imaginary part")
     axes.legend(ncols=2, loc="upper left", handletextpad=0.1, columnspacing=1)
 
