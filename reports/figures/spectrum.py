@@ -43,8 +43,8 @@ def spectrum(analysis: Analysis) -> Figure | None:
         plane[0].set_ylabel("imaginary part")
         periods[0].set_ylabel("measured period (rows)")
         exponents[0].set_ylabel("Lyapunov exponent\n(nat per row)")
-        for line, place in ((plane, "upper center"), (periods, "upper left")):
-            line[0].legend(loc=place, handletextpad=0.1, borderaxespad=0.1, fontsize=6.5, ncols=2, columnspacing=0.6)
+        figure.legend(*plane[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, handletextpad=0.1)
+        periods[0].legend(loc="upper left", handletextpad=0.1, borderaxespad=0.1, fontsize=6.5, ncols=2, columnspacing=0.6)
     return Figure(
         "spectrum",
         figure,
@@ -68,11 +68,11 @@ def _eigenvalues(axes: Axes, one: xr.Dataset) -> None:
     axes.plot(np.cos(turn), np.sin(turn), color=GREY, linewidth=0.6)
     real = one.eigenvalue_real_by_epoch.dropna("mode", how="all").values
     imaginary = one.eigenvalue_imaginary_by_epoch.dropna("mode", how="all").values
-    axes.scatter(real[0], imaginary[0], s=4, color=SKY, linewidth=0, label="untrained")
-    axes.scatter(real[-1], imaginary[-1], s=5, color=VERMILION, marker="^", linewidth=0, label="trained")
+    axes.scatter(real[0], imaginary[0], s=3, color=SKY, linewidth=0, label="untrained")
+    axes.scatter(real[-1], imaginary[-1], s=4, color=VERMILION, marker="^", linewidth=0, label="trained")
     axes.scatter(real[:, 0], np.abs(imaginary[:, 0]), s=2, color=INK, linewidth=0, label="leading, by epoch")
     reach = 1.15 * max(1.0, float(np.hypot(real, imaginary).max()))
-    axes.set(xlim=(-reach, reach), ylim=(-reach, 1.9 * reach), xlabel="real part", yticks=[-1, 0, 1], xticks=[-1, 0, 1])
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="real part", yticks=[-1, 0, 1], xticks=[-1, 0, 1])
     axes.set_aspect("equal")
 
 
