@@ -158,14 +158,14 @@ def markdown(dataset: xr.Dataset, findings: Findings, running: bool = False) -> 
     missing = json.loads(dataset.attrs["missing"])
     networks = dataset.run_id.size - len(missing)
     state = "measured so far: the study is running, and its verdicts are preliminary" if running else "measured"
-    lines = [f"**{networks} of {dataset.run_id.size} networks** {state}.", ""]
+    lines = [f"**{networks} of {dataset.run_id.size} networks** {state}."]
     if findings.ledger:
+        verdicts = "; ".join(f"{claim} {verdict}" for claim, verdict in findings.overall().items())
+        lines += [f"Over all hidden sizes: {verdicts}.", ""]
         lines += ["| claim | hidden size | estimate | verdict |", "|---|---|---|---|"]
         for finding in findings.ledger:
             lines.append(f"| {finding.claim}: {finding.hypothesis} | {finding.hidden_size} | "
                          f"{words(finding)} | **{finding.verdict}** |")
-        verdicts = "; ".join(f"{claim} {verdict}" for claim, verdict in findings.overall().items())
-        lines += ["", f"Over all hidden sizes: {verdicts}."]
     if missing and not running:
         lines += ["", "Missing:", "", *(f"- {_plain(name)}: {_plain(reason)}" for name, reason in missing.items())]
     return "\n".join(lines)

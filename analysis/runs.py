@@ -258,13 +258,16 @@ def log_files(client: MlflowClient, run_id: str, folder: Path, place: str | None
 
 
 def log_description(client: MlflowClient, study: str, markdown: str, thumbnail: str | None = None) -> None:
-    """Sets the description on top of the study run's page, with links to its views and a picture, if it has that artifact."""
+    """Sets the description on top of the study run's page. Below its first paragraph, above what the UI folds away, come links to
+    the views and a picture, if the run has that artifact.
+    """
     experiment = client.get_run(study).info.experiment_id
     links = (f"[Table of networks]({views.link(experiment, 'networks')}), [bands as charts]({views.link(experiment, 'bands')}), "
              "`report.pdf` and all figures under Artifacts.")
-    parts = [markdown, links]
+    head, _, rest = markdown.partition("\n\n")
+    parts = [head, links, rest]
     if thumbnail and holds(client, study, thumbnail):
-        parts.append(f"![{Path(thumbnail).stem}](get-artifact?path={quote(thumbnail, safe='')}&run_uuid={study})")
+        parts.insert(2, f"![{Path(thumbnail).stem}](get-artifact?path={quote(thumbnail, safe='')}&run_uuid={study})")
     client.set_tag(study, MLFLOW_RUN_NOTE, "\n\n".join(parts))
 
 

@@ -72,7 +72,7 @@ class StudyRun(JobRun):
             source=json.dumps({"uri": str(self.source.root)}),
             profile=json.dumps({"train_images": self.config.train_images, "sha256": self.source.digest}),
         )
-        views.offer(self.client, self.experiment_id, self.run_id)
+        views.offer(self.client, self.experiment_id)
         self.client.log_inputs(self.run_id, [DatasetInput(described, [InputTag("mlflow.data.context", "training")])])
         self.log_counts()
 

@@ -24,13 +24,13 @@ CHARTS = {
 }
 
 
-def offer(client: MlflowClient, experiment_id: str, study: str) -> None:
-    """Tags an experiment with its kind, where it has none, and with the views `networks`, a study unfolded, and `bands`.
+def offer(client: MlflowClient, experiment_id: str) -> None:
+    """Tags an experiment with its kind, where it has none, and with the views `networks` and `bands`.
 
     Someone who may log runs into an experiment need not be allowed to tag it: then there are no views.
     """
     newest_first = {"orderByKey": "attributes.start_time", "orderByAsc": False}
-    views = {"networks": newest_first | NETWORKS | {"runsExpanded": {study: True}}, "bands": newest_first | BANDS}
+    views = {"networks": newest_first | NETWORKS, "bands": newest_first | BANDS}
     tags = {SHARED + name: json.dumps(state) for name, state in views.items()}
     try:
         experiment = client.get_experiment(experiment_id)
@@ -61,6 +61,8 @@ def _line_chart(metric: str, title: str) -> dict:
 NETWORKS = {"selectedColumns": COLUMNS, "searchFilter": ""}
 BANDS = {
     "selectedColumns": COLUMNS[:1], "searchFilter": "tags.kind = 'aggregate'", "isAccordionReordered": True,
+    # Runs are folded below their study unless they are grouped; a group of one is the run itself.
+    "groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "param", "groupByData": "hidden_size"}]},
     "compareRunSections": [{"uuid": "bands", "name": "mean and simultaneous band", "display": True, "isReordered": True,
                             "deleted": False, "isGenerated": False}],
     "compareRunCharts": [_line_chart(metric, title) for metric, title in CHARTS.items()],
