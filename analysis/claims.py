@@ -46,7 +46,7 @@ def blanked_beats_truncated(networks: xr.Dataset, _: Oscillation) -> Finding:
     verdict, note = UNDECIDED, few(n)
     estimate = mean_interval(difference.values[:, worst], LEVEL)
     if n >= FEWEST_NETWORKS:
-        band = simultaneous_band(difference.values, LEVEL, rng=int(networks.hidden_size))
+        band = simultaneous_band(difference.values, LEVEL, "beta", rng=int(networks.hidden_size))
         estimate = Estimate(float(band.mean[worst]), float(band.lower[worst]), float(band.upper[worst]), n)
         rows = difference.rows_shown.values
         verdict = SUPPORTED if (band.lower > 0).all() else CONTRADICTED if (band.upper < 0).any() else UNDECIDED
@@ -178,7 +178,7 @@ def probe_reads_first(networks: xr.Dataset, _: Oscillation) -> Finding | None:
     if half.never:
         notes.append(f"{half.never} networks left out, which never pass 50%")
     if len(probe) >= FEWEST_NETWORKS:
-        band = simultaneous_band(probe - readout, LEVEL, rng=int(networks.hidden_size))
+        band = simultaneous_band(probe - readout, LEVEL, "beta", rng=int(networks.hidden_size))
         notes.append(f"probe above readout beyond doubt at {_ranges(networks.time_step.values[band.lower > 0], 'step')}"
                      if (band.lower > 0).any() else "probe above readout beyond doubt at no step")
     return Finding(

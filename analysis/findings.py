@@ -138,14 +138,14 @@ def step_curves(variable: xr.DataArray) -> xr.DataArray:
 
 
 def curve_bands(networks: xr.Dataset) -> Iterator[CurveBands]:
-    """A band for every curve that the networks of one hidden size log: shares on the logit scale, the rest raw."""
+    """A band for every curve that the networks of one hidden size log: shares on the logit scale."""
     for name, variable in networks.data_vars.items():
         if "metric" not in variable.attrs or variable.ndim < 2:
             continue
         curves = step_curves(variable)
         curves = curves.dropna(curves.dims[1], how="all")  # exponents that so few units have not
         dimension = curves.dims[1]
-        method = "logit" if "valid_max" in variable.attrs else "raw"  # a share
+        method = "logit-beta" if "valid_max" in variable.attrs else "beta"  # a share, or not
         try:
             band = simultaneous_band(curves.values, LEVEL, method, rng=int(networks.hidden_size))
         except TooFewNetworks:  # measured on some networks only

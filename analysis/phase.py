@@ -37,7 +37,7 @@ def cycle(networks: xr.Dataset, found: Oscillation, level: float = 0.95) -> Cycl
     curves = np.stack([phase_aligned(own, period) for own, period in zip(halves, periods, strict=True)])
     curves -= curves.mean(axis=1, keepdims=True)
     enough = len(curves) >= FEWEST_NETWORKS
-    return Cycle(seeds, curves, simultaneous_band(curves, level, rng=int(networks.hidden_size)) if enough else None)
+    return Cycle(seeds, curves, simultaneous_band(curves, level, "beta", rng=int(networks.hidden_size)) if enough else None)
 
 
 def phase_aligned(halves: np.ndarray, period: float) -> np.ndarray:

@@ -82,15 +82,17 @@ def from_a_study(curves: np.ndarray, networks: int, rng: np.random.Generator) ->
 
 def coverage(repeats: int, study: str | None) -> Iterator[tuple[str, int, float]]:
     """Coverage of whole curves, made ones or a stored study's: what is simulated, the number of networks, and the share covered."""
+    real = list(_real(study)) if study else []
     for networks in (10, 20, 30):
-        for name, curves, method, truth in _real(study) if study else ():
+        for name, curves, method, truth in real:
             draw = partial(from_a_study, curves, networks)
             yield f"{name} of a real study, {method}", networks, rate(repeats, covered, draw, truth, method)
         if study:
             continue
         for points in (28, 501):
-            draw = partial(smooth_curves, networks, points)
-            yield f"smooth Gaussian curves, {points} points", networks, rate(repeats, covered, draw, 0.0, "raw")
+            for method in ("raw", "beta"):
+                draw = partial(smooth_curves, networks, points)
+                yield f"smooth Gaussian curves, {points} points, {method}", networks, rate(repeats, covered, draw, 0.0, method)
         for method in ("raw", "beta"):
             draw = partial(skewed_curves, networks, 28)
             yield f"skewed curves (chi-squared), 28 points, {method}", networks, rate(repeats, covered, draw, 0.0, method)
@@ -105,12 +107,13 @@ def _real(study: str) -> Iterator[tuple[str, np.ndarray, str, np.ndarray]]:
 
     dataset = runs.load(study)
     networks = present(dataset, int(dataset.hidden_size.values[np.argmax((dataset.run_id.values != "").sum(axis=1))]))
-    for name, method in (("accuracy_blanked", "logit"), ("pca90_by_digit", "raw"), ("participation_ratio_corrected", "raw")):
+    for name in ("accuracy_blanked", "pca90_by_digit", "participation_ratio_corrected"):
         if name not in networks:
             continue
-        curves = step_curves(networks[name]).values
-        truth = expit(logit(np.clip(curves, 0.5e-4, 1 - 0.5e-4)).mean(axis=0)) if method == "logit" else curves.mean(axis=0)
-        yield name, curves, method, truth
+        curves, share = step_curves(networks[name]).values, "valid_max" in networks[name].attrs
+        truth = expit(logit(np.clip(curves, 0.5e-4, 1 - 0.5e-4)).mean(axis=0)) if share else curves.mean(axis=0)
+        for method in ("logit", "logit-beta") if share else ("raw", "beta"):
+            yield name, curves, method, truth
 
 
 def main() -> None:

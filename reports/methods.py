@@ -34,9 +34,9 @@ def _of_the_paper(config: dict) -> list[str]:
         readout after n rows; experiment 3 appends up to {config["blank_rows"]} blank rows. A blank row is a row of zeros.
         Dimensionality is the number of principal components that carry at least 90% of the variance of the hidden states, 0
         where they are all equal.""",
-        f"""Networks are the unit of replication throughout, never images. Bands are simultaneous sup-t bands from a
-        Rademacher multiplier bootstrap ({RESAMPLES:,} resamples). Intervals of means are Student's, those of shares Wilson's,
-        all at 95%.""",
+        f"""Networks are the unit of replication throughout, never images. Bands are simultaneous sup-t bands from a weighted
+        bootstrap of the networks ({RESAMPLES:,} resamples; weights from a Beta distribution, which keeps the skewness of the
+        curves), for accuracies on the logit scale. Intervals of means are Student's, those of shares Wilson's, all at 95%.""",
         f"""A network oscillates if the largest peak of its accuracy curve's periodogram, after {TRANSIENT} blank rows and
         relative to the spectrum of a fitted AR(1) process, exceeds what {SURROGATES} simulated AR(1) curves show, at 5% after
         adjustment over networks (Benjamini and Hochberg), with an amplitude of at least {100 * SMALLEST_AMPLITUDE:g}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from analysis import runs
 from analysis.bands import TooFewNetworks, quantile_fan, simultaneous_band
@@ -23,10 +24,22 @@ def _coverage(draw, truth, method="raw", repeats=300) -> float:
 LEAST, MOST = 0.917, 0.983
 
 
+@pytest.mark.parametrize("method", ["raw", "beta"])
 @pytest.mark.parametrize("networks", [10, 20, 30])
 @pytest.mark.parametrize("points", [28, 501])
-def test_whole_curves_are_covered_as_often_as_promised(networks, points):
-    assert LEAST <= _coverage(lambda rng: smooth_curves(networks, points, rng), 0.0) <= MOST
+def test_whole_curves_are_covered_as_often_as_promised(networks, points, method):
+    assert LEAST <= _coverage(lambda rng: smooth_curves(networks, points, rng), 0.0, method) <= MOST
+
+
+@pytest.mark.parametrize("method", ["logit", "logit-beta"])
+def test_shares_are_covered_on_the_logit_scale(method):
+    def shares(rng):
+        return expit(2 + smooth_curves(20, 28, rng))
+
+    assert LEAST <= _coverage(shares, expit(2.0), method) <= MOST
+    band = simultaneous_band(shares(np.random.default_rng(0)), method=method)
+    assert (band.lower > 0).all()
+    assert (band.upper < 1).all()
 
 
 def test_skewed_curves_are_covered_by_the_beta_weighted_band():
@@ -39,7 +52,7 @@ def test_curves_drawn_from_a_real_study_are_covered(real_study):
     dataset = runs.load(real_study.run_id, real_study.client).sel(hidden_size=16)
     curves = step_curves(dataset.participation_ratio_corrected).values[:, 3:]
     # The seven networks are the population; a study of 20 drawn from them has few distinct values, which costs some coverage.
-    assert _coverage(lambda rng: from_a_study(curves, 20, rng), curves.mean(axis=0)) >= 0.9
+    assert _coverage(lambda rng: from_a_study(curves, 20, rng), curves.mean(axis=0), "beta") >= 0.9
 
 
 def test_a_fan_is_the_spread_between_networks_and_does_not_narrow():

@@ -90,7 +90,7 @@ def test_every_logged_curve_has_a_band(findings):
     assert {b.variable for b in findings.bands} == {
         "accuracy_blanked", "accuracy_truncated", "accuracy_appended", "pca90", "pca90_by_digit"}
     band = findings.band("accuracy_blanked", 50)
-    assert band.band.method == "sup-t, logit scale"
+    assert band.band.method == "sup-t, Beta-weighted, logit scale"
     assert ((band.band.lower < 0.6) & (band.band.upper > 0.6))[1:].mean() > 0.9
 
 
