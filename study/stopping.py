@@ -18,7 +18,8 @@ class Stop:
     """Turns the first SIGINT or SIGTERM into `KeyboardInterrupt`, and keeps those that follow from breaking the clean-up.
 
     Python drops an exception that is raised while a finaliser runs. The interrupt is therefore repeated until a context of `heard`
-    has seen it.
+    has seen it. And an object that it left half made can fail in its finaliser, whenever that runs: from the interrupt on, until
+    the process ends, no such failure is told.
     """
 
     def __init__(self) -> None:
@@ -38,7 +39,8 @@ class Stop:
         self._heard.set()
         for number, handler in self._previous.items():
             signal.signal(number, handler)
-        sys.unraisablehook = self._hook
+        if not self._came:
+            sys.unraisablehook = self._hook
 
     @contextmanager
     def heard(self) -> Iterator[None]:
@@ -49,16 +51,20 @@ class Stop:
             self._heard.set()
             raise
 
+    @property
+    def _came(self) -> bool:
+        return self._repeater is not None
+
     def _interrupt(self, number: int, frame: object) -> None:
         if self._heard.is_set():
             return
-        if self._repeater is None:
+        if not self._came:
             self._repeater = threading.Thread(target=self._repeat, args=(number,), daemon=True)
             self._repeater.start()
         raise KeyboardInterrupt
 
     def _unraisable(self, dropped: sys.UnraisableHookArgs) -> None:
-        if dropped.exc_type is not KeyboardInterrupt:  # one that is repeated need not be told
+        if not self._came:
             self._hook(dropped)
 
     def _repeat(self, number: int) -> None:
