@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import xarray as xr
 from mlflow import MlflowClient
 
-from analysis import records, runs
-from analysis.embedding import METHODS, STEPS, embed, representatives
+from analysis import embedding, records, runs, similarity
+from analysis.embedding import METHODS, STEPS, representatives
 from analysis.findings import Findings, evaluate, markdown
-from analysis.similarity import mean_over_pairs, similarity
+from analysis.similarity import mean_over_pairs
 from study.data import Images, load, prepare
 from study.record import versions
 
@@ -30,6 +32,16 @@ class Analysis:
     findings: Findings
     embeddings: dict[int, xr.Dataset]
     similarities: dict[int, xr.Dataset]
+
+    @property
+    def study(self) -> str:
+        """The study's run id."""
+        return self.dataset.attrs["study"]
+
+    @property
+    def networks(self) -> int:
+        """How many networks the study has."""
+        return int((self.dataset.run_id != "").sum())
 
 
 def analyse(client: MlflowClient, study: str, method: str | None = None) -> Analysis:
@@ -53,11 +65,11 @@ def of_dataset(dataset: xr.Dataset) -> Analysis:
 
 def log(client: MlflowClient, analysis: Analysis) -> None:
     """Stores an analysis in MLflow: its files and verdicts on the study run, the bands on one run a hidden size."""
-    study = runs.find(client, analysis.dataset.attrs["study"])
+    study = runs.find(client, analysis.study)
     with tempfile.TemporaryDirectory() as folder:
         save(analysis, Path(folder))
         runs.log_files(client, study.run_id, Path(folder), FOLDER)
-    runs.log_description(client, study.run_id, markdown(analysis.dataset, analysis.findings))
+    describe(client, analysis)
     for size in sorted({band.hidden_size for band in analysis.findings.bands} | set(analysis.similarities)):
         curves = {
             band.metric: (band.steps, {"mean": band.band.mean, "lower": band.band.lower, "upper": band.band.upper})
@@ -67,6 +79,11 @@ def log(client: MlflowClient, analysis: Analysis) -> None:
         curves |= {f"similarity/{name}": (array.time_step.values, {"mean": mean_over_pairs(array).values})
                    for name, array in found.data_vars.items()}
         runs.log_aggregate(client, study, size, curves)
+
+
+def describe(client: MlflowClient, analysis: Analysis, thumbnail: str | None = None, running: bool = False) -> None:
+    """Sets the study run's description: the verdicts, those so far of a `running` study, and a picture among its artifacts."""
+    runs.log_description(client, analysis.study, markdown(analysis.dataset, analysis.findings, running), thumbnail)
 
 
 def save(analysis: Analysis, folder: Path) -> None:
@@ -94,10 +111,10 @@ def _embedding(client: MlflowClient, dataset: xr.Dataset, size: int, seed: int, 
     run_id = str(dataset.run_id.sel(hidden_size=size, seed=seed).item())
 
     def compute() -> xr.Dataset:
-        embedded = embed(runs.weights(run_id, client), test, steps, method or METHODS[0])
+        embedded = embedding.embed(runs.weights(run_id, client), test, steps, method or METHODS[0])
         return embedded.assign_attrs(hidden_size=size, seed=seed, run_id=run_id)
 
-    return _stored(client, dataset, f"embedding-{size}", [run_id, steps], compute, method)
+    return _stored(client, dataset, f"embedding-{size}", [run_id, steps], embedding, compute, method)
 
 
 def _similarity(client: MlflowClient, dataset: xr.Dataset, size: int, test: Images) -> xr.Dataset | None:
@@ -109,16 +126,20 @@ def _similarity(client: MlflowClient, dataset: xr.Dataset, size: int, test: Imag
         return None
 
     def compute() -> xr.Dataset:
-        return similarity({seed: runs.weights(run_id, client) for seed, run_id in ids.items()}, test)
+        return similarity.similarity({seed: runs.weights(run_id, client) for seed, run_id in ids.items()}, test)
 
-    return _stored(client, dataset, f"similarity-{size}", list(ids.values()), compute)
+    return _stored(client, dataset, f"similarity-{size}", list(ids.values()), similarity, compute)
 
 
-def _stored(client: MlflowClient, dataset: xr.Dataset, name: str, made_of: list, compute: Callable[[], xr.Dataset],
-            method: str | None = None) -> xr.Dataset:
-    """What the study run holds under a name where it was made of the same, by the same versions and the method if one is asked for;
-    else computed afresh."""
-    key = records.cache_key([made_of, dataset.attrs["data_digest"], versions()])
+def _stored(client: MlflowClient, dataset: xr.Dataset, name: str, made_of: list, code: ModuleType,
+            compute: Callable[[], xr.Dataset], method: str | None = None) -> xr.Dataset:
+    """What the study run holds under a name where it was made of the same, by the same code and libraries, and the method if one is
+    asked for; else computed afresh.
+
+    The code is a module's text, not the commit: it takes minutes, and few commits touch it.
+    """
+    made_by = versions() | {"commit": inspect.getsource(code)}
+    key = records.cache_key([made_of, dataset.attrs["data_digest"], made_by])
     stored = runs.stored_dataset(client, dataset.attrs["study"], f"{FOLDER}/{name}.nc")
     if stored is not None and stored.attrs.get("key") == key and method in (None, stored.attrs.get("method")):
         return stored

@@ -17,7 +17,6 @@ import numpy as np
 import xarray as xr
 from mlflow import MlflowClient
 
-from analysis import runs
 from analysis.findings import evaluate
 from analysis.study_analysis import analyse
 from benchmarks.machine import describe
@@ -42,8 +41,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--study", default="latest", help="the stored study to draw networks from")
     given = parser.parse_args()
-    stored = runs.load(given.study)
-    dataset = enlarged(stored, NETWORKS, np.random.default_rng(0))
+    stored = analyse(MlflowClient(), given.study)
+    dataset = enlarged(stored.dataset, NETWORKS, np.random.default_rng(0))
     begun = time.perf_counter()
     found = evaluate(dataset)
     seconds = time.perf_counter() - begun
@@ -51,12 +50,12 @@ def main() -> None:
     print(describe())
     print(f"{dataset.run_id.size} networks, {dataset.nbytes / 2**20:.0f} MiB of measurements: {len(found.ledger)} findings and "
           f"{len(found.bands)} bands in {seconds:.0f} s, {peak:.2f} GiB at most")
-    stored_analysis, dataset = analyse(MlflowClient(), given.study), enlarged(stored, REPORTED, np.random.default_rng(1))
+    dataset = enlarged(stored.dataset, REPORTED, np.random.default_rng(1))
     begun = time.perf_counter()
-    analysis = dataclasses.replace(stored_analysis, dataset=dataset, findings=evaluate(dataset))
+    analysis = dataclasses.replace(stored, dataset=dataset, findings=evaluate(dataset))
     with tempfile.TemporaryDirectory() as folder:
         size = build(analysis, Path(folder)).stat().st_size / 2**20
-    print(f"report on {analysis.dataset.run_id.size} networks: {time.perf_counter() - begun:.0f} s, {size:.1f} MiB")
+    print(f"report on {analysis.networks} networks: {time.perf_counter() - begun:.0f} s, {size:.1f} MiB")
 
 
 if __name__ == "__main__":

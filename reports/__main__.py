@@ -28,8 +28,7 @@ def report(
     if context.invoked_subcommand:
         return
     from analysis import runs
-    from analysis.findings import markdown
-    from analysis.study_analysis import analyse
+    from analysis.study_analysis import analyse, describe
     from reports.live import THUMBNAIL
     from reports.pages import log_pages
     from reports.pdf import build
@@ -41,11 +40,11 @@ def report(
     analysis = analyse(client, study)
     with tempfile.TemporaryDirectory() as folder:
         built = build(analysis, Path(folder))
-        runs.log_files(client, analysis.dataset.attrs["study"], Path(folder))
+        runs.log_files(client, analysis.study, Path(folder))
         shutil.copy(built, out)
-    runs.log_description(client, analysis.dataset.attrs["study"], markdown(analysis.dataset, analysis.findings), THUMBNAIL)
+    describe(client, analysis, THUMBNAIL)
     log_pages(client, analysis.dataset)
-    console.print(f"report of study {analysis.dataset.attrs['study']}: {out}", highlight=False)
+    console.print(f"report of study {analysis.study}: {out}", highlight=False)
 
 
 @app.command("refresh")
@@ -84,7 +83,7 @@ def figure_command(
     analysis = analyse(client, study) if name in OF_STATES else of_dataset(runs.load(study, client))
     figure = FIGURES[name](analysis)
     if figure is None:
-        raise InputError(f"figure={name}: study {analysis.dataset.attrs['study']} holds too little to draw it; it may need more "
+        raise InputError(f"figure={name}: study {analysis.study} holds too little to draw it; it may need more "
                          "networks, more blank rows, or measurements=full")
     figure.draw(target)
     console.print(f"{target}: {figure.caption}", highlight=False)

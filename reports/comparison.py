@@ -7,7 +7,7 @@ import dataclasses
 from analysis.ledger import Finding, words
 from analysis.runs import configuration
 from analysis.study_analysis import Analysis
-from reports.figures import FIGURES
+from reports.figures import drawn
 from reports.figures.figure import Figure
 
 COMPARED = ("truncation", "oscillation", "dimensionality", "accessibility", "spectrum")
@@ -17,18 +17,17 @@ LETTERS = "AB"
 def comparison(first: Analysis, second: Analysis) -> tuple[dict, dict[str, Figure]]:
     """What `comparison.typ` lays out, and the figures by name: `A-truncation`, `B-truncation` and so on."""
     studies = (first, second)
-    figures = {
-        f"{letter}-{name}": dataclasses.replace(figure, name=f"{letter}-{name}")
-        for name in COMPARED for letter, study in zip(LETTERS, studies, strict=True) if (figure := FIGURES[name](study))
-    }
+    by_study = {letter: drawn(study, COMPARED) for letter, study in zip(LETTERS, studies, strict=True)}
+    figures = {f"{letter}-{name}": dataclasses.replace(found[name], name=f"{letter}-{name}")
+               for name in COMPARED for letter, found in by_study.items() if name in found}
     return {
         "title": "Hidden orbits: two studies side by side",
         "studies": [{"letter": letter, "name": study.dataset.attrs["study_name"], "id": study.dataset.attrs["study"],
-                     "networks": int((study.dataset.run_id != "").sum())} for letter, study in zip(LETTERS, studies, strict=True)],
+                     "networks": study.networks} for letter, study in zip(LETTERS, studies, strict=True)],
         "settings": settings(first, second),
         "verdicts": verdicts(first, second),
         "figures": [{"name": name, "caption": f"Study {name[0]}. {figure.caption}",
-                     "description": f"Study {name[0]}. {figure.description}"} for name, figure in figures.items()],
+                     "description": f"Study {name[0]}. {figure.alternative}"} for name, figure in figures.items()],
     }, figures
 
 

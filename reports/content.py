@@ -25,7 +25,7 @@ def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
     return {
         "title": "Hidden orbits: dynamics and geometry of recurrent networks",
         "subtitle": f"{dataset.attrs['study_name']} (study {dataset.attrs['study']})",
-        "answer": _answer(analysis, len(missing)),
+        "answer": _answer(analysis),
         "verdicts": [_verdict(finding) for finding in analysis.findings.ledger],
         "warnings": _warnings(analysis, missing),
         "sections": _sections(analysis, figures),
@@ -41,12 +41,11 @@ def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
     }
 
 
-def _answer(analysis: Analysis, missing: int) -> str:
+def _answer(analysis: Analysis) -> str:
     dataset, ledger = analysis.dataset, analysis.findings.ledger
-    measured = dataset.run_id.size - missing
     sizes = ", ".join(str(h) for h in dataset.hidden_size.values)
     text = (f"Horoi, Lajoie and Wolf (2020) described the inner dynamics of one recurrent network that reads MNIST row by row. "
-            f"This study trained {measured} such networks ({sizes} hidden units, {dataset.seed.size} "
+            f"This study trained {analysis.networks} such networks ({sizes} hidden units, {dataset.seed.size} "
             f"seed{'s' * (dataset.seed.size != 1)} each) and measured each in the same way.")
     if not ledger:
         return text + " None could be measured."
@@ -126,7 +125,7 @@ def _sections(analysis: Analysis, figures: dict[str, Figure]) -> list[dict]:
 
 
 def _drawn(figures: dict[str, Figure], names: tuple[str, ...]) -> list[dict]:
-    return [{"name": name, "caption": figures[name].caption, "description": figures[name].description}
+    return [{"name": name, "caption": figures[name].caption, "description": figures[name].alternative}
             for name in names if name in figures]
 
 

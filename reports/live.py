@@ -8,9 +8,8 @@ from pathlib import Path
 from mlflow import MlflowClient
 
 from analysis import runs
-from analysis.findings import markdown
-from analysis.study_analysis import of_dataset
-from reports.figures import FIGURES, OF_STATES
+from analysis.study_analysis import describe, of_dataset
+from reports.figures import drawn
 
 FOLDER = "figures"  # where the report puts them in the end
 THUMBNAIL = f"{FOLDER}/truncation.png"
@@ -23,10 +22,8 @@ def refresh(client: MlflowClient, study: str) -> int:
     """
     analysis = of_dataset(runs.load(study, client))
     with tempfile.TemporaryDirectory() as folder:
-        for name, draw in FIGURES.items():
-            if name not in OF_STATES and (figure := draw(analysis)):
-                figure.save(Path(folder))
-        runs.log_files(client, analysis.dataset.attrs["study"], Path(folder), FOLDER)
-    words = markdown(analysis.dataset, analysis.findings, running=True)
-    runs.log_description(client, analysis.dataset.attrs["study"], words, THUMBNAIL)
-    return int((analysis.dataset.run_id != "").sum())
+        for figure in drawn(analysis).values():
+            figure.save(Path(folder))
+        runs.log_files(client, analysis.study, Path(folder), FOLDER)
+    describe(client, analysis, THUMBNAIL, running=True)
+    return analysis.networks

@@ -14,7 +14,7 @@ import typst
 from analysis.study_analysis import Analysis
 from reports.comparison import comparison
 from reports.content import content
-from reports.figures import FIGURES
+from reports.figures import drawn
 from reports.figures.figure import Figure
 
 TEMPLATES = Path(__file__).parent
@@ -24,7 +24,7 @@ TIMESTAMP = datetime(2020, 7, 17, tzinfo=UTC)  # fixed, so that the same runs gi
 
 def build(analysis: Analysis, folder: Path) -> Path:
     """Draws every figure of a study into `folder/figures` and typesets `folder/report.pdf`; returns its path."""
-    figures = {name: figure for name, draw in FIGURES.items() if (figure := draw(analysis))}
+    figures = drawn(analysis)
     return _typeset("report.typ", content(analysis, figures), figures, folder)
 
 

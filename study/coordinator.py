@@ -53,10 +53,8 @@ def run_study(config: StudyConfig, console: Console, afterwards: Callable[[str],
                     with impatient(), _answering():
                         study.describe()
                         supersede(study, stopped)
-                    with impatient():
-                        command = meanwhile(study.run_id)
-                        with Refresher(command, config.refresh if command else 0) as refresher:
-                            _compute(study, networks, backend, console, stop, refresher)
+                    with impatient(), Refresher(meanwhile(study.run_id), config.refresh) as refresher:
+                        _compute(study, networks, backend, console, stop, refresher)
                     status = afterwards(study.run_id)
                 with _answering():
                     study.end("FAILED" if status else "FINISHED")

@@ -13,8 +13,8 @@ REST = 20  # times as long as a refresh took, there is none: it costs 5% of one 
 class Refresher:
     """A context in which a command is started again and again, in a process of its own, as results come in.
 
-    It never runs twice at once, nor within `every` seconds of its last end (0: never at all), nor holds anything up: what becomes
-    of it is its own affair, and leaving the context ends it.
+    It never runs twice at once, nor within `every` seconds of its last end (0, or an empty command: never at all), nor holds
+    anything up: what becomes of it is its own affair, and leaving the context ends it.
     """
 
     def __init__(self, command: Sequence[str], every: float):
@@ -37,7 +37,7 @@ class Refresher:
         if self._running is not None and self._running.poll() is not None:
             self._running = None
             self._next = now + max(self.every, REST * (now - self._begun))
-        if self.every and self._running is None and now >= self._next:
+        if self.command and self.every and self._running is None and now >= self._next:
             self._begun = now
             self._running = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                              stderr=subprocess.DEVNULL)

@@ -6,10 +6,14 @@ numbers behind it; None where the study holds nothing to draw.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from analysis.study_analysis import Analysis
 from reports.figures.accessibility import accessibility
 from reports.figures.dimensionality import dimensionality
 from reports.figures.early_classification import early_classification
 from reports.figures.embedding import embedding, embedding_steps
+from reports.figures.figure import Figure
 from reports.figures.geometry import geometry
 from reports.figures.networks import networks
 from reports.figures.oscillation import oscillation
@@ -25,3 +29,8 @@ FIGURES = {
                    generalisation, early_classification, spectrum, similarity, networks)
 }
 OF_STATES = ("embedding", "embedding_steps", "similarity")  # what needs the networks themselves, not their records alone
+
+
+def drawn(analysis: Analysis, names: Iterable[str] = FIGURES) -> dict[str, Figure]:
+    """The figures of some names, without those for which the study holds too little."""
+    return {name: figure for name in names if (figure := FIGURES[name](analysis))}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from analysis.study_analysis import Analysis
-from reports.figures.figure import Curve, Figure, Row, band_words, counts, curve_numbers, curve_panels, measured, reference, sizes
-from reports.style import BLUE, GREEN, GREY, PURPLE, VERMILION, styled
+from reports.figures.figure import Curve, Figure, Row, curve_figure, sizes
+from reports.style import BLUE, GREEN, GREY, PURPLE, VERMILION
 
 CURVES = (
     Curve("probe_accuracy", "linear probe", BLUE, "-"),
@@ -19,19 +19,12 @@ def accessibility(analysis: Analysis) -> Figure | None:
     """Accuracy against the time step; a panel a hidden size. None where no probe was measured."""
     if not sizes(analysis) or "probe_accuracy" not in analysis.dataset:
         return None
-    with styled():
-        figure, [row] = curve_panels(analysis, [Row("test accuracy (%)", CURVES, 100)], "time step (rows read)", [1, 7, 14, 21, 28])
-        for axes in row:
-            reference(axes, 50)
-            axes.set_ylim(0, 100)
-    return Figure(
+    return curve_figure(
+        analysis,
         "accessibility",
-        figure,
-        f"Accuracy of a linear probe, fitted at each step to the hidden states of training images, and of the readout that the "
-        f"network itself learned for the last step, both on all test images. Dotted line: 50%, by which the lead of the probe is "
-        f"measured. Networks: {counts(analysis)}. {band_words(analysis)}",
-        "Line charts, one for each hidden size, of test accuracy against the time step, for the probe, the readout and controls. "
-        "The "
-        "numbers are in accessibility.csv.",
-        curve_numbers(analysis, [curve.variable for curve in measured(analysis, CURVES)]),
+        [Row("test accuracy (%)", CURVES, scale=100, top=100, reference=50)],
+        "Accuracy of a linear probe, fitted at each step to the hidden states of training images, and of the readout that the "
+        "network itself learned for the last step, both on all test images. Dotted line: 50%, by which the lead of the probe is "
+        "measured.",
+        "Line charts, one for each hidden size, of test accuracy against the time step, for the probe, the readout and controls.",
     )

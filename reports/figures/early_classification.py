@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import xarray as xr
+from matplotlib.axes import Axes
+
 from analysis.findings import present
 from analysis.runs import table
 from analysis.study_analysis import Analysis
@@ -22,10 +25,7 @@ def early_classification(analysis: Analysis) -> Figure | None:
             networks = present(analysis.dataset, size)
             read, right = networks.early_rows, 100 * networks.early_accuracy
             axes.plot(read.T, right.T, color=GREY, linewidth=0.4, alpha=0.6)
-            axes.plot(read.mean("seed"), right.mean("seed"), color=INK, marker="o", markersize=2.5, linewidth=1)
-            for confidence in set(NAMED) & set(networks.confidence.values.tolist()):
-                at = (float(read.sel(confidence=confidence).mean()), float(right.sel(confidence=confidence).mean()))
-                axes.annotate(f"{confidence}%", at, textcoords="offset points", xytext=(2, -10), fontsize=6.5)
+            confidence_curve(axes, read.mean("seed"), right.mean("seed"))
             axes.axhline(100 * float(networks.test_accuracy.mean()), color=GREY, linewidth=0.7, linestyle=(0, (4, 2)))
             axes.set(title=f"H = {size}", xlabel="mean rows read", xlim=(0, 31), xticks=[0, 7, 14, 21, 28])
         row[0].set_ylabel("test accuracy (%)")
@@ -35,10 +35,15 @@ def early_classification(analysis: Analysis) -> Figure | None:
         figure,
         f"Early classification: each image is read until the probe of that step is as sure as asked for (percentages at the curve; "
         f"confidence calibrated on training images), and classified by that probe. Grey: single networks; black: their mean; "
-        f"dashed: "
-        f"mean test accuracy of the readout after all 28 rows. Networks: {counts(analysis)}.",
-        "For each hidden size test accuracy against the mean number of rows read, along the confidence asked for. The numbers "
-        "are in "
-        "early_classification.csv.",
+        f"dashed: mean test accuracy of the readout after all 28 rows. Networks: {counts(analysis)}.",
+        "For each hidden size test accuracy against the mean number of rows read, along the confidence asked for.",
         numbers,
     )
+
+
+def confidence_curve(axes: Axes, read: xr.DataArray, accuracy: xr.DataArray) -> None:
+    """Accuracy, in percent, against the rows read, both over `confidence`, of which some values are named."""
+    axes.plot(read, accuracy, color=INK, marker="o", markersize=2.5, linewidth=1)
+    for confidence in set(NAMED) & set(read.confidence.values.tolist()):
+        at = (float(read.sel(confidence=confidence)), float(accuracy.sel(confidence=confidence)))
+        axes.annotate(f"{confidence}%", at, textcoords="offset points", xytext=(2, -10), fontsize=6.5)

@@ -38,7 +38,7 @@ def embedding(analysis: Analysis) -> Figure | None:
         f"its points lie densest. Each panel is started from the one to its left. Below each, the share of an image's ten nearest "
         f"neighbours that show its digit, among the states and in the plane, and the share of neighbours the plane keeps. One "
         f"network a row, so no bands. Distances between clusters mean little.",
-        "Scatter plots of the images, one for each time step, coloured by digit. The numbers are in embedding.csv.",
+        "Scatter plots of the images, one for each time step, coloured by digit.",
         _numbers(shown),
     )
 
@@ -64,7 +64,7 @@ def embedding_steps(analysis: Analysis) -> Figure | None:
         figure,
         f"{NAMES[found.attrs['method']]} of the hidden states after each row for the same network (H = {size}, seed "
         f"{found.attrs['seed']}) and images, each step started from the one before; colours as above.",
-        "Small scatter plots of the images, one for each time step, coloured by digit. The numbers are in embedding_steps.csv.",
+        "Small scatter plots of the images, one for each time step, coloured by digit.",
         _numbers({size: found}).drop(columns=["x", "y", "image", "digit"]).drop_duplicates(),
     )
 

@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure as Drawing
 from matplotlib.image import AxesImage
+from matplotlib.ticker import NullFormatter
 
 from analysis.findings import CurveBands, present, step_curves
 from analysis.study_analysis import Analysis
@@ -19,6 +21,7 @@ from reports.style import GREY, panels, styled
 
 # File endings, and what of their metadata differs from one writing to the next and is left out.
 FORMATS = {".svg": {"Date": None}, ".png": {"Software": None}, ".pdf": {"CreationDate": None}}
+STEPS = ("time step (rows read)", (1, 7, 14, 21, 28))  # the x axis of most curves, and its ticks
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,11 @@ class Figure:
     caption: str
     description: str
     numbers: pd.DataFrame
+
+    @property
+    def alternative(self) -> str:
+        """What stands for the drawing where it cannot be seen."""
+        return f"{self.description} The numbers are in {self.name}.csv."
 
     def save(self, folder: Path) -> None:
         """Writes `name.svg`, byte for byte the same for the same data, `name.png` for previews, and `name.csv`."""
@@ -66,37 +74,54 @@ class Curve:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of panels: what their common y axis shows, in what scale, and the curves; those that were not measured are left out."""
+    """A row of panels: what their common y axis shows, in what scale, from 0 to what `top` if it is fixed, with a `reference` line
+    to read the curves against; and the curves, of which those that were not measured are left out."""
 
     y: str
     curves: Sequence[Curve]
     scale: float = 1.0
+    top: float | None = None
+    reference: float | None = None
 
 
-def measured(analysis: Analysis, curves: Iterable[Curve]) -> list[Curve]:
+def _measured(analysis: Analysis, curves: Iterable[Curve]) -> list[Curve]:
     return [curve for curve in curves if curve.variable in analysis.dataset]
 
 
-def curve_panels(analysis: Analysis, rows: Sequence[Row], x: str, ticks: Sequence[int], height: float = 2.5
-                 ) -> tuple[Drawing, list[list[Axes]]]:
-    """A column a hidden size; each panel of a row has the same curves, each panel of a column the same steps."""
+def curve_figure(analysis: Analysis, name: str, rows: Sequence[Row], caption: str, description: str,
+                 x: tuple[str, Sequence[int]] = STEPS, height: float = 2.5) -> Figure:
+    """Curves and their bands against the steps of `x` (its label and ticks): a column a hidden size, a row of panels each row.
+
+    Networks and bands are added to the caption.
+    """
+    with styled():
+        drawing = _curve_panels(analysis, rows, x, height)
+    numbers = curve_numbers(analysis, [curve.variable for row in rows for curve in _measured(analysis, row.curves)])
+    return Figure(name, drawing, f"{caption} Networks: {counts(analysis)}. {band_words(analysis)}", description, numbers)
+
+
+def _curve_panels(analysis: Analysis, rows: Sequence[Row], x: tuple[str, Sequence[int]], height: float) -> Drawing:
+    """Each panel of a row has the same curves, each panel of a column the same steps."""
     shown = sizes(analysis)
     figure, grid = panels(len(shown), len(rows), height=height, sharey="row", sharex=True)
     for row, line in zip(rows, grid, strict=True):
         for axes, size in zip(line, shown, strict=True):
             networks = present(analysis.dataset, size)
-            for curve in measured(analysis, row.curves):
+            for curve in _measured(analysis, row.curves):
                 values = step_curves(networks[curve.variable])
                 draw_curves(axes, values[values.dims[1]].values, values.values, analysis.findings.band(curve.variable, size),
                             curve.colour, curve.style, curve.label, row.scale)
+            if row.reference is not None:
+                reference(axes, row.reference)
         line[0].set_ylabel(row.y)
+        line[0].set_ylim(0, row.top)  # the panels of a row share their axis
     for axes, size in zip(grid[0], shown, strict=True):
         axes.set_title(f"H = {size}")
     for axes in grid[-1]:
-        axes.set(xlabel=x, xticks=ticks)
+        axes.set(xlabel=x[0], xticks=x[1])
     handles = {label: handle for line in grid for handle, label in zip(*line[0].get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles) if len(handles) < 5 else 3)
-    return figure, grid
+    return figure
 
 
 def draw_curves(axes: Axes, steps: np.ndarray, curves: np.ndarray, band: CurveBands | None, colour: str, style: str,
@@ -150,6 +175,12 @@ def heat(axes: Axes, shares: xr.DataArray, first: tuple[float, float], upside_do
                        cmap="cividis", vmin=0, extent=extent, **options)
 
 
-def reference(axes: Axes, value: float, **options) -> None:
+def reference(axes: Axes, value: float) -> None:
     """A thin grey line to read a curve against."""
-    axes.axhline(value, color=GREY, linewidth=0.6, linestyle=(0, (1, 2)), zorder=0, **options)
+    axes.axhline(value, color=GREY, linewidth=0.6, linestyle=(0, (1, 2)), zorder=0)
+
+
+def in_periods(axis: Axis) -> None:
+    """Ticks of an axis of periods, in rows, whose scale is logarithmic."""
+    axis.set_ticks([2, 5, 10, 20, 50, 100], ["2", "5", "10", "20", "50", "100"])
+    axis.set_minor_formatter(NullFormatter())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from analysis.study_analysis import Analysis
-from reports.figures.figure import Curve, Figure, Row, band_words, counts, curve_numbers, curve_panels, measured, sizes
-from reports.style import BLUE, GREEN, GREY, ORANGE, styled
+from reports.figures.figure import Curve, Figure, Row, curve_figure, sizes
+from reports.style import BLUE, GREEN, GREY, ORANGE
 
 MEASURES = {"pca90_matched": "PCA-90\n(components)", "participation_ratio_corrected": "participation\nratio",
             "twonn": "TwoNN\n(dimensions)"}
@@ -20,20 +20,15 @@ def geometry(analysis: Analysis) -> Figure | None:
     """A row a measure, a column a hidden size; None where the study did not measure the geometry."""
     if not sizes(analysis) or "twonn_by_group" not in analysis.dataset:
         return None
-    rows = [Row(y, [Curve(name + part, *look) for part, *look in OF]) for name, y in MEASURES.items()]
-    with styled():
-        figure, grid = curve_panels(analysis, rows, "time step (rows read)", [1, 7, 14, 21, 28], height=1.75)
-        for line in grid:
-            line[0].set_ylim(bottom=0)
     images = analysis.dataset.twonn_by_group.attrs["images"]
-    return Figure(
+    return curve_figure(
+        analysis,
         "geometry",
-        figure,
+        [Row(y, [Curve(name + part, *look) for part, *look in OF]) for name, y in MEASURES.items()],
         f"Three measures of the dimensionality of the hidden states, on {images} images each, so that images of one digit can be "
         f"compared with as many of all digits (means over digits, and over random groups): principal components for 90% of the "
         f"variance, participation ratio without bias in the number of images, and TwoNN, the intrinsic dimension that nearest "
-        f"neighbours see. Networks: {counts(analysis)}. {band_words(analysis)}",
-        "Line charts, a column for each hidden size and a row for each measure, against the time step. The numbers are in "
-        "geometry.csv.",
-        curve_numbers(analysis, [curve.variable for row in rows for curve in measured(analysis, row.curves)]),
+        f"neighbours see.",
+        "Line charts, a column for each hidden size and a row for each measure, against the time step.",
+        height=1.75,
     )

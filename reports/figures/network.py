@@ -9,7 +9,10 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from reports.figures.figure import heat
+from reports.figures.early_classification import confidence_curve
+from reports.figures.figure import heat, reference
+from reports.figures.spectrum import eigenvalues
+from reports.figures.surfaces import accuracy_surface, generalisation_matrix
 from reports.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, WIDTH, styled
 from study.measurements.attractors import KINDS
 
@@ -62,13 +65,9 @@ def _appended(axes: Axes, record: xr.Dataset) -> None:
     axes.set(title=f"experiment 3{period}", xlabel="blank rows after the image", ylabel="test accuracy (%)", ylim=(0, 102))
 
 
-def _raster(axes: Axes, shares: xr.DataArray, first: tuple[float, float], label: str, **options) -> None:
-    axes.figure.colorbar(heat(axes, shares, first, **options), ax=axes, label=label)
-
-
 def _predicted(axes: Axes, record: xr.Dataset) -> None:
     shares = record.predicted.transpose("digit", "blank_rows")
-    _raster(axes, shares, (0, 0), "images (%)", upside_down=True)
+    axes.figure.colorbar(heat(axes, shares, (0, 0), upside_down=True), ax=axes, label="images (%)")
     axes.set(title="predicted labels", xlabel="blank rows after the image", ylabel="label", yticks=shares.digit.values)
 
 
@@ -80,7 +79,7 @@ def _dimensions(axes: Axes, record: xr.Dataset) -> None:
         _curve(axes, record.twonn_by_group.mean("group"), "TwoNN", GREEN, ":")
     axes.set(title="dimensionality", xlabel="time step", ylabel="dimensions", xticks=[1, 7, 14, 21, 28])
     axes.set_ylim(0, 1.35 * axes.get_ylim()[1])
-    axes.legend(ncols=2, loc="upper center", handlelength=1.6, columnspacing=1)
+    axes.legend(ncols=2, loc="upper center", handlelength=1.6, columnspacing=1, fontsize=6.5)
 
 
 def _probes(axes: Axes, record: xr.Dataset) -> None:
@@ -107,43 +106,30 @@ def _neighbours(axes: Axes, record: xr.Dataset) -> None:
 
 
 def _generalisation(axes: Axes, record: xr.Dataset) -> None:
-    matrix = record.temporal_generalisation
-    _raster(axes, matrix, (1, 1), "test accuracy (%)", vmax=100)
-    axes.axvline(matrix.sizes["probe_step"] + 0.5, color="white", linewidth=0.7, linestyle=":")
-    axes.set(title="temporal generalisation", xlabel="step scored (dotted: image ends)", ylabel="step the probe learned")
+    axes.figure.colorbar(generalisation_matrix(axes, record.temporal_generalisation), ax=axes, label="test accuracy (%)")
+    axes.set(title="temporal generalisation", xlabel="step scored (dotted: image ends)")
 
 
 def _surface(axes: Axes, record: xr.Dataset) -> None:
-    _raster(axes, record.accuracy, (0, 0), "test accuracy (%)", vmax=100)
-    axes.set(title="accuracy surface", xlabel="blank rows", ylabel="rows shown")
+    axes.figure.colorbar(accuracy_surface(axes, record.accuracy), ax=axes, label="test accuracy (%)")
+    axes.set_title("accuracy surface")
 
 
 def _early(axes: Axes, record: xr.Dataset) -> None:
-    axes.plot(record.early_rows, 100 * record.early_accuracy, color=INK, marker="o", markersize=3)
-    for confidence in (50, 90, 99):
-        at = record.sel(confidence=confidence)
-        axes.annotate(f"{confidence}%", (float(at.early_rows), 100 * float(at.early_accuracy)), textcoords="offset points",
-                      xytext=(4, -10), fontsize=7)
+    confidence_curve(axes, record.early_rows, 100 * record.early_accuracy)
     axes.set(title="early classification", xlabel="mean rows read", ylabel="test accuracy (%)")
 
 
 def _eigenvalues(axes: Axes, record: xr.Dataset) -> None:
-    turn = np.linspace(0, 2 * np.pi, 200)
-    axes.plot(np.cos(turn), np.sin(turn), color=GREY, linewidth=0.6)
-    real, imaginary = record.eigenvalue_real_by_epoch, record.eigenvalue_imaginary_by_epoch
-    axes.scatter(real[0], imaginary[0], s=5, color=SKY, label="untrained")
-    axes.scatter(real[-1], imaginary[-1], s=5, color=VERMILION, marker="^", label="trained")
-    axes.set_aspect("equal")
-    reach = 1.1 * max(1.0, float(np.hypot(real[[0, -1]], imaginary[[0, -1]]).max()))
-    axes.set(xlim=(-1.5 * reach, 1.5 * reach), ylim=(-reach, 1.5 * reach))  # room for the legend
-    axes.set(title="eigenvalues of R", xlabel="real part", ylabel="imaginary part")
+    reach = eigenvalues(axes, record)
+    axes.set(title="eigenvalues of R", xlim=(-1.5 * reach, 1.5 * reach), ylim=(-reach, 1.5 * reach))  # room for the legend
     axes.legend(ncols=2, loc="upper left", handletextpad=0.1, columnspacing=1)
 
 
 def _lyapunov(axes: Axes, record: xr.Dataset) -> None:
     error = 2 * record.lyapunov_error
     axes.errorbar(record.exponent, record.lyapunov, yerr=error, color=INK, marker="o", markersize=3, linewidth=0.8)
-    axes.axhline(0, color=GREY, linewidth=0.6)
+    reference(axes, 0)
     axes.set(title="Lyapunov exponents on the attractor", xlabel="exponent", ylabel="nat per row")
 
 

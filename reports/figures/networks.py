@@ -50,7 +50,7 @@ def networks(analysis: Analysis) -> Figure | None:
         figure,
         f"Test accuracy under blank rows of every network by itself ({naming} above each panel). Networks: "
         f"{counts(analysis)}.{some}",
-        "Small line charts of test accuracy against blank rows, one for each network. The numbers are in networks.csv.",
+        "Small line charts of test accuracy against blank rows, one for each network.",
         table(analysis.dataset, "accuracy_appended"),
     )
 

@@ -6,75 +6,44 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from matplotlib.image import AxesImage
 from matplotlib.ticker import NullFormatter
 
+from analysis.embedding import representatives
 from analysis.findings import present
 from analysis.ledger import LEVEL
 from analysis.phase import PHASES
 from analysis.study_analysis import Analysis
-from reports.figures.figure import Figure, counts, sizes
+from reports.figures.figure import Figure, counts, heat, in_periods, reference, sizes
 from reports.style import GREY, INK, WIDTH, styled
 from study.spectrum import SHORTEST, TRANSIENT
 
 TALLEST = 8.3  # inches: what a page has left beside heading and caption
+NAMED = 12  # networks of a hidden size at most whose seeds are written
 
 
 def oscillation(analysis: Analysis) -> Figure | None:
-    """For each hidden size one network's curve, all networks as a raster sorted by period, and their spectra."""
+    """For each hidden size one network's curve, all networks as a raster sorted by period, one cycle, and their spectra."""
     shown = sizes(analysis)
     if not shown or analysis.dataset.blank_rows.size < TRANSIENT + SHORTEST:
         return None
-    rows: list[pd.DataFrame] = []
+    chosen, brightest = representatives(analysis.dataset), _brightest(analysis, shown)
     with styled():
         figure = Drawing(figsize=(WIDTH, min(2.55 * len(shown), TALLEST)))
         grid = figure.add_gridspec(2 * len(shown), 2, width_ratios=[2.2, 1], height_ratios=[1, 1.25] * len(shown))
-        image, brightest = None, _brightest(analysis, shown)
         for index, size in enumerate(shown):
-            networks, found = present(analysis.dataset, size), analysis.findings.oscillations[size]
-            curves, blank = 100 * networks.accuracy_appended.values, networks.blank_rows.values
-            periods = np.array([test.period for test in found.tests])
-            order = np.lexsort((periods, ~found.oscillates))
-            last = index == len(shown) - 1
-
-            single = figure.add_subplot(grid[2 * index, 0])
-            nearest = int(np.abs(curves[:, 0] - np.median(curves[:, 0])).argmin())
-            single.plot(blank, curves[nearest], color=INK, linewidth=0.8)
-            single.set(ylim=(0, 100), xlim=(0, blank[-1]), yticks=[0, 50, 100], ylabel="accuracy (%)")
-            single.set_title(f"H = {size}: seed {int(networks.seed.values[nearest])} alone, and all networks below",
-                             loc="left")
-            single.xaxis.set_major_formatter(NullFormatter())
-
-            raster = figure.add_subplot(grid[2 * index + 1, 0])
-            image = raster.imshow(curves[order], aspect="auto", interpolation="nearest", cmap="cividis", vmin=0, vmax=brightest,
-                                  extent=(-0.5, blank[-1] + 0.5, len(order) - 0.5, -0.5))
-            labels = [f"{int(networks.seed.values[i])}{'' if found.oscillates[i] else '*'}" for i in order]
-            if len(order) <= 12:
-                raster.set_yticks(range(len(order)), labels, fontsize=6)
-            raster.set_ylabel("seed" if len(order) <= 12 else "network")
-            raster.set_xlabel("blank rows after the image" if last else "")
-            for side in raster.spines.values():
-                side.set_visible(False)
-
-            turn = figure.add_subplot(grid[2 * index, 1])
-            _cycle(turn, analysis, size)
-            turn.set_xlabel("phase of the cycle" if last else "")
-
-            spectrum = figure.add_subplot(grid[2 * index + 1, 1])
-            spectra = found.spectra[found.spectra.any(axis=1)]  # a constant curve has no spectrum
-            if len(spectra):
-                spectrum.plot(1 / found.frequencies, spectra.T, color=GREY, linewidth=0.4, alpha=0.6)
-                spectrum.plot(1 / found.frequencies, found.mean_spectrum, color=INK, linewidth=1.0)
-            top = 1.3 * max(spectra.max(initial=0), 10)
-            spectrum.scatter(periods[found.oscillates], np.full(found.oscillates.sum(), top), marker="v", s=12, color=INK,
-                             clip_on=False, linewidth=0)
-            spectrum.set(xscale="log", yscale="log", ylim=(1, top), xlim=(2, (len(blank) - TRANSIENT) / 3))
-            spectrum.set_xticks([2, 5, 10, 20, 50, 100], ["2", "5", "10", "20", "50", "100"])
-            spectrum.xaxis.set_minor_formatter(NullFormatter())
-            spectrum.set_ylabel("power ratio")
-            spectrum.set_xlabel("period (rows)" if last else "")
-            rows.append(found.periods(networks.seed.values).assign(hidden_size=size))
+            single, cycle, raster, spectrum = (figure.add_subplot(grid[2 * index + part // 2, part % 2]) for part in range(4))
+            _single(single, analysis, size, chosen[size])
+            image = _raster(raster, analysis, size, brightest)
+            _cycle(cycle, analysis, size)
+            _spectrum(spectrum, analysis, size)
+        raster.set_xlabel("blank rows after the image")  # below the last hidden size alone
+        cycle.set_xlabel("phase of the cycle")
+        spectrum.set_xlabel("period (rows)")
         figure.colorbar(image, ax=figure.axes, location="top", shrink=0.35, aspect=40, label="test accuracy (%)",
                         extend="neither" if brightest == 100 else "max")
+    numbers = [analysis.findings.oscillations[size].periods(present(analysis.dataset, size).seed.values).assign(hidden_size=size)
+               for size in shown]
     return Figure(
         "oscillation",
         figure,
@@ -86,15 +55,50 @@ def oscillation(analysis: Analysis) -> Figure | None:
         f"and their mean (black); triangles: the periods of networks that oscillate (Benjamini-Hochberg at 5%). Networks differ in "
         f"phase, so their mean curve says nothing. Networks: {counts(analysis)}.",
         "For each hidden size a curve of accuracy against blank rows for one network, a raster of all networks, one cycle of those "
-        "that oscillate, and their spectra. The numbers are in oscillation.csv.",
-        pd.concat(rows, ignore_index=True),
+        "that oscillate, and their spectra.",
+        pd.concat(numbers, ignore_index=True),
     )
+
+
+def _single(axes: Axes, analysis: Analysis, size: int, seed: int) -> None:
+    curve = 100 * analysis.dataset.accuracy_appended.sel(hidden_size=size, seed=seed)
+    axes.plot(curve.blank_rows, curve, color=INK, linewidth=0.8)
+    axes.set(ylim=(0, 100), xlim=(0, curve.blank_rows[-1]), yticks=[0, 50, 100], ylabel="accuracy (%)")
+    axes.set_title(f"H = {size}: seed {seed} alone, and all networks below", loc="left")
+    axes.xaxis.set_major_formatter(NullFormatter())
+
+
+def _raster(axes: Axes, analysis: Analysis, size: int, brightest: float) -> AxesImage:
+    """A line a network: those that oscillate first, from short to long period."""
+    curves, found = present(analysis.dataset, size).accuracy_appended, analysis.findings.oscillations[size]
+    order = np.lexsort(([test.period for test in found.tests], ~found.oscillates))
+    if len(order) <= NAMED:
+        labels = [f"{int(curves.seed[i])}{'' if found.oscillates[i] else '*'}" for i in order]
+        axes.set_yticks(range(len(order)), labels, fontsize=6)
+    axes.set_ylabel("seed" if len(order) <= NAMED else "network")
+    for side in axes.spines.values():
+        side.set_visible(False)
+    return heat(axes, curves[order], (0, 0), upside_down=True, vmax=brightest)
+
+
+def _spectrum(axes: Axes, analysis: Analysis, size: int) -> None:
+    found = analysis.findings.oscillations[size]
+    spectra = found.spectra[found.spectra.any(axis=1)]  # a constant curve has no spectrum
+    if len(spectra):
+        axes.plot(1 / found.frequencies, spectra.T, color=GREY, linewidth=0.4, alpha=0.6)
+        axes.plot(1 / found.frequencies, found.mean_spectrum, color=INK, linewidth=1.0)
+    top = 1.3 * max(spectra.max(initial=0), 10)
+    periods = [test.period for test, passes in zip(found.tests, found.oscillates, strict=True) if passes]
+    axes.scatter(periods, np.full(len(periods), top), marker="v", s=12, color=INK, clip_on=False, linewidth=0)
+    longest = (analysis.dataset.blank_rows.size - TRANSIENT) / 3
+    axes.set(xscale="log", yscale="log", ylim=(1, top), xlim=(2, longest), ylabel="power ratio")
+    in_periods(axes.xaxis)
 
 
 def _cycle(axes: Axes, analysis: Analysis, size: int) -> None:
     """One cycle, and the phase it begins with again."""
     axes.set(xlim=(0, 1), xticks=[0, 0.5, 1], ylabel="about mean (%)")
-    axes.axhline(0, color=GREY, linewidth=0.6, linestyle=(0, (1, 2)), zorder=0)
+    reference(axes, 0)
     found = analysis.findings.cycles.get(size)
     if found is None:
         axes.text(0.5, 0.5, "no network oscillates", transform=axes.transAxes, ha="center", va="bottom", color=GREY)

@@ -33,12 +33,9 @@ def predicted(analysis: Analysis) -> Figure | None:
         "predicted",
         figure,
         f"The share of the test images to which the readout gives each label, as blank rows follow the image: in the network of "
-        f"each "
-        f"hidden size whose test accuracy is nearest the median "
-        f"({names}). "
-        f"Single networks, because the phases of different networks differ.",
-        "Rasters of the share of images given each label against blank rows, one for each hidden size. The numbers are in "
-        "predicted.csv.",
+        f"each hidden size whose test accuracy is nearest the median ({names}). Single networks, because the phases of different "
+        f"networks differ.",
+        "Rasters of the share of images given each label against blank rows, one for each hidden size.",
         pd.concat(frames, ignore_index=True),
     )
 

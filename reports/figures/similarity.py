@@ -42,6 +42,6 @@ def similarity(analysis: Analysis) -> Figure | None:
         f"that carry 99% of the variance, between trained networks and between the same networks before training. Lines: mean over "
         f"all pairs; shading: from the least to the most similar pair (a range, no confidence band). At step 1 all states are "
         f"equal and similarity is not defined. Networks: {networks}.",
-        "Line charts, one for each hidden size, of similarity against the time step. The numbers are in similarity.csv.",
+        "Line charts, one for each hidden size, of similarity against the time step.",
         pd.concat(rows, ignore_index=True),
     )

@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullFormatter
 
 from analysis.embedding import representatives
 from analysis.findings import present
 from analysis.study_analysis import Analysis
-from reports.figures.figure import Figure, counts
+from reports.figures.figure import Figure, counts, in_periods, reference
 from reports.style import BLUE, GREY, INK, SKY, VERMILION, panels, styled
 from study.measurements.attractors import KINDS
 
@@ -28,7 +27,7 @@ def spectrum(analysis: Analysis) -> Figure | None:
         figure, (plane, periods, exponents) = panels(len(chosen), 3, height=2.3)
         for index, (size, seed) in enumerate(chosen.items()):
             networks = present(analysis.dataset, size)
-            _eigenvalues(plane[index], networks.sel(seed=seed))
+            _eigenvalue_paths(plane[index], networks.sel(seed=seed))
             plane[index].set_title(f"H = {size}, seed {seed}")
             rhythm = analysis.findings.oscillations[size]
             accuracy = np.where(rhythm.oscillates, [test.period for test in rhythm.tests], np.nan)
@@ -40,7 +39,8 @@ def spectrum(analysis: Analysis) -> Figure | None:
                 "period_accuracy": accuracy, "largest_lyapunov_exponent": networks.lyapunov.isel(exponent=0).values,
                 "attractor": [KINDS[int(kind)] if np.isfinite(kind) else "" for kind in networks.attractor_kind.values],
             }))
-        plane[0].set_ylabel("imaginary part")
+        for axes in plane[1:]:
+            axes.set_ylabel("")
         periods[0].set_ylabel("measured period (rows)")
         exponents[0].set_ylabel("Lyapunov exponent\n(nat per row)")
         figure.legend(*plane[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, handletextpad=0.1)
@@ -49,31 +49,35 @@ def spectrum(analysis: Analysis) -> Figure | None:
         "spectrum",
         figure,
         f"Top: eigenvalues of the recurrent weights R before and after training, in the network of each hidden size nearest the "
-        f"median "
-        f"accuracy, with the way of the leading ones from epoch to epoch, and the unit circle. Middle: the period that the leading "
-        f"eigenvalue predicts against those of the state and of the accuracy under blank rows, all networks; lines: equal "
-        f"(solid) and "
-        f"half (dashed); periods over {LONGEST} rows, and predictions of no rotation, stand at the edge. Bottom: the largest "
-        f"Lyapunov "
-        f"exponents on the attractor most images reach, a line a network. Networks: {counts(analysis)}.",
-        "For each hidden size the eigenvalues in the complex plane, measured against predicted periods, and Lyapunov exponents. "
-        "The "
-        "numbers of every network are in spectrum.csv.",
+        f"median accuracy, with the way of the leading ones from epoch to epoch, and the unit circle. Middle: the period that the "
+        f"leading eigenvalue predicts against those of the state and of the accuracy under blank rows, all networks; lines: equal "
+        f"(solid) and half (dashed); periods over {LONGEST} rows, and predictions of no rotation, stand at the edge. Bottom: the "
+        f"largest Lyapunov exponents on the attractor most images reach, a line a network. Networks: {counts(analysis)}.",
+        "For each hidden size the eigenvalues in the complex plane, measured against predicted periods, and Lyapunov exponents.",
         pd.concat(frames, ignore_index=True),
     )
 
 
-def _eigenvalues(axes: Axes, one: xr.Dataset) -> None:
+def eigenvalues(axes: Axes, record: xr.Dataset) -> float:
+    """The eigenvalues of R before and after one network's training, and the unit circle; returns how far to the sides it reaches.
+    """
     turn = np.linspace(0, 2 * np.pi, 200)
     axes.plot(np.cos(turn), np.sin(turn), color=GREY, linewidth=0.6)
-    real = one.eigenvalue_real_by_epoch.dropna("mode", how="all").values
-    imaginary = one.eigenvalue_imaginary_by_epoch.dropna("mode", how="all").values
+    real, imaginary = record.eigenvalue_real_by_epoch, record.eigenvalue_imaginary_by_epoch
     axes.scatter(real[0], imaginary[0], s=3, color=SKY, linewidth=0, label="untrained")
     axes.scatter(real[-1], imaginary[-1], s=4, color=VERMILION, marker="^", linewidth=0, label="trained")
-    axes.scatter(real[:, 0], np.abs(imaginary[:, 0]), s=2, color=INK, linewidth=0, label="leading, by epoch")
-    reach = 1.15 * max(1.0, float(np.hypot(real, imaginary).max()))
-    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="real part", yticks=[-1, 0, 1], xticks=[-1, 0, 1])
     axes.set_aspect("equal")
+    axes.set(xlabel="real part", ylabel="imaginary part", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
+    return 1.15 * max(1.0, float(np.hypot(real, imaginary).max()))
+
+
+def _eigenvalue_paths(axes: Axes, record: xr.Dataset) -> None:
+    """With the way of the leading eigenvalue from epoch to epoch."""
+    reach = eigenvalues(axes, record)
+    leading = record.isel(mode=0)
+    axes.scatter(leading.eigenvalue_real_by_epoch, np.abs(leading.eigenvalue_imaginary_by_epoch), s=2, color=INK, linewidth=0,
+                 label="leading, by epoch")
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
 
 
 def _periods(axes: Axes, networks: xr.Dataset, accuracy: np.ndarray) -> None:
@@ -87,12 +91,11 @@ def _periods(axes: Axes, networks: xr.Dataset, accuracy: np.ndarray) -> None:
                      label=label, clip_on=False, zorder=3)
     axes.set(xscale="log", yscale="log", xlim=(2, LONGEST), ylim=(2, LONGEST), xlabel="predicted period (rows)")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_ticks([2, 5, 10, 20, 50, 100], ["2", "5", "10", "20", "50", "100"])
-        axis.set_minor_formatter(NullFormatter())
+        in_periods(axis)
 
 
 def _exponents(axes: Axes, networks: xr.Dataset) -> None:
     axes.plot(networks.exponent, networks.lyapunov.transpose("exponent", "seed"), color=INK, linewidth=0.5, alpha=0.7)
-    axes.axhline(0, color=GREY, linewidth=0.6)
+    reference(axes, 0)
     axes.set_ylim(max(-1.5, axes.get_ylim()[0]))  # what contracts faster than that is gone within a row or two
     axes.set(xlabel="exponent", xticks=[1, 5, 10, 15, 20])

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
+
 from analysis.findings import present
 from analysis.study_analysis import Analysis
 from reports.figures.figure import Figure, counts, heat, sizes
@@ -11,39 +17,48 @@ from reports.style import panels, styled
 def surface(analysis: Analysis) -> Figure | None:
     """The accuracy surface, mean over networks; a panel a hidden size."""
     return _means(
-        analysis, "accuracy", "surface", (0, 0), "blank rows", "rows shown",
+        analysis, "accuracy", "surface", accuracy_surface,
         "Test accuracy after some rows of the image and then some blank rows, mean over networks. The right edge of the image rows "
         "(top line) is experiment 3, the left column experiment 2, and the diagonal that ends at row 28 experiment 1.",
-        "Rasters of test accuracy over rows shown and blank rows",
+        "Rasters of test accuracy over rows shown and blank rows, one for each hidden size.",
     )
 
 
 def generalisation(analysis: Analysis) -> Figure | None:
     """The temporal generalisation matrix, mean over networks; a panel a hidden size."""
     return _means(
-        analysis, "temporal_generalisation", "generalisation", (1, 1), "step scored", "step the probe learned",
+        analysis, "temporal_generalisation", "generalisation", generalisation_matrix,
         "Temporal generalisation: test accuracy of the probe of one step at the states of another, mean over networks; after "
-        "step 28 "
-        "rows are blank (right of the dotted line).",
-        "Rasters of test accuracy over the step a probe learned and the step it is scored at",
+        "step 28 rows are blank (right of the dotted line).",
+        "Rasters of test accuracy over the step a probe learned and the step it is scored at, one for each hidden size.",
     )
 
 
-def _means(analysis: Analysis, variable: str, name: str, first: tuple[int, int], x: str, y: str, caption: str, description: str
-           ) -> Figure | None:
+def accuracy_surface(axes: Axes, accuracy: xr.DataArray) -> AxesImage:
+    """Accuracy over (rows shown, blank rows)."""
+    axes.set(xlabel="blank rows", ylabel="rows shown")
+    return heat(axes, accuracy, (0, 0), vmax=100)
+
+
+def generalisation_matrix(axes: Axes, accuracy: xr.DataArray) -> AxesImage:
+    """Accuracy over (step the probe learned, step scored), and where the image ends."""
+    axes.set(xlabel="step scored", ylabel="step the probe learned")
+    image = heat(axes, accuracy, (1, 1), vmax=100)
+    axes.axvline(accuracy.shape[0] + 0.5, color="white", linewidth=0.7, linestyle=":")
+    return image
+
+
+def _means(analysis: Analysis, variable: str, name: str, draw: Callable[[Axes, xr.DataArray], AxesImage], caption: str,
+           description: str) -> Figure | None:
     shown = sizes(analysis)
     if not shown or variable not in analysis.dataset:
         return None
-    means = {size: present(analysis.dataset, size)[variable].mean("seed") for size in shown}
     with styled():
         figure, [row] = panels(len(shown), height=2.4, sharey=True)
-        for axes, (size, mean) in zip(row, means.items(), strict=True):
-            image = heat(axes, mean, first, vmax=100)
-            axes.set(title=f"H = {size}", xlabel=x)
-            if name == "generalisation":
-                axes.axvline(mean.shape[0] + 0.5, color="white", linewidth=0.7, linestyle=":")
-        row[0].set_ylabel(y)
+        for axes, size in zip(row, shown, strict=True):
+            image = draw(axes, present(analysis.dataset, size)[variable].mean("seed"))
+            axes.set_title(f"H = {size}")
+            axes.label_outer()
         figure.colorbar(image, ax=row, label="test accuracy (%)")
     numbers = analysis.dataset[variable].mean("seed").to_dataframe().reset_index().dropna()
-    return Figure(name, figure, f"{caption} Networks: {counts(analysis)}.",
-                  f"{description}, one for each hidden size. The numbers are in {name}.csv.", numbers)
+    return Figure(name, figure, f"{caption} Networks: {counts(analysis)}.", description, numbers)
