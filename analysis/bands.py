@@ -12,6 +12,7 @@ FEWEST_NETWORKS = 6  # refused below: a bootstrap over 5 networks has 16 distinc
 FEW_NETWORKS = 10  # warned of below
 RESAMPLES = 9_999
 BLOCK = 1_000  # resamples held in memory at once
+TIED = 0.1  # of a sample's variance, the least that weights may leave where networks agree by twos and more, as counts do
 METHODS = {"raw": "sup-t, raw scale", "logit": "sup-t, logit scale", "beta": "sup-t, Beta-weighted",
            "logit-beta": "sup-t, Beta-weighted, logit scale"}
 
@@ -109,17 +110,21 @@ def skewed_deviations(values: np.ndarray, rng: np.random.Generator) -> tuple[np.
 
     Parameters: `values` `[n, P]`, none of whose columns is constant. Networks are weighted by draws from Beta(1/2, 3/2), whose
     first three moments about the mean agree, in units of it, with those of resampling, skewness included (Liu 1988 on wild
-    bootstraps); mean and variance are recomputed under the weights.
+    bootstraps); mean and variance are recomputed under the weights. Where at most half of the values are distinct, weights can all
+    but leave out the few networks that differ, and a variance of next to nothing would make any mean significant: there it is at
+    least `TIED` times that of the sample.
     """
     n = len(values)
+    distinct = 1 + np.count_nonzero(np.diff(np.sort(values, axis=0), axis=0), axis=0)
     residuals = (values - values.mean(axis=0)) * np.sqrt(n / (n - 1))
     squares = residuals**2
+    least = np.where(distinct <= n / 2, TIED, 1e-9) * squares.mean(axis=0)
     highest, lowest = [], []
     for start in range(0, RESAMPLES, BLOCK):
         weights = rng.beta(0.5, 1.5, size=(min(BLOCK, RESAMPLES - start), n))
         weights /= weights.sum(axis=1, keepdims=True)
         means = weights @ residuals
-        variances = np.maximum((weights @ squares - means**2) * n / (n - 1), 1e-9 * squares.mean(axis=0))
+        variances = np.maximum((weights @ squares - means**2) * n / (n - 1), least)
         ratio = np.sqrt(n) * means / np.sqrt(variances)
         highest.append(ratio.max(axis=1))
         lowest.append(ratio.min(axis=1))

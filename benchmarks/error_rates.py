@@ -107,7 +107,7 @@ def _real(study: str) -> Iterator[tuple[str, np.ndarray, str, np.ndarray]]:
 
     dataset = runs.load(study)
     networks = present(dataset, int(dataset.hidden_size.values[np.argmax((dataset.run_id.values != "").sum(axis=1))]))
-    for name in ("accuracy_blanked", "pca90_by_digit", "participation_ratio_corrected"):
+    for name in ("accuracy_blanked", "pca90", "pca90_by_digit", "participation_ratio_corrected"):
         if name not in networks:
             continue
         curves, share = step_curves(networks[name]).values, "valid_max" in networks[name].attrs

@@ -95,6 +95,21 @@ def test_a_beta_weighted_band_leans_towards_the_tail():
     assert band.method == "sup-t, Beta-weighted"
 
 
+def test_counts_on_which_all_but_one_network_agree_have_a_band_of_sensible_width():
+    curves = np.full((10, 28), 6.0)
+    curves[np.arange(28) % 10, np.arange(28)] = 7.0
+    band = simultaneous_band(curves, method="beta")
+    assert band.mean == pytest.approx(6.1)
+    assert (band.upper < 7).all()
+    assert (band.lower > 5.5).all()
+
+
+@pytest.mark.parametrize("networks", [10, 20])
+def test_counts_are_covered_by_the_beta_weighted_band(networks):
+    coverage = _coverage(lambda rng: np.round(5 + 0.8 * smooth_curves(networks, 28, rng)), 5.0, "beta")
+    assert coverage >= LEAST
+
+
 def test_points_where_all_agree_have_no_width_and_nan_rows_are_left_out():
     curves = smooth_noise(np.random.default_rng(5), 9)
     curves[:, 0] = 3.0
