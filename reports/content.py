@@ -26,7 +26,7 @@ def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
         "title": "Hidden orbits: dynamics and geometry of recurrent networks",
         "subtitle": f"{dataset.attrs['study_name']} (study {dataset.attrs['study']})",
         "answer": _answer(analysis),
-        "verdicts": [_verdict(finding) for finding in analysis.findings.ledger],
+        "verdicts": _verdicts(analysis.findings.ledger),
         "warnings": _warnings(analysis, missing),
         "sections": _sections(analysis, figures),
         "trends": _trends(analysis),
@@ -65,9 +65,13 @@ def _list(claims: list[str]) -> str:
     return (", ".join(claims[:-1]) + " and " + claims[-1] + " are") if len(claims) > 1 else f"{claims[0]} is"
 
 
-def _verdict(finding: Finding) -> dict:
-    return {"claim": finding.claim, "hypothesis": finding.hypothesis, "hidden_size": finding.hidden_size,
-            "estimate": words(finding), "p": _p(finding.p), "verdict": finding.verdict}
+def _verdicts(ledger: list[Finding]) -> list[dict]:
+    """A group a claim, with a row a hidden size."""
+    groups: dict[str, dict] = {}
+    for finding in ledger:
+        group = groups.setdefault(finding.claim, {"claim": finding.claim, "hypothesis": finding.hypothesis, "rows": []})
+        group["rows"].append([str(finding.hidden_size), words(finding), _p(finding.p), finding.verdict])
+    return list(groups.values())
 
 
 def _p(p: float) -> str:

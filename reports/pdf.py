@@ -16,6 +16,7 @@ from reports.comparison import comparison
 from reports.content import content
 from reports.figures import drawn
 from reports.figures.figure import Figure
+from reports.style import FONTS
 
 TEMPLATES = Path(__file__).parent
 STANDARDS = ["a-2a", "ua-1"]  # archival, and readable by machines for those who cannot see it
@@ -49,7 +50,8 @@ def _typeset(template: str, words: dict, figures: Mapping[str, Figure], folder: 
             shutil.copy(file, root)
         (root / "content.json").write_text(json.dumps(words))
         compiled, warnings = typst.compile_with_warnings(
-            root / template, root=root, ignore_system_fonts=True, timestamp=int(TIMESTAMP.timestamp()), pdf_standards=STANDARDS)
+            root / template, root=root, font_paths=[FONTS], ignore_system_fonts=True, timestamp=int(TIMESTAMP.timestamp()),
+            pdf_standards=STANDARDS)
     if warnings:
         raise RuntimeError("; ".join(str(warning) for warning in warnings))
     target = folder / Path(template).with_suffix(".pdf").name

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import matplotlib
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+FONTS = Path(__file__).parent / "fonts"  # Source Sans Pro (Hunt 2012; SIL Open Font License), the same on every machine
 WIDTH = 6.5  # inches: the text width of the A4 report, so that font sizes are as printed
 
 # Okabe & Ito (2008); the two conditions of a comparison always differ in line style too.
@@ -19,12 +22,13 @@ GREY, INK = "#8A8A8A", "#222222"
 DIGITS = ("#332288", "#88CCEE", "#117733", "#DDCC77", "#882255", "#44AA99", "#CC6677", "#999933", "#AA4499", "#BBBBBB")
 
 RC = {
-    "font.size": 8,
-    "axes.titlesize": 8.5,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 7.5,
-    "ytick.labelsize": 7.5,
-    "legend.fontsize": 7.5,
+    "font.family": "Source Sans Pro",
+    "font.size": 8.5,
+    "axes.titlesize": 9,
+    "axes.labelsize": 8.5,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
     "legend.frameon": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -38,8 +42,11 @@ RC = {
     "figure.facecolor": "white",
     "svg.hashsalt": "hidden-orbits",
     "svg.fonttype": "path",
-    "figure.constrained_layout.use": True,
 }
+
+
+for font in sorted(FONTS.glob("*.ttf")):
+    font_manager.fontManager.addfont(font)
 
 
 @contextmanager
@@ -51,5 +58,5 @@ def styled() -> Iterator[None]:
 
 def panels(columns: int, rows: int = 1, height: float = 2.3, **options) -> tuple[Figure, list[list[Axes]]]:
     """A figure as wide as the text, `height` inches a row, and its axes by row and column."""
-    figure = Figure(figsize=(WIDTH, height * rows))
+    figure = Figure(figsize=(WIDTH, height * rows), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **options).tolist()

@@ -13,14 +13,12 @@ from pathlib import Path
 
 import pytest
 from conftest import RealStudy
-
-from study.tracking.views import link
-
-pytest.importorskip("selenium", reason="selenium is not installed: pip install selenium==4.51.0")
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
+
+from study.tracking.views import link
 
 BROWSER, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="no chromium and chromedriver on this machine")

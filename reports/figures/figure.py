@@ -21,6 +21,7 @@ from reports.style import GREY, panels, styled
 
 # File endings, and what of their metadata differs from one writing to the next and is left out.
 FORMATS = {".svg": {"Date": None}, ".png": {"Software": None}, ".pdf": {"CreationDate": None}}
+PERIODS = (2, 5, 10, 20, 50, 100)  # ticks of an axis of periods, in rows
 STEPS = ("time step (rows read)", (1, 7, 14, 21, 28))  # the x axis of most curves, and its ticks
 
 
@@ -180,7 +181,7 @@ def reference(axes: Axes, value: float) -> None:
     axes.axhline(value, color=GREY, linewidth=0.6, linestyle=(0, (1, 2)), zorder=0)
 
 
-def in_periods(axis: Axis) -> None:
-    """Ticks of an axis of periods, in rows, whose scale is logarithmic."""
-    axis.set_ticks([2, 5, 10, 20, 50, 100], ["2", "5", "10", "20", "50", "100"])
+def plain_ticks(axis: Axis, ticks: Sequence[int]) -> None:
+    """Ticks of a logarithmic axis, in plain numbers."""
+    axis.set_ticks(ticks, [f"{tick:,}" for tick in ticks])
     axis.set_minor_formatter(NullFormatter())

@@ -24,7 +24,7 @@ def network(record: xr.Dataset) -> Drawing:
     drawn = [(panel, needed) for panel, needed in PANELS.items() if all(_holds(record, name) for name in needed)]
     rows = max(1, -(-len(drawn) // COLUMNS))
     with styled():
-        figure = Drawing(figsize=(WIDTH * 1.5, 2.4 * rows))
+        figure = Drawing(figsize=(WIDTH * 1.5, 2.4 * rows), layout="constrained")
         places = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
         for axes, (panel, _) in zip(places, drawn, strict=False):
             panel(axes, record)

@@ -14,7 +14,7 @@ from analysis.findings import present
 from analysis.ledger import LEVEL
 from analysis.phase import PHASES
 from analysis.study_analysis import Analysis
-from reports.figures.figure import Figure, counts, heat, in_periods, reference, sizes
+from reports.figures.figure import PERIODS, Figure, counts, heat, plain_ticks, reference, sizes
 from reports.style import GREY, INK, WIDTH, styled
 from study.spectrum import SHORTEST, TRANSIENT
 
@@ -29,7 +29,7 @@ def oscillation(analysis: Analysis) -> Figure | None:
         return None
     chosen, brightest = representatives(analysis.dataset), _brightest(analysis, shown)
     with styled():
-        figure = Drawing(figsize=(WIDTH, min(2.55 * len(shown), TALLEST)))
+        figure = Drawing(figsize=(WIDTH, min(2.55 * len(shown), TALLEST)), layout="constrained")
         grid = figure.add_gridspec(2 * len(shown), 2, width_ratios=[2.2, 1], height_ratios=[1, 1.25] * len(shown))
         for index, size in enumerate(shown):
             single, cycle, raster, spectrum = (figure.add_subplot(grid[2 * index + part // 2, part % 2]) for part in range(4))
@@ -92,7 +92,8 @@ def _spectrum(axes: Axes, analysis: Analysis, size: int) -> None:
     axes.scatter(periods, np.full(len(periods), top), marker="v", s=12, color=INK, clip_on=False, linewidth=0)
     longest = (analysis.dataset.blank_rows.size - TRANSIENT) / 3
     axes.set(xscale="log", yscale="log", ylim=(1, top), xlim=(2, longest), ylabel="power ratio")
-    in_periods(axes.xaxis)
+    plain_ticks(axes.xaxis, PERIODS)
+    plain_ticks(axes.yaxis, (1, 10, 100))
 
 
 def _cycle(axes: Axes, analysis: Analysis, size: int) -> None:

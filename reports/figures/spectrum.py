@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from analysis.embedding import representatives
 from analysis.findings import present
 from analysis.study_analysis import Analysis
-from reports.figures.figure import Figure, counts, in_periods, reference
+from reports.figures.figure import PERIODS, Figure, counts, plain_ticks, reference
 from reports.style import BLUE, GREY, INK, SKY, VERMILION, panels, styled
 from study.measurements.attractors import KINDS
 
@@ -91,7 +91,7 @@ def _periods(axes: Axes, networks: xr.Dataset, accuracy: np.ndarray) -> None:
                      label=label, clip_on=False, zorder=3)
     axes.set(xscale="log", yscale="log", xlim=(2, LONGEST), ylim=(2, LONGEST), xlabel="predicted period (rows)")
     for axis in (axes.xaxis, axes.yaxis):
-        in_periods(axis)
+        plain_ticks(axis, PERIODS)
 
 
 def _exponents(axes: Axes, networks: xr.Dataset) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from pathlib import Path
 
 import matplotlib.image
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from conftest import run_command
+from matplotlib import font_manager
 from pypdf import PdfReader
 
 from analysis.findings import evaluate
@@ -19,6 +21,7 @@ from analysis.study_analysis import Analysis, analyse
 from reports.comparison import settings, verdicts
 from reports.figures import FIGURES
 from reports.pdf import build, build_comparison
+from reports.style import FONTS, styled
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +94,14 @@ def test_the_report_is_archival_and_readable_without_seeing_it(analysis, tmp_pat
     kinds = {element.get("/S") for element in _elements(catalog["/StructTreeRoot"])}
     assert {"/H1", "/Table", "/TH", "/TD", "/P", "/L", "/Caption"} <= kinds
     fonts = [font["/FontDescriptor"] for page in reader.pages for font in _fonts(page)]
-    assert fonts
     assert all({"/FontFile2", "/FontFile3"} & set(font) for font in fonts)
+    families = {str(font["/FontName"]).partition("+")[2].partition("-")[0] for font in fonts}
+    assert families == {"LibertinusSerif", "SourceSansPro", "DejaVuSansMono"}
+
+
+def test_figures_are_drawn_in_the_font_that_is_shipped():
+    with styled():
+        assert Path(font_manager.findfont(font_manager.FontProperties(), fallback_to_default=False)).parent == FONTS
 
 
 def _elements(node):
