@@ -13,8 +13,7 @@ FEW_NETWORKS = 10  # warned of below
 RESAMPLES = 9_999
 BLOCK = 1_000  # resamples held in memory at once
 TIED = 0.1  # of a sample's variance, the least that weights may leave where networks agree by twos and more, as counts do
-METHODS = {"raw": "sup-t, raw scale", "logit": "sup-t, logit scale", "beta": "sup-t, Beta-weighted",
-           "logit-beta": "sup-t, Beta-weighted, logit scale"}
+METHODS = {"raw": "sup-t, raw scale", "logit": "sup-t, logit scale", "beta": "sup-t, Beta-weighted"}
 
 
 class TooFewNetworks(ValueError):
@@ -54,12 +53,11 @@ def simultaneous_band(
 
     Parameters: `curves` `[n, P]`, one row a network; `method` ``"raw"``, ``"logit"`` for shares in [0, 1] (the band
     is built for the logit and mapped back; `mean` is then the mapped-back mean of logits, and a share of 0 or 1 counts
-    as half an image in 10,000), ``"beta"`` for skewed curves (see `skewed_deviations`: the limits then lie at different
-    distances from the mean), as those of real studies are, or ``"logit-beta"`` for shares of skewed distribution; `rng`, a
-    generator or a seed.
+    as half an image in 10,000), or ``"beta"`` for skewed curves (see `skewed_deviations`: the limits then lie at different
+    distances from the mean), as those of real studies are; `rng`, a generator or a seed.
 
-    Rows that hold NaN are left out. Points where all networks agree have no width. Raises `TooFewNetworks` below 6
-    rows, `ValueError` for another method or shape.
+    Rows that hold NaN are left out. Points where all networks agree have no width, which says nothing of other networks. Raises
+    `TooFewNetworks` below 6 rows, `ValueError` for another method or shape.
     """
     curves = np.asarray(curves, dtype=np.float64)
     if curves.ndim != 2:
@@ -70,12 +68,12 @@ def simultaneous_band(
     n = len(curves)
     if n < FEWEST_NETWORKS:
         raise TooFewNetworks(n)
-    values = logit(np.clip(curves, 0.5e-4, 1 - 0.5e-4)) if method.startswith("logit") else curves
+    values = logit(np.clip(curves, 0.5e-4, 1 - 0.5e-4)) if method == "logit" else curves
     mean, spread = values.mean(axis=0), values.std(axis=0, ddof=1)
     moving = spread > 1e-12 * np.maximum(np.abs(mean), 1e-300)
     below, above = _critical_values(values[:, moving], level, method, np.random.default_rng(rng)) if moving.any() else (0.0, 0.0)
     error = np.where(moving, spread / np.sqrt(n), 0.0)
-    back = expit if method.startswith("logit") else np.asarray
+    back = expit if method == "logit" else np.asarray
     return Band(back(mean), back(mean - below * error), back(mean + above * error), (below + above) / 2, n, level, METHODS[method])
 
 
@@ -98,7 +96,7 @@ def quantile_fan(curves: np.ndarray, quantiles: Sequence[float] = (0.05, 0.25, 0
 
 def _critical_values(values: np.ndarray, level: float, method: str, rng: np.random.Generator) -> tuple[float, float]:
     """How many standard errors the limits lie below and above the mean."""
-    if not method.endswith("beta"):
+    if method != "beta":
         critical = float(np.quantile(largest_deviations(values, rng), level))
         return critical, critical
     highest, lowest = skewed_deviations(values, rng)

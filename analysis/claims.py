@@ -14,11 +14,12 @@ from analysis.expansion import expansion_then_compression
 from analysis.intervals import Estimate, greater_than, mean_interval, share_interval
 from analysis.ledger import CONTRADICTED, LEVEL, SUPPORTED, UNDECIDED, Finding, by_interval, few
 from analysis.oscillation import Oscillation
-from study.spectrum import SHORTEST, TRANSIENT
+from study.spectrum import TRANSIENT
 
 # What a mean, or a share of networks, must exceed, where one number decides. C7: steps, a tenth of the image.
 MEANS = {"C1": 0.93, "C3": 0.0, "C6": 0.5, "C7": 3}
 SHARES = {"C4": 0.5, "C8": 0.5}
+ENOUGH = 150  # rows after the transient, in which a period of 50 rows comes round three times: fewer tell no absence of oscillation
 
 
 def trained_accuracy(networks: xr.Dataset, _: Oscillation) -> Finding:
@@ -79,8 +80,11 @@ def one_blank_row_costs(networks: xr.Dataset, _: Oscillation) -> Finding:
 def accuracy_oscillates(networks: xr.Dataset, rhythm: Oscillation) -> Finding:
     """C4."""
     n, count = len(rhythm.tests), int(rhythm.oscillates.sum())
-    long_enough = networks.sizes["blank_rows"] >= TRANSIENT + SHORTEST
     estimate = share_interval(count, n, LEVEL)
+    verdict = by_interval(estimate, SHARES["C4"])
+    too_short = verdict != SUPPORTED and networks.sizes["blank_rows"] < TRANSIENT + ENOUGH
+    if too_short:
+        estimate, verdict = Estimate(estimate.value, float("nan"), float("nan"), n), UNDECIDED
     periods = [test.period for test, passes in zip(rhythm.tests, rhythm.oscillates, strict=True) if passes]
     words = f"{count} of {n} networks"
     if periods:
@@ -89,9 +93,8 @@ def accuracy_oscillates(networks: xr.Dataset, rhythm: Oscillation) -> Finding:
         "C4", f"accuracy oscillates under blank rows ({TRANSIENT} and later)", int(networks.hidden_size), estimate,
         "share of networks", "%",
         "largest peak over red noise, AR(1) surrogates; Benjamini-Hochberg over networks; Wilson interval",
-        float("nan"), by_interval(estimate, SHARES["C4"]) if long_enough else UNDECIDED,
-        "supported if the interval of the share lies above one half, contradicted if below",
-        "; ".join(filter(None, (words, few(n), "" if long_enough else "too few blank rows to tell an oscillation"))),
+        float("nan"), verdict, "supported if the interval of the share lies above one half, contradicted if below",
+        "; ".join(filter(None, (words, few(n), "too few blank rows to tell slow oscillations from none" if too_short else ""))),
     )
 
 
@@ -175,6 +178,8 @@ def probe_reads_first(networks: xr.Dataset, _: Oscillation) -> Finding | None:
     estimate, notes = half.ahead, [f"probe at step {half.probe.value:.1f}, readout at {half.readout.value:.1f}"]
     if final.ahead.n:
         notes.append(f"90% of the final accuracy {final.ahead.value:.1f} steps earlier")
+    if len(half.lags) > 1 and np.ptp(half.lags) == 0:
+        notes.append("the same number in every network, so that its interval has no width")
     if half.never:
         notes.append(f"{half.never} networks left out, which never pass 50%")
     if len(probe) >= FEWEST_NETWORKS:

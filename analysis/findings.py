@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -138,18 +138,20 @@ def step_curves(variable: xr.DataArray) -> xr.DataArray:
 
 
 def curve_bands(networks: xr.Dataset) -> Iterator[CurveBands]:
-    """A band for every curve that the networks of one hidden size log: shares on the logit scale."""
+    """A band for every curve that the networks of one hidden size log, as far as values are possible."""
     for name, variable in networks.data_vars.items():
         if "metric" not in variable.attrs or variable.ndim < 2:
             continue
         curves = step_curves(variable)
         curves = curves.dropna(curves.dims[1], how="all")  # exponents that so few units have not
         dimension = curves.dims[1]
-        method = "logit-beta" if "valid_max" in variable.attrs else "beta"  # a share, or not
         try:
-            band = simultaneous_band(curves.values, LEVEL, method, rng=int(networks.hidden_size))
+            band = simultaneous_band(curves.values, LEVEL, "beta", rng=int(networks.hidden_size))
         except TooFewNetworks:  # measured on some networks only
             continue
+        if "valid_max" in variable.attrs:
+            least, most = variable.attrs["valid_min"], variable.attrs["valid_max"]
+            band = replace(band, lower=band.lower.clip(least, most), upper=band.upper.clip(least, most))
         yield CurveBands(str(name), int(networks.hidden_size), curves[dimension].values, band, variable.attrs["metric"])
 
 
@@ -157,7 +159,7 @@ def markdown(dataset: xr.Dataset, findings: Findings, running: bool = False) -> 
     """The verdicts and the missing networks as Markdown, for the study run's description; of a `running` study, those so far."""
     missing = json.loads(dataset.attrs["missing"])
     networks = dataset.run_id.size - len(missing)
-    state = "measured so far: the study is running, and its verdicts are preliminary" if running else "measured"
+    state = "measured when this was drawn: the study ran on, and these verdicts are preliminary" if running else "measured"
     lines = [f"**{networks} of {dataset.run_id.size} networks** {state}."]
     if findings.ledger:
         verdicts = "; ".join(f"{claim} {verdict}" for claim, verdict in findings.overall().items())

@@ -18,9 +18,9 @@ SMALLEST_AMPLITUDE = 0.005  # half a percentage point: a rhythm below it is no f
 class Periodicity:
     """The test of one series.
 
-    Attributes: `period` in rows, after which the series repeats itself; `p` of the largest peak under red noise; `amplitude` of
-    the sinusoid fitted at that peak, in units of the series; `peak`, the largest ratio of the periodogram to the red spectrum;
-    `phi` of the fitted AR(1) process.
+    Attributes: `period` in rows, of the strongest oscillation or of a clear subharmonic of it; `p` of the largest peak under
+    red noise; `amplitude` of the sinusoid fitted at that peak, in units of the series; `peak`, the largest ratio of the
+    periodogram to the red spectrum; `phi` of the fitted AR(1) process.
     """
 
     period: float

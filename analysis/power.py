@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from analysis.bands import FEWEST_NETWORKS, largest_deviations
+from analysis.bands import FEWEST_NETWORKS, simultaneous_band
 from analysis.claims import MEANS, SHARES
 from analysis.ledger import LEVEL, Finding
 
 MOST = 1000  # networks, beyond which the answer is "more"
+DRAWS = 3  # studies of each size, over whose bands the width is averaged
 CANDIDATES = (6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 300, 500, 700, MOST)
 
 
@@ -51,26 +52,24 @@ def for_share(share: float, bound: float = 0.5, power: float = 0.8, level: float
 
 
 def for_band(pilot: np.ndarray, width: float, level: float = LEVEL, rng: np.random.Generator | int = 0) -> Need:
-    """Networks needed for a simultaneous band of curves to be at most `width` wide, from limit to limit, at every point.
+    """Networks needed for a simultaneous band of curves, Beta-weighted as a study's are, to be at most `width` wide, from limit to
+    limit, at every point.
 
-    The standard deviation at each point is the `pilot`'s `[n, P]`. The critical value for other numbers of networks is simulated
-    from Gaussian curves with the pilot's correlations.
+    Studies of other sizes are drawn from the networks of the `pilot` `[n, P]`, with replacement where they are larger, and spread
+    out to the pilot's standard deviation.
     """
     pilot = np.asarray(pilot, dtype=float)
     pilot = pilot[~np.isnan(pilot).any(axis=1)]
     if len(pilot) < 2:
         return Need(None)
-    spread = pilot.std(axis=0, ddof=1)
-    moving = spread > 0
-    if not moving.any():
-        return Need(FEWEST_NETWORKS)
-    rng = np.random.default_rng(rng)
-    centred = (pilot - pilot.mean(axis=0))[:, moving] / np.sqrt(len(pilot) - 1)
+    rng, mean = np.random.default_rng(rng), pilot.mean(axis=0)
 
     def wide(n: int) -> float:
-        drawn = (rng.standard_normal((n, len(pilot))) @ centred for _ in range(3))
-        critical = np.mean([np.quantile(largest_deviations(curves, rng), level) for curves in drawn])
-        return 2 * float(critical) * spread.max() / np.sqrt(n)
+        again = n > len(pilot)
+        lost = np.sqrt(len(pilot) / (len(pilot) - 1)) if again else 1.0  # of a spread, by drawing with replacement
+        drawn = (mean + lost * (rng.choice(pilot, n, replace=again) - mean) for _ in range(DRAWS))
+        bands = [simultaneous_band(curves, level, "beta", rng) for curves in drawn]
+        return float(np.mean([(band.upper - band.lower).max() for band in bands]))
 
     found = next((n for n in CANDIDATES if wide(n) <= width), None)
     return Need(found)

@@ -224,7 +224,7 @@ def log_aggregate(
     """Logs the band curves of one hidden size as a child run of the study, so that the UI draws them.
 
     `curves` maps a metric to its steps `[P]` and, by name (`mean`, `lower`, `upper`), its values `[P]`. An aggregate
-    that an earlier analysis left is kept, and marked with the tag `superseded_by`.
+    that an earlier analysis left is kept, but its tag `current` becomes ``false``, and `superseded_by` names the new one.
     """
     condition = (f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{study.run_id}' and tags.kind = 'aggregate' "
                  f"and params.hidden_size = '{hidden_size}'")
@@ -245,10 +245,10 @@ def log_aggregate(
     except BaseException:
         client.set_terminated(run_id, "FAILED")
         raise
-    client.log_batch(run_id, tags=[RunTag("complete", "true")])
+    client.log_batch(run_id, tags=[RunTag("complete", "true"), RunTag("current", "true")])
     client.set_terminated(run_id)
     for run in earlier:
-        client.set_tag(run.info.run_id, "superseded_by", run_id)
+        client.log_batch(run.info.run_id, tags=[RunTag("current", "false"), RunTag("superseded_by", run_id)])
     return run_id
 
 
@@ -257,17 +257,17 @@ def log_files(client: MlflowClient, run_id: str, folder: Path, place: str | None
     log_folder(client, run_id, folder, place)
 
 
-def log_description(client: MlflowClient, study: str, markdown: str, thumbnail: str | None = None) -> None:
+def log_description(client: MlflowClient, study: str, markdown: str, picture: str) -> None:
     """Sets the description on top of the study run's page. Below its first paragraph, above what the UI folds away, come links to
-    the views and a picture, if the run has that artifact.
+    the views and the picture, if the run has that artifact.
     """
     experiment = client.get_run(study).info.experiment_id
     links = (f"[Table of networks]({views.link(experiment, 'networks')}), [bands as charts]({views.link(experiment, 'bands')}), "
              "`report.pdf` and all figures under Artifacts.")
     head, _, rest = markdown.partition("\n\n")
     parts = [head, links, rest]
-    if thumbnail and holds(client, study, thumbnail):
-        parts.insert(2, f"![{Path(thumbnail).stem}](get-artifact?path={quote(thumbnail, safe='')}&run_uuid={study})")
+    if holds(client, study, picture):
+        parts.insert(2, f"![{Path(picture).stem}](get-artifact?path={quote(picture, safe='')}&run_uuid={study})")
     client.set_tag(study, MLFLOW_RUN_NOTE, "\n\n".join(parts))
 
 

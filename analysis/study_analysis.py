@@ -20,6 +20,7 @@ from study.data import Images, load, prepare
 from study.record import versions
 
 FOLDER = "analysis"  # of the study run's artifacts
+PICTURE = "figures/truncation.png"  # among them, as soon as figures were drawn
 MOST_COMPARED, MOST_UNITS = 32, 6400  # networks of a hidden size, and their units together: memory grows with the square
 
 
@@ -81,9 +82,9 @@ def log(client: MlflowClient, analysis: Analysis) -> None:
         runs.log_aggregate(client, study, size, curves)
 
 
-def describe(client: MlflowClient, analysis: Analysis, thumbnail: str | None = None, running: bool = False) -> None:
-    """Sets the study run's description: the verdicts, those so far of a `running` study, and a picture among its artifacts."""
-    runs.log_description(client, analysis.study, markdown(analysis.dataset, analysis.findings, running), thumbnail)
+def describe(client: MlflowClient, analysis: Analysis, running: bool = False) -> None:
+    """Sets the study run's description: the verdicts, those so far of a `running` study, and a picture if there is one."""
+    runs.log_description(client, analysis.study, markdown(analysis.dataset, analysis.findings, running), PICTURE)
 
 
 def save(analysis: Analysis, folder: Path) -> None:

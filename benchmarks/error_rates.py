@@ -84,9 +84,9 @@ def coverage(repeats: int, study: str | None) -> Iterator[tuple[str, int, float]
     """Coverage of whole curves, made ones or a stored study's: what is simulated, the number of networks, and the share covered."""
     real = list(_real(study)) if study else []
     for networks in (10, 20, 30):
-        for name, curves, method, truth in real:
+        for name, curves, method in real:
             draw = partial(from_a_study, curves, networks)
-            yield f"{name} of a real study, {method}", networks, rate(repeats, covered, draw, truth, method)
+            yield f"{name} of a real study, {method}", networks, rate(repeats, covered, draw, curves.mean(axis=0), method)
         if study:
             continue
         for points in (28, 501):
@@ -98,22 +98,19 @@ def coverage(repeats: int, study: str | None) -> Iterator[tuple[str, int, float]
             yield f"skewed curves (chi-squared), 28 points, {method}", networks, rate(repeats, covered, draw, 0.0, method)
 
 
-def _real(study: str) -> Iterator[tuple[str, np.ndarray, str, np.ndarray]]:
-    """Curves of a stored study's hidden size with most networks, the band they get, and the truth if they are the population."""
-    from scipy.special import expit, logit
-
+def _real(study: str) -> Iterator[tuple[str, np.ndarray, str]]:
+    """Curves of a stored study's hidden size with most networks, and the bands they get; if they are the population, their mean is
+    the truth."""
     from analysis import runs
     from analysis.findings import present, step_curves
 
     dataset = runs.load(study)
     networks = present(dataset, int(dataset.hidden_size.values[np.argmax((dataset.run_id.values != "").sum(axis=1))]))
-    for name in ("accuracy_blanked", "pca90", "pca90_by_digit", "participation_ratio_corrected"):
-        if name not in networks:
-            continue
-        curves, share = step_curves(networks[name]).values, "valid_max" in networks[name].attrs
-        truth = expit(logit(np.clip(curves, 0.5e-4, 1 - 0.5e-4)).mean(axis=0)) if share else curves.mean(axis=0)
-        for method in ("logit", "logit-beta") if share else ("raw", "beta"):
-            yield name, curves, method, truth
+    for name in ("accuracy_blanked", "accuracy_truncated", "probe_accuracy", "pca90", "pca90_by_digit",
+                 "participation_ratio_corrected"):
+        if name in networks:
+            for method in ("raw", "beta"):
+                yield name, step_curves(networks[name]).values, method
 
 
 def main() -> None:

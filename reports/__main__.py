@@ -29,7 +29,6 @@ def report(
         return
     from analysis import runs
     from analysis.study_analysis import analyse, describe
-    from reports.live import THUMBNAIL
     from reports.pages import log_pages
     from reports.pdf import build
     from study.errors import checked_target
@@ -42,7 +41,7 @@ def report(
         built = build(analysis, Path(folder))
         runs.log_files(client, analysis.study, Path(folder))
         shutil.copy(built, out)
-    describe(client, analysis, THUMBNAIL)
+    describe(client, analysis)
     log_pages(client, analysis.dataset)
     console.print(f"report of study {analysis.study}: {out}", highlight=False)
 

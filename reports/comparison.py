@@ -27,7 +27,7 @@ def comparison(first: Analysis, second: Analysis) -> tuple[dict, dict[str, Figur
         "settings": settings(first, second),
         "verdicts": verdicts(first, second),
         "figures": [{"name": name, "caption": f"Study {name[0]}. {figure.caption}",
-                     "description": f"Study {name[0]}. {figure.alternative}"} for name, figure in figures.items()],
+                     "description": f"Study {name[0]}. {figure.description}"} for name, figure in figures.items()],
     }, figures
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from analysis.bands import FEW_NETWORKS, FEWEST_NETWORKS
 from analysis.findings import present
-from analysis.ledger import UNDECIDED, Finding, words
+from analysis.ledger import CONTRADICTED, SUPPORTED, UNDECIDED, Finding, words
 from analysis.power import MOST, for_claim
 from analysis.runs import configuration
 from analysis.study_analysis import Analysis
@@ -52,13 +52,13 @@ def _answer(analysis: Analysis) -> str:
     claims: dict[str, Counter] = {}
     for finding in ledger:
         claims.setdefault(finding.claim, Counter())[finding.verdict] += 1
-    everywhere = [claim for claim, verdicts in claims.items() if set(verdicts) == {"supported"}]
-    nowhere = [claim for claim, verdicts in claims.items() if set(verdicts) == {"contradicted"}]
-    mixed = [claim for claim in claims if claim not in everywhere and claim not in nowhere]
-    parts = [f"{_list(group)} {verb}" for group, verb in (
-        (everywhere, "supported at every hidden size"), (nowhere, "contradicted at every hidden size"),
-        (mixed, "different or undecided from size to size")) if group]
-    return f"{text} Of the paper's claims, {'; '.join(parts)}."
+    everywhere = " at every hidden size" if dataset.hidden_size.size > 1 else ""
+    alike = {verdict: [claim for claim, verdicts in claims.items() if set(verdicts) == {verdict}]
+             for verdict in (SUPPORTED, CONTRADICTED, UNDECIDED)}
+    parts = [f"{_list(group)} {verdict}{everywhere}" for verdict, group in alike.items() if group]
+    if mixed := [claim for claim, verdicts in claims.items() if len(verdicts) > 1]:
+        parts.append(f"{_list(mixed)} judged differently from size to size")
+    return f"{text} Of the paper's claims, and C8, which is ours, {'; '.join(parts)}."
 
 
 def _list(claims: list[str]) -> str:
@@ -129,8 +129,8 @@ def _sections(analysis: Analysis, figures: dict[str, Figure]) -> list[dict]:
 
 
 def _drawn(figures: dict[str, Figure], names: tuple[str, ...]) -> list[dict]:
-    return [{"name": name, "caption": figures[name].caption, "description": figures[name].alternative}
-            for name in names if name in figures]
+    return [{"name": name, "caption": figures[name].caption,
+             "description": f"{figures[name].description} The numbers are in {name}.csv."} for name in names if name in figures]
 
 
 def _of_claim(analysis: Analysis, claim: str) -> dict | None:
@@ -157,11 +157,12 @@ def _trends(analysis: Analysis) -> dict | None:
     changes = [change for change in analysis.findings.trends if np.isfinite(change.trend.p)]
     if not changes:
         return None
-    pairs = [pair.sizes for pair in changes[0].pairs]
+    adjusted = [{pair.sizes: pair.p_adjusted for pair in change.pairs} for change in changes]
+    pairs = sorted({sizes for found in adjusted for sizes in found})
     header = ["number", "per doubling of H", "p", *(f"{small} and {large}" for small, large in pairs)]
     rows = [[analysis.dataset[change.variable].attrs["long_name"], f"{change.trend.slope:+.3g}", _p(change.trend.p),
-             *(_p(pair.p_adjusted) for pair in change.pairs)] for change in changes]
-    return {"header": header, "rows": [row for row in rows if len(row) == len(header)]}
+             *(_p(found.get(sizes, np.nan)) for sizes in pairs)] for change, found in zip(changes, adjusted, strict=True)]
+    return {"header": header, "rows": rows}
 
 
 def _rules(ledger: list[Finding]) -> list[dict]:
@@ -172,11 +173,10 @@ def _rules(ledger: list[Finding]) -> list[dict]:
 def _runs(analysis: Analysis) -> list[list[str]]:
     rows = []
     for size in analysis.dataset.hidden_size.values:
-        networks = present(analysis.dataset, int(size))
-        for seed in networks.seed.values:
+        networks, rhythm = present(analysis.dataset, int(size)), analysis.findings.oscillations.get(int(size))
+        for index, seed in enumerate(networks.seed.values):
             one = networks.sel(seed=seed)
-            period = float(one.period) if "period" in one else np.nan
-            rows.append([str(size), str(seed), f"{float(one.test_accuracy):.2%}",
-                         f"{period:.1f}" if np.isfinite(period) else "none", f"{int(one.peak_dimension)}",
+            period = f"{rhythm.tests[index].period:.1f}" if rhythm.oscillates[index] else "none"
+            rows.append([str(size), str(seed), f"{float(one.test_accuracy):.2%}", period, f"{int(one.peak_dimension)}",
                          str(one.run_id.item())])
     return rows

@@ -12,7 +12,6 @@ from analysis.study_analysis import describe, of_dataset
 from reports.figures import drawn
 
 FOLDER = "figures"  # where the report puts them in the end
-THUMBNAIL = f"{FOLDER}/truncation.png"
 
 
 def refresh(client: MlflowClient, study: str) -> int:
@@ -25,5 +24,5 @@ def refresh(client: MlflowClient, study: str) -> int:
         for figure in drawn(analysis).values():
             figure.save(Path(folder))
         runs.log_files(client, analysis.study, Path(folder), FOLDER)
-    describe(client, analysis, THUMBNAIL, running=True)
+    describe(client, analysis, running=True)
     return analysis.networks

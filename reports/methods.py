@@ -36,16 +36,17 @@ def _of_the_paper(config: dict) -> list[str]:
         where they are all equal.""",
         f"""Networks are the unit of replication throughout, never images. Bands are simultaneous sup-t bands from a weighted
         bootstrap of the networks ({RESAMPLES:,} resamples; weights from a Beta distribution, which keeps the skewness of the
-        curves), for accuracies on the logit scale. Intervals of means are Student's, those of shares Wilson's, all at 95%.""",
+        curves). A band has no width where all networks agree, as counts of components do; that is no evidence about other
+        networks. Intervals of means are Student's, those of shares Wilson's, all at 95%.""",
         f"""A network oscillates if the largest peak of its accuracy curve's periodogram, after {TRANSIENT} blank rows and
         relative to the spectrum of a fitted AR(1) process, exceeds what {SURROGATES} simulated AR(1) curves show, at 5% after
-        adjustment over networks (Benjamini and Hochberg), with an amplitude of at least {100 * SMALLEST_AMPLITUDE:g}
-        percentage points. Its period is that of the largest peak, or of the fundamental of which that peak is a harmonic. For
-        the cycle, each half of the images (even and odd numbers) is aligned by the phase of the other, because a phase fitted
-        to the same images would raise a peak out of noise.""",
+        adjustment over networks (Benjamini and Hochberg), with an amplitude of at least {100 * SMALLEST_AMPLITUDE:g} percentage
+        points. Its period is that of the largest peak, or of a clear subharmonic of it; a curve need not repeat itself exactly
+        after it. For the cycle, each half of the images (even and odd numbers) is aligned by the phase of the other, because a
+        phase fitted to the same images would raise a peak out of noise.""",
         """Expansion then compression is tested at the step where the smaller of two t statistics (rise from the first step,
         fall to the last) is largest, against the largest t statistic over all steps under the null, so that looking for the
-        peak is paid for.""",
+        peak is paid for in p. The interval given is that at this step alone.""",
     ]
 
 
@@ -65,7 +66,7 @@ def _beyond(claims: set[str]) -> list[str]:
         or if the measured one is half of the predicted: the map from h to tanh(R h) is odd, so an orbit that is its own
         mirror image passes the same distances twice in a period.""",
     }
-    return [*(text for claim, text in ways.items() if claim in claims), """Across hidden sizes, a number's trend is the
-        Theil-Sen slope per doubling of the size, with Kendall's statistic against permutations; pairs of sizes are compared
-        with Holm's adjustment. Seeds of equal number at different sizes are not paired, since they share nothing. A claim
-        holds overall if it is supported at every size."""]
+    return [*(text for claim, text in ways.items() if claim in claims), """Across hidden sizes, a number's trend is the Theil-Sen
+        slope per doubling of the size, with Kendall's statistic against permutations; pairs of sizes are compared with Holm's
+        adjustment for the pairs of one number; nothing is adjusted for how many numbers the table has. Seeds of equal number at
+        different sizes are not paired, since they share nothing. A claim holds overall if it is supported at every size."""]

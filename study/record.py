@@ -18,7 +18,7 @@ from study import durable
 from study.config import NetworkConfig
 from study.network import RecurrentNetwork
 
-RECORD_VERSION = 3  # raised whenever the same configuration would be recorded differently
+RECORD_VERSION = 4  # raised whenever the same configuration would be recorded differently
 LIBRARIES = ("torch", "torchvision", "mlflow", "numpy", "scipy", "xarray", "h5netcdf", "safetensors")
 
 WEIGHTS = "weights.safetensors"

@@ -49,11 +49,11 @@ def dominant_period(series: np.ndarray) -> np.ndarray:
 
 
 def fundamental_period(frequencies: np.ndarray, ratio: np.ndarray) -> np.ndarray:
-    """The period after which a curve repeats itself, from what `normalised_periodogram` returns.
+    """The period of the strongest oscillation, or of a clear subharmonic of it, from what `normalised_periodogram` returns.
 
     A curve of narrow spikes can have its largest peak at a harmonic. The period is therefore up to `MOST_HARMONICS` times that of
-    the largest peak, where the spectrum has a peak of its own there: one that red noise exceeds at any of the independent
-    frequencies with a probability of 5% at most (exponentially distributed ratios, Bonferroni).
+    the largest peak, where the spectrum reaches there and has a peak of its own: one that red noise exceeds at any of the
+    independent frequencies with a probability of 5% at most (exponentially distributed ratios, Bonferroni).
     """
     strongest = frequencies[np.argmax(ratio, axis=-1)]
     clear = np.log(len(frequencies) / PADDING / 0.05)
@@ -61,5 +61,6 @@ def fundamental_period(frequencies: np.ndarray, ratio: np.ndarray) -> np.ndarray
     times = np.ones_like(strongest)
     for order in range(2, MOST_HARMONICS + 1):
         near = np.abs(frequencies - strongest[..., None] / order) <= reach
-        times = np.where(np.where(near, ratio, 0).max(axis=-1) > clear, order, times)
+        peak = np.where(near, ratio, 0).max(axis=-1) > clear
+        times = np.where(peak & (strongest / order >= frequencies[0]), order, times)
     return times / strongest

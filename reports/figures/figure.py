@@ -36,11 +36,6 @@ class Figure:
     description: str
     numbers: pd.DataFrame
 
-    @property
-    def alternative(self) -> str:
-        """What stands for the drawing where it cannot be seen."""
-        return f"{self.description} The numbers are in {self.name}.csv."
-
     def save(self, folder: Path) -> None:
         """Writes `name.svg`, byte for byte the same for the same data, `name.png` for previews, and `name.csv`."""
         self.draw(folder / f"{self.name}.svg")
@@ -132,8 +127,8 @@ def draw_curves(axes: Axes, steps: np.ndarray, curves: np.ndarray, band: CurveBa
     if band is None:
         axes.plot(steps, scale * curves.mean(axis=0), color=colour, linestyle=style, label=label)
         return
-    axes.fill_between(steps, scale * band.band.lower, scale * band.band.upper, color=colour, alpha=0.25, linewidth=0)
-    axes.plot(steps, scale * band.band.mean, color=colour, linestyle=style, label=label)
+    axes.fill_between(band.steps, scale * band.band.lower, scale * band.band.upper, color=colour, alpha=0.25, linewidth=0)
+    axes.plot(band.steps, scale * band.band.mean, color=colour, linestyle=style, label=label)
 
 
 def band_words(analysis: Analysis) -> str:
@@ -142,7 +137,7 @@ def band_words(analysis: Analysis) -> str:
     words = ["Thin lines: single networks."]
     if bands:
         words.append(f"Thick lines and shading: mean and its simultaneous {bands[0].band.level:.0%} confidence band "
-                     "(sup-t over the whole curve, networks as the unit; on the logit scale for accuracies).")
+                     "(sup-t over the whole curve, networks as the unit). Where all networks agree it has no width.")
     if withheld := [f"H = {h}" for h, n in analysis.findings.withheld.items() if n]:
         words.append(f"No band at {', '.join(withheld)}: fewer than 6 networks; the thick line is their mean.")
     return " ".join(words)
@@ -157,13 +152,12 @@ def curve_numbers(analysis: Analysis, variables: list[str]) -> pd.DataFrame:
             found = analysis.findings.band(name, size)
             curves = step_curves(networks[name])
             dimension = curves.dims[1]
-            nothing = np.full(curves.sizes[dimension], np.nan)
+            steps = found.steps if found else curves[dimension].values
             frames.append(pd.DataFrame({
-                "hidden_size": size, "variable": name, "step_name": dimension, "step": curves[dimension].values,
-                "n": networks.sizes["seed"],
+                "hidden_size": size, "variable": name, "step_name": dimension, "step": steps, "n": networks.sizes["seed"],
                 "mean": found.band.mean if found else curves.mean("seed").values,
-                "lower": found.band.lower if found else nothing,
-                "upper": found.band.upper if found else nothing,
+                "lower": found.band.lower if found else np.nan,
+                "upper": found.band.upper if found else np.nan,
             }))
     return pd.concat(frames, ignore_index=True)
 

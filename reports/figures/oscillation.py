@@ -44,16 +44,17 @@ def oscillation(analysis: Analysis) -> Figure | None:
                         extend="neither" if brightest == 100 else "max")
     numbers = [analysis.findings.oscillations[size].periods(present(analysis.dataset, size).seed.values).assign(hidden_size=size)
                for size in shown]
+    asterisk = " (an asterisk marks those that do not)" if max(map(len, numbers)) <= NAMED else ""
     return Figure(
         "oscillation",
         figure,
         f"Test accuracy after blank rows appended to the whole image (experiment 3). Left: the network nearest the median "
-        f"accuracy, and all networks as a raster, sorted by period (an asterisk marks those whose oscillation is not beyond "
-        f"red noise). Right: one cycle of each network that oscillates, about its mean accuracy (grey; its peak at phase 0, found "
-        f"on the other half of the images), and their mean with its simultaneous {LEVEL:.0%} band where there are at least 6; and "
-        f"each network's periodogram after {TRANSIENT} rows, over that of red noise with the same lag-one correlation (grey), "
-        f"and their mean (black); triangles: the periods of networks that oscillate (Benjamini-Hochberg at 5%). Networks differ in "
-        f"phase, so their mean curve says nothing. Networks: {counts(analysis)}.",
+        f"accuracy, and all networks as a raster, those that oscillate first, by period{asterisk}. Right: one cycle of each "
+        f"network that oscillates, about its mean accuracy (grey; its peak at phase 0, found on the other half of the images), "
+        f"and their mean with its simultaneous {LEVEL:.0%} band where there are at least 6; and each network's periodogram "
+        f"after {TRANSIENT} rows, over that of red noise with the same lag-one correlation (grey), and their mean (black); "
+        f"triangles: the periods of networks that oscillate (by the rule under Methods). Networks differ in phase, so their "
+        f"mean curve says nothing. Networks: {counts(analysis)}.",
         "For each hidden size a curve of accuracy against blank rows for one network, a raster of all networks, one cycle of those "
         "that oscillate, and their spectra.",
         pd.concat(numbers, ignore_index=True),

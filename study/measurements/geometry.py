@@ -16,7 +16,7 @@ import xarray as xr
 from study.data import Images
 from study.measurements.dimensionality import components
 from study.measurements.labels import labelled
-from study.measurements.neighbours import neighbour_agreement, two_nearest_neighbours
+from study.measurements.neighbours import FEWEST, neighbour_agreement, two_nearest_neighbours
 from study.measurements.recording import Recording
 from study.measurements.variance import between_class_share, participation_ratio
 from study.network import scaled
@@ -36,6 +36,7 @@ MEASURES = (
     ("twonn", "TwoNN intrinsic dimension", "dimensions"),
     ("twonn_dropped", "share of the images that TwoNN left out because they coincide with another", "1"),
 )
+FEW = f"fewer than {FEWEST} of the images differ, too few to tell"
 WHERE = {
     "": "",
     "_untrained": ", untrained network of the same seed",
@@ -156,4 +157,4 @@ def _labelled_parts(values: list[list[np.ndarray]], dimension: str, steps: np.nd
         for (name, words, units), array in zip(MEASURES, measured, strict=True):
             metric = f"{name}/by_{where}{suffix}" if name != "twonn_dropped" else None
             yield labelled(f"{name}_by_{where}{suffix}", array, coordinates, f"{words}, {of}{WHERE[suffix]}", units=units,
-                           metric=metric, share=name == "twonn_dropped", images=images)
+                           metric=metric, missing=FEW if name == "twonn" else None, share=name == "twonn_dropped", images=images)

@@ -27,12 +27,13 @@ def two_nearest_neighbours(states: torch.Tensor) -> IntrinsicDimension:
     """The TwoNN dimension of states `[N, H]` (Facco, d'Errico, Rodriguez & Laio 2017, equations 4-6), in float64.
 
     The ratio mu of the distances to the second and the first neighbour has the distribution function 1 - mu^-d; d is the slope
-    through the origin of -log(1 - F) against log mu, the largest tenth left out. 0 where fewer than `FEWEST` points are distinct.
+    through the origin of -log(1 - F) against log mu, the largest tenth left out. 0 where all points coincide; NaN where some
+    differ, but fewer than `FEWEST` are distinct.
     """
     distinct = torch.unique(states.double(), dim=0)
     dropped = len(states) - len(distinct)
     if len(distinct) < FEWEST:
-        return IntrinsicDimension(0.0, dropped)
+        return IntrinsicDimension(0.0 if len(distinct) < 2 else float("nan"), dropped)
     distinct -= distinct.mean(dim=0)
     distinct /= distinct.abs().max()  # squares of tiny distances would underflow, and the dimension has no scale
     candidates = _squared_distances(distinct).fill_diagonal_(torch.inf).topk(min(CANDIDATES, len(distinct) - 1), largest=False)

@@ -60,9 +60,11 @@ def _line_chart(metric: str, title: str) -> dict:
 
 NETWORKS = {"selectedColumns": COLUMNS, "searchFilter": ""}
 BANDS = {
-    "selectedColumns": COLUMNS[:1], "searchFilter": "tags.kind = 'aggregate'", "isAccordionReordered": True,
+    "selectedColumns": COLUMNS[:1], "searchFilter": "tags.kind = 'aggregate' and tags.current = 'true'",
+    "isAccordionReordered": True,
     # Runs are folded below their study unless they are grouped; a group of one is the run itself.
-    "groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "param", "groupByData": "hidden_size"}]},
+    "groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "param", "groupByData": "hidden_size"},
+                                                                {"mode": "tag", "groupByData": "study"}]},
     "compareRunSections": [{"uuid": "bands", "name": "mean and simultaneous band", "display": True, "isReordered": True,
                             "deleted": False, "isGenerated": False}],
     "compareRunCharts": [_line_chart(metric, title) for metric, title in CHARTS.items()],

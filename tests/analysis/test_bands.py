@@ -31,13 +31,12 @@ def test_whole_curves_are_covered_as_often_as_promised(networks, points, method)
     assert LEAST <= _coverage(lambda rng: smooth_curves(networks, points, rng), 0.0, method) <= MOST
 
 
-@pytest.mark.parametrize("method", ["logit", "logit-beta"])
-def test_shares_are_covered_on_the_logit_scale(method):
+def test_shares_are_covered_on_the_logit_scale():
     def shares(rng):
         return expit(2 + smooth_curves(20, 28, rng))
 
-    assert LEAST <= _coverage(shares, expit(2.0), method) <= MOST
-    band = simultaneous_band(shares(np.random.default_rng(0)), method=method)
+    assert LEAST <= _coverage(shares, expit(2.0), "logit") <= MOST
+    band = simultaneous_band(shares(np.random.default_rng(0)), method="logit")
     assert (band.lower > 0).all()
     assert (band.upper < 1).all()
 

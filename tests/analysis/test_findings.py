@@ -10,6 +10,7 @@ import xarray as xr
 
 from analysis.findings import evaluate, markdown
 from analysis.ledger import words
+from analysis.power import for_claim
 from study.measurements.labels import labelled
 
 
@@ -90,7 +91,8 @@ def test_every_logged_curve_has_a_band(findings):
     assert {b.variable for b in findings.bands} == {
         "accuracy_blanked", "accuracy_truncated", "accuracy_appended", "pca90", "pca90_by_digit"}
     band = findings.band("accuracy_blanked", 50)
-    assert band.band.method == "sup-t, Beta-weighted, logit scale"
+    assert band.band.method == "sup-t, Beta-weighted"
+    assert band.band.mean == pytest.approx(made_study(10).accuracy_blanked.mean(["hidden_size", "seed"]))
     assert ((band.band.lower < 0.6) & (band.band.upper > 0.6))[1:].mean() > 0.9
 
 
@@ -100,6 +102,31 @@ def test_false_claims_are_contradicted():
                              test_accuracy=0 * dataset.test_accuracy + 0.5 + 0.01 * dataset.seed, pca90=0 * dataset.pca90 + 3)
     verdicts = {f.claim: f.verdict for f in evaluate(swapped).ledger}
     assert verdicts["C1"] == verdicts["C2"] == verdicts["C5"] == "contradicted"
+
+
+def test_a_band_of_shares_keeps_to_what_is_possible():
+    dataset = made_study(8)
+    dataset["accuracy_blanked"] = (dataset.accuracy_blanked * 0 + 0.999 + 0.001 * (dataset.seed > 0)).assign_attrs(
+        dataset.accuracy_blanked.attrs)
+    band = evaluate(dataset).band("accuracy_blanked", 50).band
+    assert band.upper.max() == 1.0
+
+
+@pytest.mark.parametrize(("rows", "verdict"), [(120, "undecided"), (300, "contradicted")])
+def test_too_few_blank_rows_do_not_contradict_an_oscillation(rows, verdict):
+    dataset = made_study(10).isel(blank_rows=slice(0, rows + 1))
+    dataset["accuracy_appended"] = dataset.accuracy_appended * 0 + 0.3
+    finding = next(f for f in evaluate(dataset).ledger if f.claim == "C4")
+    assert finding.verdict == verdict
+    assert ("too few blank rows" in finding.note) == (verdict == "undecided")
+    assert (for_claim(finding) is None) == (verdict == "undecided")
+
+
+def test_steps_at_which_no_network_has_a_value_have_no_band():
+    dataset = made_study(8)
+    dataset["twonn"] = (dataset.pca90 + 1).where(dataset.time_step > 2).assign_attrs(dataset.pca90.attrs)
+    band = evaluate(dataset).band("twonn", 50)
+    assert band.steps.tolist() == list(range(3, 29))
 
 
 def test_missing_networks_are_left_out_and_few_ones_get_no_verdict():

@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from analysis.bands import simultaneous_band
 from analysis.intervals import mean_interval, share_interval
 from analysis.power import for_band, for_mean, for_share
-from benchmarks.error_rates import smooth_curves
+from benchmarks.error_rates import skewed_curves, smooth_curves
 
 
 def test_the_number_for_a_mean_has_the_power_it_promises():
@@ -27,10 +28,18 @@ def test_the_number_for_a_share_has_the_power_it_promises():
     assert for_share(0.2).networks is not None
 
 
+def test_the_number_for_a_band_is_that_of_the_band_a_study_draws():
+    pilot = skewed_curves(10, 28, np.random.default_rng(3))
+    band = simultaneous_band(pilot, method="beta")
+    width = float((band.upper - band.lower).max())
+    assert for_band(pilot, 1.05 * width).networks <= 10
+    assert for_band(pilot, 0.8 * width).networks > 10
+
+
 def test_a_narrower_band_needs_more_networks():
     pilot = smooth_curves(10, 28, np.random.default_rng(2))
     wide, narrow = for_band(pilot, 3.0).networks, for_band(pilot, 1.5).networks
     assert wide == pytest.approx(20, abs=10)
-    assert 3 * wide <= narrow <= 7 * wide
+    assert 2 * wide <= narrow <= 7 * wide  # four times, less the smaller critical value
     assert for_band(pilot, 1e-6).networks is None
     assert for_band(np.ones((6, 3)), 1.0).networks == 6

@@ -161,6 +161,14 @@ def test_a_figure_that_cannot_be_is_one_line(real_study, arguments, words):
     assert words in line
 
 
+def test_a_step_without_values_is_left_out_of_curves_and_table(analysis):
+    drawn = FIGURES["geometry"](analysis).numbers
+    drawn = drawn[drawn.variable == "twonn_by_group"]
+    assert analysis.dataset.twonn_by_group.sel(time_step=2).isnull().all()  # few of the images differ so early
+    assert 2 not in set(drawn.step)
+    assert drawn.notna().all(axis=None)
+
+
 def test_steps_that_were_not_embedded_are_not_drawn(analysis):
     few = {size: picture.sel(time_step=[4, 16, 28]) for size, picture in analysis.embeddings.items()}
     assert FIGURES["embedding_steps"](dataclasses.replace(analysis, embeddings=few)) is None
