@@ -55,7 +55,7 @@ def power_command(
     """Tell how many seeds a claim, or a band of a given width, needs, from a pilot study."""
     from analysis import runs
     from analysis.findings import evaluate, present, step_curves
-    from analysis.power import MOST, Need, for_band, for_claim
+    from analysis.power import MOST, OF_CURVES, Need, for_band, for_claim
     from study.errors import InputError
     from study.tracking import connect
 
@@ -67,14 +67,19 @@ def power_command(
         console.print(f"{goal}: {need.networks or f'more than {MOST}'} seeds", highlight=False)
 
     for finding in evaluate(dataset).ledger:
+        place = f"{finding.claim:4}H={finding.hidden_size:<5}"
         if need := for_claim(finding):
-            say(f"{finding.claim:4}H={finding.hidden_size:<5}a verdict with 80% power at the pilot's estimate", need)
+            say(f"{place}a verdict with 80% power at the pilot's estimate", need)
+        else:
+            why = "a whole curve decides it" if finding.claim in OF_CURVES else "the pilot has no interval for it"
+            console.print(f"{place}no number: {why}", highlight=False)
     for size in dataset.hidden_size.values:
         networks = present(dataset, int(size))
-        for name, scale in (("accuracy_blanked", 100), ("accuracy_truncated", 100), ("pca90", 1)):
+        for name, scale, units in (("accuracy_blanked", 100, "points"), ("accuracy_truncated", 100, "points"),
+                                   ("pca90", 1, "components")):
             if networks.sizes["seed"] > 1:
                 need = for_band(scale * step_curves(networks[name]).values, width)
-                say(f"H={size:<5}a band of {name} at most {width:g} wide", need)
+                say(f"H={size:<5}a band of {name} at most {width:g} {units} wide", need)
 
 
 if __name__ == "__main__":

@@ -175,13 +175,16 @@ def probe_reads_first(networks: xr.Dataset, _: Oscillation) -> Finding | None:
     probe = networks.probe_accuracy.transpose("seed", ...).values
     readout = probe - networks.probe_gap.transpose("seed", ...).values
     half, final = lead(probe, readout, 0.5, LEVEL), lead(probe, readout, 0.9 * readout[:, -1], LEVEL)
-    estimate, notes = half.ahead, [f"probe at step {half.probe.value:.1f}, readout at {half.readout.value:.1f}"]
+    estimate = half.ahead
+    reached = {"probe": half.probe, "readout": half.readout}
+    notes = [", ".join(f"{who} at step {when.value:.1f}" if when.n else f"{who} at no step" for who, when in reached.items())]
     if final.ahead.n:
-        notes.append(f"90% of the final accuracy {final.ahead.value:.1f} steps earlier")
+        interval = f" [{final.ahead.lower:.1f}, {final.ahead.upper:.1f}]" if np.isfinite(final.ahead.lower) else ""
+        notes.append(f"90% of the final accuracy {final.ahead.value:.1f}{interval} steps earlier")
     if len(half.lags) > 1 and np.ptp(half.lags) == 0:
         notes.append("the same number in every network, so that its interval has no width")
     if half.never:
-        notes.append(f"{half.never} networks left out, which never pass 50%")
+        notes.append(f"{half.never} networks left out, whose probe or readout never passes 50%")
     if len(probe) >= FEWEST_NETWORKS:
         band = simultaneous_band(probe - readout, LEVEL, "beta", rng=int(networks.hidden_size))
         notes.append(f"probe above readout beyond doubt at {_ranges(networks.time_step.values[band.lower > 0], 'step')}"

@@ -84,7 +84,8 @@ def _umap(states: np.ndarray, before: np.ndarray | None) -> np.ndarray:
     try:
         from umap import UMAP
     except ImportError:
-        raise InputError("embedding=umap needs umap-learn, which is not installed: pip install 'hidden-orbits[umap]'") from None
+        raise InputError("embedding=umap needs umap-learn, which is not installed: "
+                         "in the project's folder, pip install '.[umap]'") from None
     if _still(states):
         return np.zeros((len(states), 2))
     start = "pca" if before is None or _still(before) else before

@@ -58,8 +58,8 @@ class Findings:
                 for claim in sorted({finding.claim for finding in self.ledger})}
 
     def table(self) -> pd.DataFrame:
-        """The ledger as a table, a row a claim and hidden size."""
-        rows = [asdict(finding) | asdict(finding.estimate) for finding in self.ledger]
+        """The ledger as a table, a row a claim and hidden size; value and limits are in the `units` of their row."""
+        rows = [asdict(finding) | asdict(finding.scaled()) for finding in self.ledger]
         return pd.DataFrame(rows).drop(columns="estimate", errors="ignore")
 
     def trend_table(self) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,6 +35,12 @@ class Finding:
     rule: str
     note: str = ""
 
+    def scaled(self) -> Estimate:
+        """The estimate in its units."""
+        scale = 100 if self.units in ("%", "points") else 1
+        return replace(self.estimate, value=scale * self.estimate.value, lower=scale * self.estimate.lower,
+                       upper=scale * self.estimate.upper)
+
 
 def by_interval(estimate: Estimate, bound: float) -> str:
     if estimate.n < FEWEST_NETWORKS:
@@ -57,11 +63,11 @@ def overall(findings: Sequence[Finding]) -> str:
 
 def words(finding: Finding) -> str:
     """A finding's estimate with its interval and n, in the units a reader expects."""
-    estimate, scale = finding.estimate, 100 if finding.units in ("%", "points") else 1
+    estimate = finding.scaled()
     if np.isnan(estimate.value):
         return "no estimate"
     unit = "%" if finding.units == "%" else f" {finding.units}"
-    text = f"{scale * estimate.value:.1f}{unit}"
+    text = f"{estimate.value:.1f}{unit}"
     if np.isfinite(estimate.lower):
-        text += f" [{scale * estimate.lower:.1f}, {scale * estimate.upper:.1f}]"
+        text += f" [{estimate.lower:.1f}, {estimate.upper:.1f}]"
     return f"{text}, n = {estimate.n}"

@@ -12,6 +12,7 @@ from analysis.claims import MEANS, SHARES
 from analysis.ledger import LEVEL, Finding
 
 MOST = 1000  # networks, beyond which the answer is "more"
+OF_CURVES = ("C2", "C5", "C5b")  # claims that no single number decides
 DRAWS = 3  # studies of each size, over whose bands the width is averaged
 CANDIDATES = (6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 300, 500, 700, MOST)
 

@@ -60,7 +60,7 @@ def refresh_command(study: Study = "latest") -> None:
 
 @app.command("figure")
 def figure_command(
-    name: Annotated[str, typer.Argument(help="Its name, such as truncation.")],
+    name: Annotated[str, typer.Argument(help="Its name, such as truncation; without one they are listed.")] = "",
     study: Study = "latest",
     out: Annotated[Path | None, typer.Option(help="The file to write: .svg, .png or .pdf. By default NAME.svg.")] = None,
 ) -> None:
@@ -75,7 +75,7 @@ def figure_command(
     if name not in FIGURES:
         raise InputError(f"figure={name}: expected one of: {', '.join(FIGURES)}")
     target = out or Path(f"{name}.svg")
-    if target.suffix not in FORMATS:
+    if target.suffix.lower() not in FORMATS:
         raise InputError(f"out={target}: expected a file name that ends in one of: {', '.join(FORMATS)}")
     checked_target("out", target)
     client = connect()

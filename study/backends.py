@@ -112,7 +112,8 @@ def _dask(scheduler: str) -> Iterator[Backend]:
         from distributed.client import FutureCancelledError
         from distributed.scheduler import KilledWorker
     except ImportError:
-        raise InputError("backend=dask needs Dask, which is not installed: pip install 'hidden-orbits[cluster]'") from None
+        raise InputError("backend=dask needs Dask, which is not installed: "
+                         "in the project's folder, pip install '.[cluster]'") from None
     try:
         client = Client(scheduler, timeout=10, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from analysis.embedding import STEPS
 from analysis.study_analysis import Analysis
@@ -28,16 +29,20 @@ def embedding(analysis: Analysis) -> Figure | None:
         for row, (size, found) in zip(axes, shown.items(), strict=True):
             for place, step in zip(row, found.time_step.values, strict=True):
                 _scatter(place, found.sel(time_step=step), f"H = {size}, step {step}", large=True)
+        figure.legend(handles=[Line2D([], [], color=colour, marker="o", markersize=4, linestyle="", label=str(digit))
+                               for digit, colour in enumerate(DIGITS)],
+                      loc="outside upper center", ncols=len(DIGITS), handletextpad=0.1, columnspacing=1)
     first = next(iter(shown.values()))
     seeds = ", ".join(f"seed {found.attrs['seed']} at H = {size}" for size, found in shown.items())
     return Figure(
         "embedding",
         figure,
         f"{NAMES[first.attrs['method']]} of the hidden states of one network a hidden size, the one nearest the median test "
-        f"accuracy ({seeds}), for {first.sizes['image']:,} test images, coloured by their true digit; each digit is printed where "
-        f"its points lie densest. Each panel is started from the one to its left. Below each, the share of an image's ten nearest "
-        f"neighbours that show its digit, among the states and in the plane, and the share of neighbours the plane keeps. One "
-        f"network a row, so no bands. Distances between clusters mean little.",
+        f"accuracy ({seeds}), for {first.sizes['image']:,} test images, coloured by their true digit; each digit is printed "
+        f"where its points lie densest (one on the other where digits lie together). Each panel is started from the one to "
+        f"its left. Below each, the share of an image's ten nearest neighbours that show its digit, among the states and in "
+        f"the plane, and the share of neighbours the plane keeps. One network a row, so no bands. Distances between clusters "
+        f"mean little.",
         "Scatter plots of the images, one for each time step, coloured by digit.",
         _numbers(shown),
     )

@@ -45,7 +45,7 @@ class Figure:
     def draw(self, file: Path) -> None:
         """Writes the drawing alone, in the format of the file's ending (`FORMATS`)."""
         with styled():
-            self.drawing.savefig(file, dpi=200, metadata=FORMATS[file.suffix])
+            self.drawing.savefig(file, dpi=200, metadata=FORMATS[file.suffix.lower()])
 
 
 def sizes(analysis: Analysis) -> list[int]:

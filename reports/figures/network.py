@@ -61,7 +61,7 @@ def _experiments(axes: Axes, record: xr.Dataset) -> None:
 
 def _appended(axes: Axes, record: xr.Dataset) -> None:
     axes.plot(record.blank_rows, 100 * record.accuracy_appended, color=INK, linewidth=0.8)
-    period = f", period {float(record.period):.1f} rows" if _holds(record, "period") else ""
+    period = f", strongest period {float(record.period):.1f} rows" if _holds(record, "period") else ""
     axes.set(title=f"experiment 3{period}", xlabel="blank rows after the image", ylabel="test accuracy (%)", ylim=(0, 102))
 
 
@@ -123,7 +123,7 @@ def _early(axes: Axes, record: xr.Dataset) -> None:
 def _eigenvalues(axes: Axes, record: xr.Dataset) -> None:
     reach = eigenvalues(axes, record)
     axes.set(title="eigenvalues of R", xlim=(-1.5 * reach, 1.5 * reach), ylim=(-reach, 1.5 * reach))  # room for the legend
-    axes.legend(ncols=2, loc="upper left", handletextpad=0.1, columnspacing=1)
+    axes.legend(ncols=2, loc="upper left", handletextpad=0.1, columnspacing=1, markerscale=2)
 
 
 def _lyapunov(axes: Axes, record: xr.Dataset) -> None:

@@ -99,7 +99,7 @@ def _spectrum(axes: Axes, analysis: Analysis, size: int) -> None:
 
 def _cycle(axes: Axes, analysis: Analysis, size: int) -> None:
     """One cycle, and the phase it begins with again."""
-    axes.set(xlim=(0, 1), xticks=[0, 0.5, 1], ylabel="about mean (%)")
+    axes.set(xlim=(0, 1), xticks=[0, 0.5, 1], ylabel="about\nmean (%)")
     reference(axes, 0)
     found = analysis.findings.cycles.get(size)
     if found is None:

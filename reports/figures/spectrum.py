@@ -14,6 +14,7 @@ from reports.figures.figure import PERIODS, Figure, counts, plain_ticks, referen
 from reports.style import BLUE, GREY, INK, SKY, VERMILION, panels, styled
 from study.measurements.attractors import KINDS
 
+LOWEST = -1.5  # nat per row, of the exponents shown
 LONGEST = 100  # rows: periods beyond it stand at the edge
 
 
@@ -43,16 +44,17 @@ def spectrum(analysis: Analysis) -> Figure | None:
             axes.set_ylabel("")
         periods[0].set_ylabel("measured period (rows)")
         exponents[0].set_ylabel("Lyapunov exponent\n(nat per row)")
-        figure.legend(*plane[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, handletextpad=0.1)
+        figure.legend(*plane[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, handletextpad=0.1, markerscale=2)
         periods[0].legend(loc="upper left", handletextpad=0.1, borderaxespad=0.1, fontsize=6.5, ncols=2, columnspacing=0.6)
     return Figure(
         "spectrum",
         figure,
-        f"Top: eigenvalues of the recurrent weights R before and after training, in the network of each hidden size nearest the "
-        f"median accuracy, with the way of the leading ones from epoch to epoch, and the unit circle. Middle: the period that the "
-        f"leading eigenvalue predicts against those of the state and of the accuracy under blank rows, all networks; lines: equal "
-        f"(solid) and half (dashed); periods over {LONGEST} rows, and predictions of no rotation, stand at the edge. Bottom: the "
-        f"largest Lyapunov exponents on the attractor most images reach, a line a network. Networks: {counts(analysis)}.",
+        f"Top: eigenvalues of the recurrent weights R before and after training, in the network of each hidden size nearest "
+        f"the median accuracy, with the way of the leading ones from epoch to epoch, and the unit circle. Middle: the period "
+        f"that the leading eigenvalue predicts against those of the state and of the accuracy under blank rows, all "
+        f"networks; lines: equal (solid) and half (dashed); periods over {LONGEST} rows, and predictions of no rotation, "
+        f"stand at the edge. Bottom: the largest Lyapunov exponents on the attractor most images reach, a line a network, "
+        f"down to {LOWEST:g} at most. Networks: {counts(analysis)}.",
         "For each hidden size the eigenvalues in the complex plane, measured against predicted periods, and Lyapunov exponents.",
         pd.concat(frames, ignore_index=True),
     )
@@ -64,8 +66,8 @@ def eigenvalues(axes: Axes, record: xr.Dataset) -> float:
     turn = np.linspace(0, 2 * np.pi, 200)
     axes.plot(np.cos(turn), np.sin(turn), color=GREY, linewidth=0.6)
     real, imaginary = record.eigenvalue_real_by_epoch, record.eigenvalue_imaginary_by_epoch
-    axes.scatter(real[0], imaginary[0], s=3, color=SKY, linewidth=0, label="untrained")
-    axes.scatter(real[-1], imaginary[-1], s=4, color=VERMILION, marker="^", linewidth=0, label="trained")
+    axes.scatter(real[0], imaginary[0], s=4, color=SKY, linewidth=0, label="untrained")
+    axes.scatter(real[-1], imaginary[-1], s=6, color=VERMILION, marker="^", linewidth=0, label="trained")
     axes.set_aspect("equal")
     axes.set(xlabel="real part", ylabel="imaginary part", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
     return 1.15 * max(1.0, float(np.hypot(real, imaginary).max()))
@@ -75,8 +77,8 @@ def _eigenvalue_paths(axes: Axes, record: xr.Dataset) -> None:
     """With the way of the leading eigenvalue from epoch to epoch."""
     reach = eigenvalues(axes, record)
     leading = record.isel(mode=0)
-    axes.scatter(leading.eigenvalue_real_by_epoch, np.abs(leading.eigenvalue_imaginary_by_epoch), s=2, color=INK, linewidth=0,
-                 label="leading, by epoch")
+    axes.scatter(leading.eigenvalue_real_by_epoch, np.abs(leading.eigenvalue_imaginary_by_epoch), s=3, color=INK, linewidth=0,
+                 label="leading, by epoch", zorder=0.9)
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
 
 
@@ -97,5 +99,5 @@ def _periods(axes: Axes, networks: xr.Dataset, accuracy: np.ndarray) -> None:
 def _exponents(axes: Axes, networks: xr.Dataset) -> None:
     axes.plot(networks.exponent, networks.lyapunov.transpose("exponent", "seed"), color=INK, linewidth=0.5, alpha=0.7)
     reference(axes, 0)
-    axes.set_ylim(max(-1.5, axes.get_ylim()[0]))  # what contracts faster than that is gone within a row or two
+    axes.set_ylim(max(LOWEST, axes.get_ylim()[0]))  # what contracts faster than that is gone within a row or two
     axes.set(xlabel="exponent", xticks=[1, 5, 10, 15, 20])

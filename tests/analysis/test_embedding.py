@@ -40,6 +40,6 @@ def test_a_step_is_started_from_the_one_before(embedded, network, test_images):
 
 def test_umap_that_is_not_installed_is_named(network, test_images, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "umap", None)
-    with pytest.raises(InputError, match=r"pip install 'hidden-orbits\[umap\]'"):
+    with pytest.raises(InputError, match=r"pip install '\.\[umap\]'"):
         embed(network, test_images.first(50), (14,), "umap")
     assert set(embedding.METHODS) == {"tsne", "umap"}

@@ -140,6 +140,15 @@ def test_missing_networks_are_left_out_and_few_ones_get_no_verdict():
     assert none.withheld == {50: 0}
 
 
+def test_a_readout_that_never_reads_is_said_to():
+    dataset = made_study(8)
+    dataset["probe_gap"] = dataset.probe_accuracy - 0.1
+    finding = next(f for f in evaluate(dataset).ledger if f.claim == "C7")
+    assert finding.verdict == "undecided"
+    assert "probe at step 11.0, readout at no step; 90% of" in finding.note
+    assert "8 networks left out, whose probe or readout never passes 50%" in finding.note
+
+
 def test_findings_are_the_same_each_time():
     table = evaluate(made_study(7)).table()
     assert table.equals(evaluate(made_study(7)).table())
@@ -151,4 +160,7 @@ def test_words_carry_the_unit_the_interval_and_n(findings):
     assert by_claim["C1"].startswith("94.0% [")
     assert "points [" in by_claim["C2"]
     assert by_claim["C5"].endswith("n = 10")
+    table = findings.table().set_index("claim")
+    assert table.value["C1"] == pytest.approx(94, abs=0.5)  # %
+    assert table.value["C2"] == pytest.approx(20, abs=2)  # points
     assert "| C1: test accuracy is over 93% | 50 |" in markdown(made_study(10), findings)

@@ -140,7 +140,7 @@ def test_one_figure_by_its_name(real_study, tmp_path):
 
     from reports.__main__ import app
 
-    for ending in (".svg", ".png", ".pdf"):
+    for ending in (".svg", ".PNG", ".pdf"):
         target = tmp_path / f"f{ending}"
         done = CliRunner().invoke(app, ["figure", "truncation", "--study", real_study.run_id, "--out", str(target)])
         assert done.exit_code == 0, done.output
@@ -150,6 +150,7 @@ def test_one_figure_by_its_name(real_study, tmp_path):
 
 @pytest.mark.parametrize(("arguments", "words"), [
     (["figure", "nothing"], "figure=nothing: expected one of: truncation"),
+    (["figure"], "figure=: expected one of: truncation"),
     (["figure", "truncation", "--out", "f.gif"], "out=f.gif: expected a file name that ends in one of: .svg"),
     (["figure", "surface", "--out", "s.svg"], "holds too little to draw it"),
     (["compare", "latest", "nothing"], "study=nothing: the tracking store has no such run"),
