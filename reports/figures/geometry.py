@@ -28,7 +28,7 @@ def geometry(analysis: Analysis) -> Figure | None:
         f"Three measures of the dimensionality of the hidden states, on {images} images each, so that images of one digit can be "
         f"compared with as many of all digits (means over digits, and over random groups): principal components for 90% of the "
         f"variance, participation ratio without bias in the number of images, and TwoNN, the intrinsic dimension that nearest "
-        f"neighbours see.",
+        f"neighbours see. Images of a digit that are all blank so far have dimension 0.",
         "Line charts, a column for each hidden size and a row for each measure, against the time step.",
         height=1.75,
     )
