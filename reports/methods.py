@@ -36,8 +36,9 @@ def _of_the_paper(config: dict) -> list[str]:
         where they are all equal.""",
         f"""Networks are the unit of replication throughout, never images. Bands are simultaneous sup-t bands from a weighted
         bootstrap of the networks ({RESAMPLES:,} resamples; weights from a Beta distribution, which keeps the skewness of the
-        curves). A band has no width where all networks agree, as counts of components do; that is no evidence about other
-        networks. Intervals of means are Student's, those of shares Wilson's, all at 95%.""",
+        curves). In simulated studies drawn from 40 real networks they held the whole true mean in 93 to 97% of cases; of PCA-90 of
+        all images with 10 networks in 88%, because a band has no width where all networks agree on a count, which is no evidence
+        about other networks. Intervals of means are Student's, those of shares Wilson's, all at 95%.""",
         f"""A network oscillates if the largest peak of its accuracy curve's periodogram, after {TRANSIENT} blank rows and
         relative to the spectrum of a fitted AR(1) process, exceeds what {SURROGATES} simulated AR(1) curves show, at 5% after
         adjustment over networks (Benjamini and Hochberg), with an amplitude of at least {100 * SMALLEST_AMPLITUDE:g} percentage
