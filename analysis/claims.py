@@ -85,10 +85,10 @@ def accuracy_oscillates(networks: xr.Dataset, rhythm: Oscillation) -> Finding:
     too_short = verdict != SUPPORTED and networks.sizes["blank_rows"] < TRANSIENT + ENOUGH
     if too_short:
         estimate, verdict = Estimate(estimate.value, float("nan"), float("nan"), n), UNDECIDED
-    periods = [test.period for test, passes in zip(rhythm.tests, rhythm.oscillates, strict=True) if passes]
     words = f"{count} of {n} networks"
-    if periods:
-        words += f", median period {np.median(periods):.1f} rows ({min(periods):.1f} to {max(periods):.1f})"
+    if count:
+        least, median, most = np.nanquantile(rhythm.confirmed_periods, (0, 0.5, 1))
+        words += f", median period {median:.1f} rows ({least:.1f} to {most:.1f})"
     return Finding(
         "C4", f"accuracy oscillates under blank rows ({TRANSIENT} and later)", int(networks.hidden_size), estimate,
         "share of networks", "%",
@@ -204,8 +204,7 @@ def spectrum_predicts_period(networks: xr.Dataset, rhythm: Oscillation) -> Findi
         return None
     predicted = networks.period_predicted.values
     state = period_agreement(predicted, networks.period_state.values, LEVEL)
-    beats = np.where(rhythm.oscillates, [test.period for test in rhythm.tests], np.nan)
-    accuracy = period_agreement(networks.period_state.values, beats, LEVEL)
+    accuracy = period_agreement(networks.period_state.values, rhythm.confirmed_periods, LEVEL)
     notes = [f"{state.n} of {len(predicted)} networks have both periods"]
     if state.n:
         notes.append(f"the state turns {state.turn.value:+.3f} radians a row from the prediction")

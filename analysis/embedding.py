@@ -22,17 +22,6 @@ EXAGGERATED, SETTLING, FOLLOWING = 250, 500, 300  # iterations: of the first ste
 METHODS = ("tsne", "umap")
 
 
-def representatives(dataset: xr.Dataset) -> dict[int, int]:
-    """The seed of each hidden size whose network is nearest the median test accuracy; sizes without networks are left out."""
-    chosen = {}
-    for size in dataset.hidden_size.values if "test_accuracy" in dataset else []:
-        accuracies = dataset.test_accuracy.sel(hidden_size=size).dropna("seed")
-        if len(accuracies):
-            nearest = int(np.abs(accuracies - accuracies.median()).values.argmin())
-            chosen[int(size)] = int(accuracies.seed[nearest])
-    return chosen
-
-
 def embed(network: RecurrentNetwork, test: Images, steps: Sequence[int] = STEPS, method: str = "tsne") -> xr.Dataset:
     """The hidden states of test images in the plane, each step started from the one before it, so that panels can be compared.
 

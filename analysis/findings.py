@@ -71,7 +71,7 @@ class Findings:
     def spectrum_table(self) -> pd.DataFrame:
         """The mean spectrum of the accuracy under blank rows, relative to red noise: a row a hidden size and frequency."""
         frames = [pd.DataFrame({"hidden_size": size, "frequency": rhythm.frequencies, "period": 1 / rhythm.frequencies,
-                                "power_over_red_noise": rhythm.mean_spectrum, "n": int(rhythm.spectra.any(axis=1).sum())})
+                                "power_over_red_noise": rhythm.mean_spectrum, "n": len(rhythm.moving_spectra)})
                   for size, rhythm in self.oscillations.items()]
         return _joined(frames)
 
@@ -130,6 +130,17 @@ def present(dataset: xr.Dataset, hidden_size: int) -> xr.Dataset:
     """The networks of one hidden size that the study has, along `seed`."""
     networks = dataset.sel(hidden_size=hidden_size)
     return networks.isel(seed=np.flatnonzero(networks.run_id.values != ""))
+
+
+def representatives(dataset: xr.Dataset) -> dict[int, int]:
+    """The seed of each hidden size whose network is nearest the median test accuracy; sizes without networks are left out."""
+    chosen = {}
+    for size in dataset.hidden_size.values if "test_accuracy" in dataset else []:
+        accuracies = dataset.test_accuracy.sel(hidden_size=size).dropna("seed")
+        if len(accuracies):
+            nearest = int(np.abs(accuracies - accuracies.median()).values.argmin())
+            chosen[int(size)] = int(accuracies.seed[nearest])
+    return chosen
 
 
 def step_curves(variable: xr.DataArray) -> xr.DataArray:

@@ -89,9 +89,19 @@ class Oscillation:
     spectra: np.ndarray
 
     @property
+    def confirmed_periods(self) -> np.ndarray:
+        """The period `[n]` of each network that oscillates, NaN of the others."""
+        return np.where(self.oscillates, [test.period for test in self.tests], np.nan)
+
+    @property
+    def moving_spectra(self) -> np.ndarray:
+        """The spectra `[m, F]` of networks whose accuracy changes at all: a constant curve has none."""
+        return self.spectra[self.spectra.any(axis=1)]
+
+    @property
     def mean_spectrum(self) -> np.ndarray:
-        """The mean `[F]` of the spectra of networks whose accuracy changes at all; each counts alike, whatever its amplitude."""
-        moving = self.spectra[self.spectra.any(axis=1)]
+        """The mean `[F]` of the spectra that there are; each counts alike, whatever its amplitude."""
+        moving = self.moving_spectra
         return moving.mean(axis=0) if len(moving) else np.zeros_like(self.frequencies)
 
     def periods(self, seeds: np.ndarray) -> pd.DataFrame:

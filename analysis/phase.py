@@ -33,7 +33,7 @@ def cycle(networks: xr.Dataset, found: Oscillation, level: float = 0.95) -> Cycl
     if "accuracy_appended_by_half" not in networks or not len(seeds):
         return None
     halves = networks.accuracy_appended_by_half.transpose("seed", "blank_rows", "half").values[found.oscillates, TRANSIENT:]
-    periods = [test.period for test, passes in zip(found.tests, found.oscillates, strict=True) if passes]
+    periods = found.confirmed_periods[found.oscillates]
     curves = np.stack([phase_aligned(own, period) for own, period in zip(halves, periods, strict=True)])
     curves -= curves.mean(axis=1, keepdims=True)
     enough = len(curves) >= FEWEST_NETWORKS

@@ -13,8 +13,8 @@ import xarray as xr
 from mlflow import MlflowClient
 
 from analysis import embedding, records, runs, similarity
-from analysis.embedding import METHODS, STEPS, representatives
-from analysis.findings import Findings, evaluate, markdown
+from analysis.embedding import METHODS, STEPS
+from analysis.findings import Findings, evaluate, markdown, representatives
 from analysis.similarity import mean_over_pairs
 from study.data import Images, load, prepare
 from study.record import versions

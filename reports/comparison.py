@@ -22,7 +22,7 @@ def comparison(first: Analysis, second: Analysis) -> tuple[dict, dict[str, Figur
                for name in COMPARED for letter, found in by_study.items() if name in found}
     return {
         "title": "Hidden orbits: two studies side by side",
-        "studies": [{"letter": letter, "name": study.dataset.attrs["study_name"], "id": study.dataset.attrs["study"],
+        "studies": [{"letter": letter, "name": study.dataset.attrs["study_name"], "id": study.study,
                      "networks": study.networks} for letter, study in zip(LETTERS, studies, strict=True)],
         "settings": settings(first, second),
         "verdicts": verdicts(first, second),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +23,7 @@ def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
     missing = json.loads(dataset.attrs["missing"])
     return {
         "title": "Hidden orbits: dynamics and geometry of recurrent networks",
-        "subtitle": f"{dataset.attrs['study_name']} (study {dataset.attrs['study']})",
+        "subtitle": f"{dataset.attrs['study_name']} (study {analysis.study})",
         "answer": _answer(analysis),
         "verdicts": _verdicts(analysis.findings.ledger),
         "warnings": _warnings(analysis, missing),
@@ -34,7 +33,7 @@ def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
         "rules": _rules(analysis.findings.ledger),
         "methods": methods(config, {finding.claim for finding in analysis.findings.ledger}),
         "versions": [*json.loads(dataset.attrs["versions"]).items(), ("data sha256", dataset.attrs["data_digest"] or "unknown"),
-                     ("study run", dataset.attrs["study"]),
+                     ("study run", analysis.study),
                      *((name, str(value)) for name, value in config.items())],
         "missing": list(missing.items()),
         "runs": _runs(analysis),
@@ -49,11 +48,11 @@ def _answer(analysis: Analysis) -> str:
             f"seed{'s' * (dataset.seed.size != 1)} each) and measured each in the same way.")
     if not ledger:
         return text + " None could be measured."
-    claims: dict[str, Counter] = {}
+    claims: dict[str, set] = {}
     for finding in ledger:
-        claims.setdefault(finding.claim, Counter())[finding.verdict] += 1
+        claims.setdefault(finding.claim, set()).add(finding.verdict)
     everywhere = " at every hidden size" if dataset.hidden_size.size > 1 else ""
-    alike = {verdict: [claim for claim, verdicts in claims.items() if set(verdicts) == {verdict}]
+    alike = {verdict: [claim for claim, verdicts in claims.items() if verdicts == {verdict}]
              for verdict in (SUPPORTED, CONTRADICTED, UNDECIDED)}
     parts = [f"{_list(group)} {verdict}{everywhere}" for verdict, group in alike.items() if group]
     if mixed := [claim for claim, verdicts in claims.items() if len(verdicts) > 1]:
@@ -174,9 +173,9 @@ def _runs(analysis: Analysis) -> list[list[str]]:
     rows = []
     for size in analysis.dataset.hidden_size.values:
         networks, rhythm = present(analysis.dataset, int(size)), analysis.findings.oscillations.get(int(size))
-        for index, seed in enumerate(networks.seed.values):
+        for seed, period in zip(networks.seed.values, rhythm.confirmed_periods if rhythm else (), strict=True):
             one = networks.sel(seed=seed)
-            period = f"{rhythm.tests[index].period:.1f}" if rhythm.oscillates[index] else "none"
-            rows.append([str(size), str(seed), f"{float(one.test_accuracy):.2%}", period, f"{int(one.peak_dimension)}",
+            rows.append([str(size), str(seed), f"{float(one.test_accuracy):.2%}",
+                         f"{period:.1f}" if np.isfinite(period) else "none", f"{int(one.peak_dimension)}",
                          str(one.run_id.item())])
     return rows

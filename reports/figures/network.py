@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reports.figures.early_classification import confidence_curve
-from reports.figures.figure import heat, reference
+from reports.figures.figure import STEPS, heat, reference
 from reports.figures.spectrum import eigenvalues
 from reports.figures.surfaces import accuracy_surface, generalisation_matrix
 from reports.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, WIDTH, styled
@@ -77,7 +77,7 @@ def _dimensions(axes: Axes, record: xr.Dataset) -> None:
     if _holds(record, "participation_ratio_corrected"):
         _curve(axes, record.participation_ratio_corrected, "participation ratio", ORANGE, "-.")
         _curve(axes, record.twonn_by_group.mean("group"), "TwoNN", GREEN, ":")
-    axes.set(title="dimensionality", xlabel="time step", ylabel="dimensions", xticks=[1, 7, 14, 21, 28])
+    axes.set(title="dimensionality", xlabel="time step", ylabel="dimensions", xticks=STEPS[1])
     axes.set_ylim(0, 1.35 * axes.get_ylim()[1])
     axes.legend(ncols=2, loc="upper center", handlelength=1.6, columnspacing=1, fontsize=6.5)
 
@@ -90,7 +90,7 @@ def _probes(axes: Axes, record: xr.Dataset) -> None:
         if _holds(record, name):
             _curve(axes, record[name], label, colour, style, 100)
     axes.set(title="what can be read off the state", xlabel="time step", ylabel="test accuracy (%)", ylim=(0, 128),
-             xticks=[1, 7, 14, 21, 28], yticks=[0, 25, 50, 75, 100])
+             xticks=STEPS[1], yticks=[0, 25, 50, 75, 100])
     axes.legend(ncols=2, loc="upper left", handlelength=1.6, columnspacing=1)
 
 
@@ -101,7 +101,7 @@ def _neighbours(axes: Axes, record: xr.Dataset) -> None:
     if 6 in agreement.digit:
         _curve(axes, agreement.sel(digit=6), "sixes", VERMILION, "--")
     axes.set(title="nearest neighbours of the same digit", xlabel="time step", ylabel="share (%)", ylim=(0, 128),
-             xticks=[1, 7, 14, 21, 28], yticks=[0, 25, 50, 75, 100])
+             xticks=STEPS[1], yticks=[0, 25, 50, 75, 100])
     axes.legend(ncols=2, loc="upper left")
 
 

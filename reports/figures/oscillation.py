@@ -9,8 +9,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.image import AxesImage
 from matplotlib.ticker import NullFormatter
 
-from analysis.embedding import representatives
-from analysis.findings import present
+from analysis.findings import present, representatives
 from analysis.ledger import LEVEL
 from analysis.phase import PHASES
 from analysis.study_analysis import Analysis
@@ -84,13 +83,12 @@ def _raster(axes: Axes, analysis: Analysis, size: int, brightest: float) -> Axes
 
 def _spectrum(axes: Axes, analysis: Analysis, size: int) -> None:
     found = analysis.findings.oscillations[size]
-    spectra = found.spectra[found.spectra.any(axis=1)]  # a constant curve has no spectrum
+    spectra = found.moving_spectra
     if len(spectra):
         axes.plot(1 / found.frequencies, spectra.T, color=GREY, linewidth=0.4, alpha=0.6)
         axes.plot(1 / found.frequencies, found.mean_spectrum, color=INK, linewidth=1.0)
     top = 1.3 * max(spectra.max(initial=0), 10)
-    periods = [test.period for test, passes in zip(found.tests, found.oscillates, strict=True) if passes]
-    axes.scatter(periods, np.full(len(periods), top), marker="v", s=12, color=INK, clip_on=False, linewidth=0)
+    axes.scatter(found.confirmed_periods, np.full(len(found.tests), top), marker="v", s=12, color=INK, clip_on=False, linewidth=0)
     longest = (analysis.dataset.blank_rows.size - TRANSIENT) / 3
     axes.set(xscale="log", yscale="log", ylim=(1, top), xlim=(2, longest), ylabel="power ratio")
     plain_ticks(axes.xaxis, PERIODS)

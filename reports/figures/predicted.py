@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import xarray as xr
 
-from analysis.embedding import representatives
+from analysis.findings import representatives
 from analysis.study_analysis import Analysis
 from reports.figures.figure import Figure, heat
 from reports.style import panels, styled

@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis.similarity import mean_over_pairs
 from analysis.study_analysis import Analysis
-from reports.figures.figure import Figure
+from reports.figures.figure import STEPS, Figure
 from reports.style import BLUE, VERMILION, panels, styled
 
 MEASURES = (("cka", "linear CKA", BLUE), ("svcca", "SVCCA", VERMILION))
@@ -31,7 +31,7 @@ def similarity(analysis: Analysis) -> Figure | None:
                     axes.plot(pairs.time_step, mean, color=colour, linestyle=style, label=f"{label}, {of}")
                     rows.append(pd.DataFrame({"hidden_size": size, "measure": name, "networks": of, "n": found.sizes["seed"],
                                               "time_step": pairs.time_step.values, "mean_over_pairs": mean.values}))
-            axes.set(title=f"H = {size}", xlabel="time step (rows read)", ylim=(0, 1.02), xticks=[1, 7, 14, 21, 28])
+            axes.set(title=f"H = {size}", xlabel=STEPS[0], ylim=(0, 1.02), xticks=STEPS[1])
         row[0].set_ylabel("similarity")
         figure.legend(*row[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     networks = ", ".join(f"{found.sizes['seed']} at H = {size}" for size, found in sorted(analysis.similarities.items()))

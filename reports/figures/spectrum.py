@@ -7,8 +7,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 
-from analysis.embedding import representatives
-from analysis.findings import present
+from analysis.findings import present, representatives
 from analysis.study_analysis import Analysis
 from reports.figures.figure import PERIODS, Figure, counts, plain_ticks, reference
 from reports.style import BLUE, GREY, INK, SKY, VERMILION, panels, styled
@@ -30,8 +29,7 @@ def spectrum(analysis: Analysis) -> Figure | None:
             networks = present(analysis.dataset, size)
             _eigenvalue_paths(plane[index], networks.sel(seed=seed))
             plane[index].set_title(f"H = {size}, seed {seed}")
-            rhythm = analysis.findings.oscillations[size]
-            accuracy = np.where(rhythm.oscillates, [test.period for test in rhythm.tests], np.nan)
+            accuracy = analysis.findings.oscillations[size].confirmed_periods
             _periods(periods[index], networks, accuracy)
             _exponents(exponents[index], networks)
             frames.append(pd.DataFrame({

@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from analysis import records, runs
-from analysis.embedding import representatives
+from analysis.findings import representatives
 from study.errors import InputError
 from study.network import accuracy
 from study.record import RECORD_VERSION, write_measurements
