@@ -1,39 +1,69 @@
-"""The data sets: shipped files, checked against their digests, unpacked once, read by torchvision."""
+"""The data sets: shipped files, checked against their digests, unpacked into a cache, read by torchvision.
+
+Nothing found on a disk is believed, neither a folder that others made nor the cache: only the four known files are read or written,
+up to a size, and their digests are compared before each use.
+"""
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
+import re
 import zlib
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from study import durable
-from study.errors import InputError
+from study.errors import InputError, StudyError, reason
 from study.torchvision_operators import import_datasets
 
-DATASETS = {"mnist": "MNIST"}  # our name -> torchvision's class
+DATASETS = {"mnist": "MNIST"}  # our name -> the folder torchvision expects
 CLASSES = 10
-FILES = {f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")}
+# The data digest is taken over their digests in this order: it stays what it is for MNIST, and files that swap names change it.
+FILES = ("t10k-images-idx3-ubyte", "train-labels-idx1-ubyte", "train-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+SUMS = "SHA256SUMS"
+MOST = 256 << 20  # bytes of a file, packed or unpacked: more than 300,000 images of MNIST's size
 PROJECT = Path(__file__).resolve().parent.parent
+DATA_DIR = PROJECT / "data"
 CACHE = Path(os.environ.get("HIDDEN_ORBITS_CACHE", PROJECT / ".cache"))
+ADVICE = "restore it from the project's repository (git checkout -- data)"
 
 
 @dataclass(frozen=True)
 class DataSource:
-    """A checked data set: its name, the folder that holds the folder of its files, and the digest of all its files."""
+    """A checked data set: its name, the folder that holds the folder of its files, and the sha256 of each file, unpacked."""
 
     name: str
     data_dir: Path
-    digest: str
+    digests: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """The digest of all files together, by which studies and networks name their data."""
+        return hashlib.sha256("".join(self.digests[file] for file in FILES).encode()).hexdigest()
 
     @property
     def root(self) -> Path:
         """The folder torchvision reads, in the cache of the machine this runs on."""
         return CACHE / "datasets" / f"{self.name}-{self.digest[:12]}"
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the shipped files on the machine this runs on; a relative one may lie in the project's folder."""
+        here = self.data_dir / self.name
+        return here if here.is_dir() or not (PROJECT / here).is_dir() else PROJECT / here
+
+    @property
+    def raw(self) -> Path:
+        """The folder of the unpacked files."""
+        return self.root / DATASETS[self.name] / "raw"
+
+    def packed(self, file: str) -> Path:
+        """The shipped file that unpacks to `file`."""
+        return self.folder / f"{file}.gz"
 
 
 @dataclass(frozen=True)
@@ -55,58 +85,56 @@ class Images:
 
 
 def prepare(name: str, data_dir: Path) -> DataSource:
-    """Checks the shipped files of a data set and unpacks them into the cache, once.
+    """Checks the shipped files of a data set and unpacks them into the cache.
 
-    `data_dir/name` holds `SHA256SUMS`, the digests of the unpacked files, and each file gzip-compressed. Raises
-    `InputError`, naming the file, where one is missing, cut short or altered.
+    `data_dir/name` holds `SHA256SUMS`, the digests of the unpacked files, and each file gzip-compressed. A relative `data_dir` that
+    does not hold the data set is looked for in the project's folder. Raises `InputError`, naming the file, where one is missing,
+    cut short, altered, no regular file or too large, or where the files do not make a data set.
     """
-    folder = data_dir / name
-    advice = "restore it from the project's repository (git checkout -- data)"
-    try:
-        lines = (folder / "SHA256SUMS").read_text().splitlines()
-        digests = {file: digest for digest, file in (line.split() for line in lines)}
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"no data set {name} under data_dir={data_dir}: {folder / 'SHA256SUMS'} is missing; {advice}, "
-                         f"or name the folder that holds {name}/") from None
-    except ValueError:
-        raise InputError(f"{folder / 'SHA256SUMS'} is no list of digests and file names; {advice}") from None
-    if missing := FILES - set(digests):
-        raise InputError(f"{folder / 'SHA256SUMS'} does not name {', '.join(sorted(missing))}; {advice}")
-    digest = hashlib.sha256("".join(sorted(digests.values())).encode()).hexdigest()
-    source = DataSource(name, data_dir, digest)
-    raw = source.root / DATASETS[name] / "raw"
-    for file, expected in digests.items():
-        packed = folder / f"{file}.gz"
-        try:
-            content = gzip.decompress(packed.read_bytes())
-        except FileNotFoundError:
-            raise InputError(f"{packed} is missing; {advice}") from None
-        except (EOFError, zlib.error, gzip.BadGzipFile):
-            raise InputError(f"{packed} is cut short or damaged; {advice}") from None
-        if hashlib.sha256(content).hexdigest() != expected:
-            raise InputError(f"{packed} is altered: its content has not the digest that SHA256SUMS names; {advice}")
-        target = raw / file
-        if not target.exists() or hashlib.sha256(target.read_bytes()).hexdigest() != expected:
-            durable.write(target, content)
+    source = _described(name, data_dir)
+    _unpack(source)
+    train, test = load(source, train=True), load(source, train=False)
+    if train.images.shape[1:] != test.images.shape[1:]:
+        sizes = [f"{images.images.shape[1]} x {images.images.shape[2]}" for images in (train, test)]
+        raise InputError(f"{source.packed(FILES[0])} holds images of {sizes[1]} pixels, but the training images have {sizes[0]}: "
+                         "expected one size")
     return source
 
 
 def prepare_here(source: DataSource) -> None:
-    """Prepares a data set that was prepared on another machine, from this machine's files; raises `InputError` if they differ."""
-    raw = source.root / DATASETS[source.name] / "raw"
-    if all((raw / file).exists() for file in FILES):  # each is put there whole
+    """Unpacks a data set anew where this machine's cache does not hold it as it was prepared.
+
+    Raises `InputError` where this machine's files are missing or differ from those prepared.
+    """
+    if all(_holds(source.raw / file, digest) for file, digest in source.digests.items()):
         return
-    places = [place for place in (source.data_dir, PROJECT / source.data_dir) if (place / source.name).is_dir()]
-    found = prepare(source.name, places[0] if places else source.data_dir)
-    if found.digest != source.digest:
-        raise InputError(f"{found.data_dir / source.name} on this machine is another data set than the coordinator's: copy the "
+    here = _described(source.name, source.data_dir)
+    if here.digests != source.digests:
+        raise InputError(f"{here.folder} on this machine is another data set than the coordinator's: copy the "
                          "files of one to the other")
+    _unpack(here)
 
 
 def load(source: DataSource, train: bool) -> Images:
-    """The training or the test images of a prepared data set."""
-    dataset = getattr(import_datasets(), DATASETS[source.name])(str(source.root), train=train)
-    return Images(dataset.data, dataset.targets)
+    """The training or the test images of a prepared data set, which is unpacked again where the cache does not hold it.
+
+    Raises `InputError`, naming the file, where they are no images with a label each.
+    """
+    prepare_here(source)
+    part = "train" if train else "t10k"
+    images, labels = (f"{part}-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1"))
+    import_datasets()
+    from torchvision.datasets.mnist import read_image_file, read_label_file
+
+    read = Images(_read(read_image_file, source, images, "[images, rows, pixels]"),
+                  _read(read_label_file, source, labels, "[labels]"))
+    if len(read.images) != len(read.labels):
+        raise InputError(f"{source.packed(labels)} holds {len(read.labels)} labels for {len(read.images)} images: expected one "
+                         "label per image")
+    if read.labels.max() >= read.classes:
+        raise InputError(f"{source.packed(labels)} holds the label {int(read.labels.max())}: expected labels from 0 to "
+                         f"{read.classes - 1}")
+    return read
 
 
 def checked_training_images(source: DataSource, count: int) -> None:
@@ -114,3 +142,78 @@ def checked_training_images(source: DataSource, count: int) -> None:
     available = len(load(source, train=True))
     if count > available:
         raise InputError(f"train_images={count}: {source.name} has {available} training images")
+
+
+def _described(name: str, data_dir: Path) -> DataSource:
+    """What `SHA256SUMS` says, before any file is looked at."""
+    if name not in list(DATASETS):  # a stored study may name anything, also what cannot be a key
+        raise InputError(f"dataset={str(name)[:40]!r}: expected one of: {', '.join(DATASETS)}")
+    source = DataSource(name, data_dir, {})
+    sums = source.folder / SUMS
+    try:
+        lines = durable.read(sums, 1 << 16).decode().splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"no data set {name} under data_dir={data_dir}: {sums} is missing; {ADVICE}, or name the folder that "
+                         f"holds {name}/") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{sums} is no text: expected lines of a digest and a file name; {ADVICE}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{sums} cannot be read ({reason(error)}); {ADVICE}") from None
+    digests: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        fields = re.fullmatch(r"([0-9a-fA-F]{64})\s+(\S+)", line)
+        if fields is None or fields[2] not in FILES or fields[2] in digests:
+            raise InputError(f"line {number} of {sums} is {line[:120]!r}: expected 64 hexadecimal digits and one of the names "
+                             f"{', '.join(sorted(FILES))}, each once; {ADVICE}")
+        digests[fields[2]] = fields[1].lower()
+    if missing := sorted(set(FILES) - set(digests)):
+        raise InputError(f"{sums} does not name {', '.join(missing)}; {ADVICE}")
+    return replace(source, digests=digests)
+
+
+def _unpack(source: DataSource) -> None:
+    """Checks every shipped file, and puts into the cache what it lacks."""
+    for file, digest in source.digests.items():
+        content = _content(source.packed(file))
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise InputError(f"{source.packed(file)} is altered: its content does not match {SUMS}; {ADVICE}")
+        if not _holds(source.raw / file, digest):
+            durable.write(source.raw / file, content)
+
+
+def _content(packed: Path) -> bytes:
+    """What a gzip file unpacks to; no more is unpacked than a data set may have."""
+    unpacking = zlib.decompressobj(wbits=31)
+    try:
+        content = unpacking.decompress(durable.read(packed, MOST), MOST)
+    except FileNotFoundError:
+        raise InputError(f"{packed} is missing; {ADVICE}") from None
+    except zlib.error:
+        raise InputError(f"{packed} is cut short or damaged; {ADVICE}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{packed} cannot be read ({reason(error)}); {ADVICE}") from None
+    if len(content) == MOST:
+        raise InputError(f"{packed} is too large: it unpacks to {MOST >> 20} MiB or more; {ADVICE}")
+    if not unpacking.eof or unpacking.unused_data:
+        raise InputError(f"{packed} is cut short or damaged; {ADVICE}")
+    return content
+
+
+def _holds(path: Path, digest: str) -> bool:
+    """Whether a regular file of this digest lies there."""
+    try:
+        return hashlib.sha256(durable.read(path, MOST)).hexdigest() == digest
+    except (OSError, ValueError):
+        return False
+
+
+def _read(reader: Callable[[str], torch.Tensor], source: DataSource, file: str, shape: str) -> torch.Tensor:
+    """Reads an IDX file by one of torchvision's readers, which say little of what is wrong."""
+    path = source.raw / file
+    try:
+        return reader(str(path))
+    except OSError as error:
+        raise StudyError(f"{path} was removed while it was read ({reason(error)}): run the same command again") from None
+    except (AssertionError, KeyError, TypeError, ValueError, RuntimeError):
+        raise InputError(f"{source.packed(file)} unpacks to no IDX file of at least one unsigned byte, {shape}, as many as its "
+                         f"header says; {ADVICE}") from None

@@ -69,9 +69,9 @@ class Spool:
     def description(self) -> tuple[StudyConfig, str] | None:
         """The study's configuration and data digest; None where they were not kept."""
         try:
-            content = json.loads((self.folder / STUDY).read_text())
+            content = json.loads(durable.read(self.folder / STUDY, 1 << 20))
             return StudyConfig(**content["config"]), str(content["data_digest"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def add(self, result: NetworkRecord | Failure, data_digest: str) -> Entry:

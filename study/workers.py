@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from study import checkpoints
 from study.checkpoints import Checkpoint
 from study.config import NetworkConfig
-from study.data import DataSource, Images, load, prepare_here
+from study.data import DataSource, Images, load
 from study.history import History
 from study.measurements import measure, of_set
 from study.measurements.recording import Recording
@@ -36,7 +36,6 @@ def train_and_measure(stack: Stack, source: DataSource, progress: Path | None = 
     torch.set_num_threads(1)  # a thread a worker: the same bits however many workers there are
     threadpool_limits(1)
     device = stack.configs[0].device
-    prepare_here(source)
     test = load(source, train=False).to(device)
     all_train = load(source, train=True).to(device)  # probes learn from the same images however few a network learned from
     train = all_train.first(stack.configs[0].train_images)

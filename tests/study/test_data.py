@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -9,14 +13,43 @@ import torch
 from conftest import ROOT
 
 from study import data
-from study.errors import InputError
+from study.errors import InputError, StudyError
+
+
+
+def idx(values: torch.Tensor) -> bytes:
+    """A file in the format of MNIST."""
+    return bytes([0, 0, 8, values.ndim]) + b"".join(size.to_bytes(4, "big") for size in values.shape) + values.numpy().tobytes()
+
+
+def write_data_set(folder, **changes: bytes):
+    """A small data set of 60 training and 20 test images of 28 x 28 in `folder/mnist`, its digests right; `changes` by file."""
+    draw = torch.Generator().manual_seed(0)
+    files = {}
+    for part, count in (("train", 60), ("t10k", 20)):
+        images, labels = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
+        files[images] = idx(torch.randint(256, (count, 28, 28), generator=draw, dtype=torch.uint8))
+        files[labels] = idx((torch.arange(count) % 10).to(torch.uint8))
+    files |= {name.replace("_", "-"): content for name, content in changes.items()}
+    here = folder / "mnist"
+    here.mkdir(parents=True)
+    for name, content in files.items():
+        (here / f"{name}.gz").write_bytes(gzip.compress(content))
+    lines = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items()]
+    (here / "SHA256SUMS").write_text("".join(lines))
+    return folder
 
 
 @pytest.fixture
-def copied(tmp_path, monkeypatch):
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "CACHE", tmp_path / "cache")
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def copied(tmp_path, own_cache):
     """The shipped files in a folder that may be damaged, with a cache of its own."""
     shutil.copytree(ROOT / "data" / "mnist", tmp_path / "data" / "mnist")
-    monkeypatch.setattr(data, "CACHE", tmp_path / "cache")
     return tmp_path / "data"
 
 
@@ -62,3 +95,188 @@ def test_a_data_set_that_another_process_is_still_unpacking_is_not_taken_for_pre
     (source.root / "MNIST" / "raw").mkdir(parents=True)
     data.prepare_here(replace(source, data_dir=ROOT / "data"))
     assert len(data.load(source, train=False)) == 10_000
+
+
+def test_the_digest_by_which_stored_networks_name_their_data(source):
+    assert source.digest == "70b244150994313f20a52e933022b2da75ecd199b3529346b7a5ec58ddca2749"
+
+
+def test_files_that_swap_their_names_are_another_data_set(tmp_path, own_cache):
+    one, other = write_data_set(tmp_path / "one"), tmp_path / "other"
+    sums = (one / "mnist" / "SHA256SUMS").read_text()
+    shutil.copytree(one, other)
+    for kind in ("images-idx3", "labels-idx1"):
+        names = [f"{part}-{kind}-ubyte" for part in ("train", "t10k")]
+        for name, source_name in zip(names, reversed(names), strict=True):
+            shutil.copy(one / "mnist" / f"{source_name}.gz", other / "mnist" / f"{name}.gz")
+        sums = sums.replace(names[0], "first").replace(names[1], names[0]).replace("first", names[1])
+    (other / "mnist" / "SHA256SUMS").write_text(sums)
+    prepared = [data.prepare("mnist", folder) for folder in (one, other)]
+    assert prepared[0].digest != prepared[1].digest
+    assert [len(data.load(source, train=True)) for source in prepared] == [60, 20]
+
+
+@pytest.mark.parametrize("line", [
+    f"{'0' * 64}  ../../x", f"{'0' * 64}  /etc/passwd", f"{'0' * 64}  mnist", f"{'0' * 63}  train-labels-idx1-ubyte",
+    f"{'g' * 64}  train-labels-idx1-ubyte", "nothing", f"{'0' * 64}  train-labels-idx1-ubyte", "\x1b[2J",
+])
+def test_only_the_four_known_files_are_read_or_written(line, tmp_path, own_cache):
+    folder = write_data_set(tmp_path / "data")
+    sums = folder / "mnist" / "SHA256SUMS"
+    (folder / "x.gz").write_bytes(gzip.compress(b"planted"))
+    sums.write_text(sums.read_text() + line)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match="expected 64 hexadecimal digits and one of the names") as caught:
+        data.prepare("mnist", folder)
+    assert str(caught.value).startswith(f"line 5 of {sums} is ")
+    assert str(caught.value).isprintable()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"\n" * 100_000, b""])
+def test_a_list_of_digests_that_is_none_is_named(content, tmp_path, own_cache):
+    folder = write_data_set(tmp_path / "data")
+    (folder / "mnist" / "SHA256SUMS").write_bytes(content)
+    with pytest.raises(InputError, match=r"SHA256SUMS .*git checkout"):
+        data.prepare("mnist", folder)
+
+
+def _folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def _fifo(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _link(target):
+    def make(path):
+        path.unlink()
+        path.symlink_to(target)
+    return make
+
+
+def _large(path):
+    os.truncate(path, 1 << 40)
+
+
+@pytest.mark.parametrize("file", ["SHA256SUMS", "train-images-idx3-ubyte.gz"])
+@pytest.mark.parametrize(("make", "word"), [
+    (_folder, "it is a folder"), (_fifo, "it is a device, a FIFO or a socket"), (_large, "expected at most"),
+    (_link("/dev/zero"), "it is a device"), (_link("nowhere"), "is missing"),
+    (_link("train-images-idx3-ubyte.gz"), "is no text|cannot be read"), (_link("/proc/self/mem"), "does not name|damaged"),
+])
+def test_what_is_no_file_is_named_and_holds_nothing_up(make, word, file, tmp_path, own_cache):
+    folder = write_data_set(tmp_path / "data")
+    make(folder / "mnist" / file)
+    with pytest.raises(InputError, match=word) as caught:
+        data.prepare("mnist", folder)
+    assert str(folder / "mnist" / file) in str(caught.value)
+
+
+def test_a_gzip_bomb_is_not_unpacked(tmp_path, own_cache):
+    folder = write_data_set(tmp_path / "data")
+    packed = folder / "mnist" / "train-images-idx3-ubyte.gz"
+    with gzip.open(packed, "wb", compresslevel=1) as file:
+        for _ in range(257):
+            file.write(bytes(1 << 20))
+    with pytest.raises(InputError, match=r"train-images-idx3-ubyte\.gz is too large: it unpacks to 256 MiB or more"):
+        data.prepare("mnist", folder)
+
+
+def test_a_gzip_file_of_many_members_is_refused(tmp_path, own_cache):
+    folder = write_data_set(tmp_path / "data")
+    packed = folder / "mnist" / "train-labels-idx1-ubyte.gz"
+    packed.write_bytes(packed.read_bytes() + gzip.compress(b"") * 1000)
+    with pytest.raises(InputError, match="cut short or damaged"):
+        data.prepare("mnist", folder)
+
+
+IMAGES, LABELS = torch.zeros(20, 28, 28, dtype=torch.uint8), torch.arange(20).remainder(10).to(torch.uint8)
+
+
+@pytest.mark.parametrize(("file", "content", "words"), [
+    ("t10k_labels_idx1_ubyte", idx(LABELS + 1), "holds the label 10: expected labels from 0 to 9"),
+    ("t10k_labels_idx1_ubyte", idx(LABELS + 200), "holds the label 209"),
+    ("train_labels_idx1_ubyte", idx(torch.zeros(61, dtype=torch.uint8)), "holds 61 labels for 60 images"),
+    ("t10k_labels_idx1_ubyte", idx(LABELS[:19]), "holds 19 labels for 20 images"),
+    ("t10k_images_idx3_ubyte", idx(IMAGES[:, :, :27]), "holds images of 28 x 27 pixels, but the training images have 28 x 28"),
+    ("t10k_images_idx3_ubyte", idx(IMAGES[:, :27]), "holds images of 27 x 28 pixels, but the training images have 28 x 28"),
+    ("t10k_images_idx3_ubyte", idx(IMAGES[:0]), "unpacks to no IDX file of at least one unsigned byte"),
+    ("t10k_images_idx3_ubyte", idx(IMAGES[:, :, :0]), "unpacks to no IDX file of at least one unsigned byte"),
+    ("t10k_images_idx3_ubyte", idx(IMAGES)[:-1], "one unsigned byte, [images, rows, pixels], as many as its header"),
+    ("t10k_images_idx3_ubyte", idx(IMAGES) + b"x", "unpacks to no IDX file"),
+    ("t10k_images_idx3_ubyte", idx(IMAGES.view(20, 784)), "unpacks to no IDX file"),
+    ("t10k_images_idx3_ubyte", b"\1" + idx(IMAGES)[1:], "unpacks to no IDX file"),
+    ("t10k_images_idx3_ubyte", idx(IMAGES).replace(b"\0\0\x08\3", b"\0\0\x09\3"), "unpacks to no IDX file"),
+    ("t10k_images_idx3_ubyte", b"\0\0\x08\3" + b"\xff" * 12, "unpacks to no IDX file"),
+    ("t10k_images_idx3_ubyte", b"", "unpacks to no IDX file"),
+    ("t10k_labels_idx1_ubyte", idx(IMAGES), "unpacks to no IDX file of at least one unsigned byte, [labels]"),
+])
+def test_files_that_make_no_data_set_are_named_for_all_their_right_digests(file, content, words, tmp_path, own_cache):
+    folder = write_data_set(tmp_path / "data", **{file: content})
+    with pytest.raises(InputError) as caught:
+        data.prepare("mnist", folder)
+    assert words in str(caught.value)
+    assert str(folder / "mnist" / f"{file.replace('_', '-')}.gz") in str(caught.value)
+
+
+def test_a_small_data_set_of_one_s_own_is_read(tmp_path, own_cache):
+    source = data.prepare("mnist", write_data_set(tmp_path / "data", t10k_labels_idx1_ubyte=idx(LABELS.flip(0))))
+    assert data.load(source, train=False).labels.tolist() == LABELS.flip(0).tolist()
+
+
+@pytest.mark.parametrize("name", ["../mnist", "cifar", "", ["mnist"], None])
+def test_a_data_set_that_is_not_known_is_no_path(name, tmp_path):
+    with pytest.raises(InputError, match="expected one of: mnist"):
+        data.prepare(name, tmp_path)
+
+
+def test_what_lies_in_the_cache_is_not_believed(copied):
+    source = data.prepare("mnist", copied)
+    genuine = data.load(source, train=False)
+    black = torch.zeros(10_000, 28, 28, dtype=torch.uint8)
+    processed = source.root / "MNIST" / "processed"
+    processed.mkdir()
+    for part in ("training.pt", "test.pt"):
+        torch.save((black, torch.zeros(10_000, dtype=torch.int64)), processed / part)
+    assert torch.equal(data.load(source, train=False).images, genuine.images)
+    (source.raw / "t10k-images-idx3-ubyte").write_bytes(idx(black))
+    assert torch.equal(data.load(source, train=False).images, genuine.images)
+    (source.raw / "t10k-labels-idx1-ubyte").unlink()
+    (source.raw / "t10k-labels-idx1-ubyte").symlink_to("/dev/zero")
+    assert torch.equal(data.load(source, train=False).labels, genuine.labels)
+
+
+def test_a_cache_that_was_deleted_meanwhile_is_made_again(copied, own_cache):
+    source = data.prepare("mnist", copied)
+    shutil.rmtree(own_cache)
+    assert len(data.load(source, train=True)) == 60_000
+    shutil.rmtree(own_cache)
+    shutil.rmtree(copied)
+    with pytest.raises(InputError, match="no data set mnist"):
+        data.load(source, train=True)
+
+
+def test_a_folder_in_the_place_of_a_cached_file_is_named(copied, own_cache):
+    source = data.prepare("mnist", copied)
+    (source.raw / "t10k-labels-idx1-ubyte").unlink()
+    (source.raw / "t10k-labels-idx1-ubyte").mkdir()
+    with pytest.raises(StudyError, match="t10k-labels-idx1-ubyte cannot be written"):
+        data.load(source, train=False)
+
+
+def test_other_files_on_this_machine_are_not_taken_for_those_prepared(tmp_path, own_cache):
+    source = data.prepare("mnist", write_data_set(tmp_path / "one"))
+    shutil.rmtree(own_cache)
+    other = write_data_set(tmp_path / "other", t10k_labels_idx1_ubyte=idx(LABELS.flip(0)))
+    with pytest.raises(InputError, match="is another data set than the coordinator's"):
+        data.load(replace(source, data_dir=other), train=True)
+
+
+def test_the_project_s_data_are_found_from_any_folder(tmp_path):
+    code = ("from pathlib import Path; from study.data import DATA_DIR, prepare\n"
+            "assert prepare('mnist', Path('data')).digest == prepare('mnist', DATA_DIR).digest")
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
