@@ -90,33 +90,21 @@ def measure_command(
     blank_rows: Annotated[str, typer.Option(help="Blank rows appended in experiment 3.")] = "500",
     seed: Annotated[str, typer.Option(help="The seed of the untrained network it is compared with.")] = "0",
     only: Annotated[list[str] | None, typer.Option(metavar="NAME ...", help="Measure these alone, and what they need.")] = None,
+    expect_accuracy: Annotated[Text, typer.Option(help="The test accuracy it should have, such as 0.55.")] = None,
     names: Annotated[list[str] | None, typer.Argument(metavar="", hidden=True)] = None,
 ) -> None:
     """Measure any network, without a study: rnn.weight_ih_l0, rnn.weight_hh_l0, readout.weight, readout.bias."""
     from study.config import StudyConfig, validated
-    from study.data import load, prepare
     from study.errors import InputError, checked_target
-    from study.measurements import known, measure
-    from study.measurements.recording import Recording
-    from study.network import RecurrentNetwork
-    from study.record import write_measurements
+    from study.measurements import known
+    from study.measuring import Expectation, measure_file
 
     if names and not only:
         raise InputError(f"{names[0]}: expected one file of weights; name measurements after --only")
     chosen = known([name for text in [*(only or []), *(names or [])] for name in text.split(",")])
     config = validated(StudyConfig, {"dataset": dataset, "data_dir": data_dir, "blank_rows": blank_rows, "seeds": seed})
     checked_target("out", out)
-    network = RecurrentNetwork.load(weights)
-    source = prepare(config.dataset, config.data_dir)
-    test, train = load(source, train=False), load(source, train=True)
-    features, classes = network.input.shape[1], len(network.bias)
-    if features != test.images.shape[2] or classes != test.classes:
-        raise InputError(f"{weights} reads rows of {features} pixels into {classes} classes: {dataset} has rows of "
-                         f"{test.images.shape[2]} pixels and {test.classes} classes")
-    measured = measure(Recording(network, test, train, config.blank_rows, config.seeds[0]), chosen or None)
-    write_measurements(measured, out)
-    accuracy = f"test accuracy {float(measured.test_accuracy):.2%}; " if "test_accuracy" in measured else ""
-    console.print(f"{accuracy}{len(measured)} variables in {out}", highlight=False)
+    measure_file(weights, config, chosen, validated(Expectation, {"expect_accuracy": expect_accuracy}), out, console)
 
 
 @app.command("tune")

@@ -15,25 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from safetensors.torch import save as serialized
 
-from study import durable
+from study import weights
 from study.data import Images
 from study.errors import InputError
 from study.seeding import generator
-
-# The names plain PyTorch gives these weights in a module with `rnn = nn.RNN(28, H, bias=False)` and
-# `readout = nn.Linear(H, 10)`, so that a state dictionary can be brought from, or taken to, such a module.
-STATE_NAMES = {
-    "input": "rnn.weight_ih_l0",
-    "recurrent": "rnn.weight_hh_l0",
-    "readout": "readout.weight",
-    "bias": "readout.bias",
-}
-
-ABSENT = {"rnn.bias_ih_l0", "rnn.bias_hh_l0"}  # what a module with biases adds; only zeros are taken
+from study.weights import ABSENT, STATE_NAMES
 
 
 @dataclass(frozen=True)
@@ -75,50 +62,33 @@ class RecurrentNetwork:
     @classmethod
     def from_state_dict(cls, state: dict[str, torch.Tensor], origin: str = "the state dictionary") -> RecurrentNetwork:
         """Takes weights under the names of `STATE_NAMES`; raises `InputError` naming what does not fit."""
-        expected = set(STATE_NAMES.values())
-        for name in ABSENT & set(state):
-            if state[name].any():
+        weights.check({name: (str(value.dtype), tuple(value.shape)) for name, value in state.items()}, origin)
+        for name in ABSENT:
+            if name in state and state[name].any():
                 raise InputError(f"{origin}: {name} is not zero, but this network has no bias in its recurrent layer: expected a "
                                  "network trained with bias=False")
-        state = {name: value for name, value in state.items() if name not in ABSENT}
-        missing, extra = sorted(expected - set(state)), sorted(set(state) - expected)
-        if missing:
-            raise InputError(f"{origin} lacks {', '.join(missing)}: expected {', '.join(sorted(expected))}")
-        if extra:
-            raise InputError(f"{origin} holds {', '.join(extra)}, which this network has not: expected only "
-                             f"{', '.join(sorted(expected))}")
-        weights = {name: state[full] for name, full in STATE_NAMES.items()}
-        for name, weight in weights.items():
-            axes = 1 if name == "bias" else 2
-            if weight.ndim != axes or not weight.is_floating_point():
-                raise InputError(f"{origin}: {STATE_NAMES[name]} has the shape {tuple(weight.shape)} and the type {weight.dtype}, "
-                                 f"expected {axes} dimensions of floating-point numbers")
-        hidden, classes = weights["recurrent"].shape[0], weights["bias"].numel()
-        features = weights["input"].shape[-1]
-        shapes = {"input": (hidden, features), "recurrent": (hidden, hidden), "readout": (classes, hidden),
-                  "bias": (classes,)}
-        for name, shape in shapes.items():
-            if tuple(weights[name].shape) != shape:
-                raise InputError(f"{origin}: {STATE_NAMES[name]} has the shape {tuple(weights[name].shape)}, "
-                                 f"expected {shape}")
-            if not torch.isfinite(weights[name]).all():
-                raise InputError(f"{origin}: {STATE_NAMES[name]} holds values that are not finite")
-        return cls(*(weights[name].float().contiguous() for name in STATE_NAMES))
+        taken = {name: state[name].float().contiguous() for name in STATE_NAMES.values()}
+        for name, value in taken.items():
+            if not value.isfinite().all():
+                raise InputError(f"{origin}: {name} holds values that are not finite numbers of 32 bits")
+        return cls(*taken.values())
 
     def save(self, path: Path) -> None:
         """Writes a safetensors file, whole or not at all."""
-        durable.write(path, serialized({name: value.cpu().contiguous() for name, value in self.state_dict().items()}))
+        weights.write(path, self.state_dict())
 
     @classmethod
     def load(cls, path: Path) -> RecurrentNetwork:
-        """Reads a safetensors file; raises `InputError` where it is missing, unreadable or does not fit."""
-        try:
-            state = load_file(path)
-        except FileNotFoundError:
-            raise InputError(f"no weights at {path}: expected a .safetensors file") from None
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"{path} cannot be read as safetensors ({error}): expected a .safetensors file") from None
-        return cls.from_state_dict(state, origin=str(path))
+        """Reads a safetensors file; raises `InputError` where it is missing, unreadable or holds another network."""
+        return cls.from_state_dict(weights.read(path)[0], str(path))
+
+    def checked_for(self, images: Images, origin: str) -> RecurrentNetwork:
+        """This network; raises `InputError`, naming its `origin`, where it does not read such images."""
+        features, classes = self.input.shape[1], len(self.bias)
+        if features != images.images.shape[2] or classes != images.classes:
+            raise InputError(f"{origin} reads rows of {features} pixels into {classes} classes: the data set has rows of "
+                             f"{images.images.shape[2]} pixels and {images.classes} classes")
+        return self
 
     def logits(self, state: torch.Tensor) -> torch.Tensor:
         """The readout V h + c of states `[N, H]`: `[N, classes]`."""

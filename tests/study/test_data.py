@@ -16,7 +16,6 @@ from study import data
 from study.errors import InputError, StudyError
 
 
-
 def idx(values: torch.Tensor) -> bytes:
     """A file in the format of MNIST."""
     return bytes([0, 0, 8, values.ndim]) + b"".join(size.to_bytes(4, "big") for size in values.shape) + values.numpy().tobytes()
