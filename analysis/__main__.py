@@ -20,6 +20,7 @@ def analyse(
     study: Annotated[str, typer.Option(help="A study's run id, or latest.")] = "latest",
     out: Annotated[str, typer.Option(help="A folder for the dataset and the findings, beside MLflow.")] = "",
     embedding: Annotated[str, typer.Option(help="How hidden states are drawn in the plane: tsne, or umap.")] = "tsne",
+    data_dir: Annotated[Path | None, typer.Option(help="The folder that holds the data set's folder; else the project's.")] = None,
 ) -> None:
     """Pull a study's runs, judge the paper's claims, and log bands and verdicts to MLflow."""
     if context.invoked_subcommand:
@@ -27,6 +28,7 @@ def analyse(
     from analysis import runs, study_analysis
     from analysis.embedding import METHODS
     from analysis.ledger import words
+    from study.data import DATA_DIR
     from study.errors import InputError
     from study.tracking import connect
 
@@ -35,11 +37,13 @@ def analyse(
     if out and Path(out).exists() and not Path(out).is_dir():
         raise InputError(f"out={out}: this is a file; expected a folder, which is made if need be")
     client = connect()
-    analysis = study_analysis.analyse(client, study, embedding)
+    analysis = study_analysis.analyse(client, study, embedding, data_dir or DATA_DIR)
     study_analysis.log(client, analysis)
     if out:
         study_analysis.save(analysis, Path(out))
         runs.save_tables(analysis.dataset, Path(out) / "tables")
+    for line in analysis.left_out:
+        console.print(line, highlight=False, markup=False)
     for size, n in analysis.findings.withheld.items():
         console.print(f"H={size}: bands withheld, {n} networks are fewer than 6", highlight=False)
     for finding in analysis.findings.ledger:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 
@@ -16,7 +18,9 @@ from analysis import embedding, records, runs, similarity
 from analysis.embedding import METHODS, STEPS
 from analysis.findings import Findings, evaluate, markdown, representatives
 from analysis.similarity import mean_over_pairs
-from study.data import Images, load, prepare
+from study.data import DATA_DIR, Images, load, prepare
+from study.errors import InputError
+from study.network import RecurrentNetwork
 from study.record import versions
 
 FOLDER = "analysis"  # of the study run's artifacts
@@ -27,12 +31,14 @@ MOST_COMPARED, MOST_UNITS = 32, 6400  # networks of a hidden size, and their uni
 @dataclass(frozen=True)
 class Analysis:
     """A study's `dataset` and `findings`; by hidden size, the `embeddings` of the representative network, whose seed is an
-    attribute, and the `similarities` of its networks (empty where the study measured for the paper alone)."""
+    attribute, and the `similarities` of its networks (empty where the study measured for the paper alone). `left_out` says what of
+    these could not be computed, a line a reason."""
 
     dataset: xr.Dataset
     findings: Findings
     embeddings: dict[int, xr.Dataset]
     similarities: dict[int, xr.Dataset]
+    left_out: tuple[str, ...] = ()
 
     @property
     def study(self) -> str:
@@ -45,18 +51,30 @@ class Analysis:
         return int((self.dataset.run_id != "").sum())
 
 
-def analyse(client: MlflowClient, study: str, method: str | None = None) -> Analysis:
-    """Analyses a study (a run id, or ``latest``), afresh but for stored pictures and similarities; `method` is one of
-    `analysis.embedding.METHODS`, or None for what is stored, else t-SNE."""
+def analyse(client: MlflowClient, study: str, method: str | None = None, data_dir: Path = DATA_DIR) -> Analysis:
+    """Analyses a study (a run id, or ``latest``), afresh but for stored pictures and similarities.
+
+    `method` is one of `analysis.embedding.METHODS`, or None for what is stored, else t-SNE. Pictures and similarities that are not
+    stored need the images that the networks were measured on, from the data set's folder in `data_dir`: never from a path that the
+    study names. Where that is another data set, or none, they are left out.
+    """
     dataset = runs.load(study, client)
-    config = runs.configuration(dataset)
-    chosen = representatives(dataset)
-    test = load(prepare(config["dataset"], Path(config["data_dir"])), train=False)
-    embeddings = {size: _embedding(client, dataset, size, seed, test, method) for size, seed in chosen.items()}
-    similarities = {}
-    if config.get("measurements") != "paper":
-        similarities = {size: found for size in chosen if (found := _similarity(client, dataset, size, test)) is not None}
-    return Analysis(dataset, evaluate(dataset), embeddings, similarities)
+    stored = _Stored(client, dataset, data_dir)
+    embeddings, similarities, reasons = {}, {}, defaultdict(list)
+    for size, seed in representatives(dataset).items():
+        try:
+            embeddings[size] = _embedding(stored, size, seed, method)
+        except _NotComputedError as error:
+            reasons[str(error)].append(f"the picture of hidden states at H={size}")
+        if runs.configuration(dataset).get("measurements") == "paper":
+            continue
+        try:
+            if (found := _similarity(stored, size)) is not None:
+                similarities[size] = found
+        except _NotComputedError as error:
+            reasons[str(error)].append(f"the similarities of networks at H={size}")
+    left_out = tuple(f"left out: {', '.join(what)}: {reason}" for reason, what in reasons.items())
+    return Analysis(dataset, evaluate(dataset), embeddings, similarities, left_out)
 
 
 def of_dataset(dataset: xr.Dataset) -> Analysis:
@@ -105,43 +123,78 @@ def save(analysis: Analysis, folder: Path) -> None:
         dataset.to_netcdf(folder / f"{name}.nc", engine="h5netcdf")
 
 
-def _embedding(client: MlflowClient, dataset: xr.Dataset, size: int, seed: int, test: Images, method: str | None) -> xr.Dataset:
+class _NotComputedError(Exception):
+    """Something cannot be computed on this machine; the message says why."""
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What a study has stored, and the images its networks were measured on, in the data set's folder in `data_dir`."""
+
+    client: MlflowClient
+    dataset: xr.Dataset
+    data_dir: Path
+
+    @cached_property
+    def test(self) -> Images:
+        """The test images, where something must be computed from them."""
+        try:
+            source = prepare(runs.configuration(self.dataset).get("dataset"), self.data_dir, self.dataset.attrs["data_digest"])
+            return load(source, train=False)
+        except InputError as error:
+            raise _NotComputedError(f"{error} (--data-dir)") from None
+
+    def run_id(self, size: int, seed: int) -> str:
+        """The run of a network; empty where it is missing."""
+        return str(self.dataset.run_id.sel(hidden_size=size, seed=seed).item())
+
+    def network(self, run_id: str, size: int) -> RecurrentNetwork:
+        """A stored network, once it is one of `size` that reads these images."""
+        try:
+            network = runs.weights(run_id, self.client).checked_for(self.test, f"the network of run {run_id}")
+        except InputError as error:
+            raise _NotComputedError(str(error)) from None
+        if network.hidden_size != size:
+            raise _NotComputedError(f"the network of run {run_id} has {network.hidden_size} hidden units where it says {size}")
+        return network
+
+    def or_computed(self, name: str, made_of: list, code: ModuleType, compute: Callable[[], xr.Dataset], method: str | None = None
+                    ) -> xr.Dataset:
+        """What the study run holds under a name where it was made of the same, by the same code and libraries, and the method if
+        one is asked for; else computed afresh.
+
+        The code is a module's text, not the commit: it takes minutes, and few commits touch it.
+        """
+        made_by = versions() | {"commit": inspect.getsource(code)}
+        key = records.cache_key([made_of, self.dataset.attrs["data_digest"], made_by])
+        stored = runs.stored_dataset(self.client, self.dataset.attrs["study"], f"{FOLDER}/{name}.nc")
+        if stored is not None and stored.attrs.get("key") == key and method in (None, stored.attrs.get("method")):
+            return stored
+        return compute().assign_attrs(key=key)
+
+
+def _embedding(stored: _Stored, size: int, seed: int, method: str | None) -> xr.Dataset:
     """The picture of one network: of every step where the study measured in full, else of the paper's steps."""
-    full = runs.configuration(dataset).get("measurements") == "full"
-    steps = tuple(range(1, test.images.shape[1] + 1)) if full else STEPS
-    run_id = str(dataset.run_id.sel(hidden_size=size, seed=seed).item())
+    full = runs.configuration(stored.dataset).get("measurements") == "full"
+    steps = tuple(int(step) for step in stored.dataset.time_step.values) if full else STEPS
+    run_id = stored.run_id(size, seed)
 
     def compute() -> xr.Dataset:
-        embedded = embedding.embed(runs.weights(run_id, client), test, steps, method or METHODS[0])
+        embedded = embedding.embed(stored.network(run_id, size), stored.test, steps, method or METHODS[0])
         return embedded.assign_attrs(hidden_size=size, seed=seed, run_id=run_id)
 
-    return _stored(client, dataset, f"embedding-{size}", [run_id, steps], embedding, compute, method)
+    return stored.or_computed(f"embedding-{size}", [run_id, steps], embedding, compute, method)
 
 
-def _similarity(client: MlflowClient, dataset: xr.Dataset, size: int, test: Images) -> xr.Dataset | None:
+def _similarity(stored: _Stored, size: int) -> xr.Dataset | None:
     """The similarities of the first networks of a hidden size; None where there are fewer than two."""
-    ids = {int(seed): str(dataset.run_id.sel(hidden_size=size, seed=seed).item()) for seed in dataset.seed.values}
+    ids = {int(seed): stored.run_id(size, seed) for seed in stored.dataset.seed.values}
     most = min(MOST_COMPARED, MOST_UNITS // size)
     ids = dict([(seed, run_id) for seed, run_id in ids.items() if run_id][:most])
     if len(ids) < 2:
         return None
 
     def compute() -> xr.Dataset:
-        return similarity.similarity({seed: runs.weights(run_id, client) for seed, run_id in ids.items()}, test)
+        return similarity.similarity({seed: stored.network(run_id, size) for seed, run_id in ids.items()}, stored.test)
 
-    return _stored(client, dataset, f"similarity-{size}", list(ids.values()), similarity, compute)
-
-
-def _stored(client: MlflowClient, dataset: xr.Dataset, name: str, made_of: list, code: ModuleType,
-            compute: Callable[[], xr.Dataset], method: str | None = None) -> xr.Dataset:
-    """What the study run holds under a name where it was made of the same, by the same code and libraries, and the method if one is
-    asked for; else computed afresh.
-
-    The code is a module's text, not the commit: it takes minutes, and few commits touch it.
-    """
-    made_by = versions() | {"commit": inspect.getsource(code)}
-    key = records.cache_key([made_of, dataset.attrs["data_digest"], made_by])
-    stored = runs.stored_dataset(client, dataset.attrs["study"], f"{FOLDER}/{name}.nc")
-    if stored is not None and stored.attrs.get("key") == key and method in (None, stored.attrs.get("method")):
-        return stored
-    return compute().assign_attrs(key=key)
+    return stored.or_computed(f"similarity-{size}", list(ids.values()), similarity, compute)

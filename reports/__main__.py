@@ -16,6 +16,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__d
 console = Console(soft_wrap=True)
 
 Study = Annotated[str, typer.Option(help="A study's run id, or latest.")]
+DataDir = Annotated[Path | None, typer.Option(help="The folder that holds the data set's folder; else the project's.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -23,6 +24,7 @@ def report(
     context: typer.Context,
     study: Study = "latest",
     out: Annotated[Path, typer.Option(help="The PDF to write.")] = Path("report.pdf"),
+    data_dir: DataDir = None,
 ) -> None:
     """Draw a study's figures, typeset its report, and log both to the study run."""
     if context.invoked_subcommand:
@@ -31,12 +33,15 @@ def report(
     from analysis.study_analysis import analyse, describe
     from reports.pages import log_pages
     from reports.pdf import build
+    from study.data import DATA_DIR
     from study.errors import checked_target
     from study.tracking import connect
 
     checked_target("out", out)
     client = connect()
-    analysis = analyse(client, study)
+    analysis = analyse(client, study, data_dir=data_dir or DATA_DIR)
+    for line in analysis.left_out:
+        console.print(line, highlight=False, markup=False)
     with tempfile.TemporaryDirectory() as folder:
         built = build(analysis, Path(folder))
         runs.log_files(client, analysis.study, Path(folder))
@@ -63,12 +68,14 @@ def figure_command(
     name: Annotated[str, typer.Argument(help="Its name, such as truncation; without one they are listed.")] = "",
     study: Study = "latest",
     out: Annotated[Path | None, typer.Option(help="The file to write: .svg, .png or .pdf. By default NAME.svg.")] = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Draw one figure of a study."""
     from analysis import runs
     from analysis.study_analysis import analyse, of_dataset
     from reports.figures import FIGURES, OF_STATES
     from reports.figures.figure import FORMATS
+    from study.data import DATA_DIR
     from study.errors import InputError, checked_target
     from study.tracking import connect
 
@@ -79,8 +86,11 @@ def figure_command(
         raise InputError(f"out={target}: expected a file name that ends in one of: {', '.join(FORMATS)}")
     checked_target("out", target)
     client = connect()
-    analysis = analyse(client, study) if name in OF_STATES else of_dataset(runs.load(study, client))
+    of_states = name in OF_STATES
+    analysis = analyse(client, study, data_dir=data_dir or DATA_DIR) if of_states else of_dataset(runs.load(study, client))
     figure = FIGURES[name](analysis)
+    if figure is None and analysis.left_out:
+        raise InputError(f"figure={name}: {'; '.join(analysis.left_out)}")
     if figure is None:
         raise InputError(f"figure={name}: study {analysis.study} holds too little to draw it; it may need more "
                          "networks, more blank rows, or measurements=full")

@@ -90,7 +90,7 @@ def _warnings(analysis: Analysis, missing: dict[str, str]) -> list[str]:
             lines.append(f"H = {size}: {n} networks. Below {FEW_NETWORKS} the bands cover a little less than they say.")
     if missing:
         lines.append(f"{len(missing)} of {analysis.dataset.run_id.size} networks are missing; the last page says why.")
-    return lines
+    return [*lines, *(f"{line[0].upper()}{line[1:]}." for line in analysis.left_out)]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -51,16 +52,17 @@ def run_command(
     from study.errors import checked_target
 
     checked_target("out", out)
-    raise typer.Exit(run_study(config, console, lambda run_id: _analyse_and_report(run_id, out) if report else 0,
+    raise typer.Exit(run_study(config, console, lambda run_id: _analyse_and_report(run_id, out, config.data_dir) if report else 0,
                                lambda run_id: [sys.executable, "-m", "reports", "refresh", "--study", run_id] if report else []))
 
 
-def _analyse_and_report(run_id: str, out: Path) -> int:
+def _analyse_and_report(run_id: str, out: Path, data_dir: Path) -> int:
     """The next two stages, which read the study from MLflow as anyone could: commands, not imports. The first bad status."""
-    for stage in (["analysis", "--study", run_id], ["reports", "--study", run_id, "--out", str(out)]):
+    study = ["--study", run_id, "--data-dir", str(data_dir)]
+    for stage in (["analysis", *study], ["reports", *study, "--out", str(out)]):
         status = subprocess.run([sys.executable, "-m", *stage], check=False).returncode
         if status:
-            console.print(f"the networks are stored in run {run_id}; to go on: python -m {' '.join(stage)}", highlight=False)
+            console.print(f"the networks are stored in run {run_id}; to go on: python -m {shlex.join(stage)}", highlight=False)
             return status
     return 0
 

@@ -84,14 +84,18 @@ class Images:
         return Images(self.images.to(device), self.labels.to(device), self.classes)
 
 
-def prepare(name: str, data_dir: Path) -> DataSource:
+def prepare(name: str, data_dir: Path, digest: str | None = None) -> DataSource:
     """Checks the shipped files of a data set and unpacks them into the cache.
 
     `data_dir/name` holds `SHA256SUMS`, the digests of the unpacked files, and each file gzip-compressed. A relative `data_dir` that
     does not hold the data set is looked for in the project's folder. Raises `InputError`, naming the file, where one is missing,
-    cut short, altered, no regular file or too large, or where the files do not make a data set.
+    cut short, altered, no regular file or too large, where the files do not make a data set, or before any is unpacked where it is
+    not the one of the `digest` that is asked for.
     """
     source = _described(name, data_dir)
+    if digest not in (None, source.digest):
+        raise InputError(f"{source.folder} is another data set than the study's (digest {source.digest[:12]}, expected "
+                         f"{str(digest)[:12]!r}): restore that one, or name the folder that holds it")
     _unpack(source)
     train, test = load(source, train=True), load(source, train=False)
     if train.images.shape[1:] != test.images.shape[1:]:

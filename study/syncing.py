@@ -35,9 +35,7 @@ def _sync_one(client: MlflowClient, box: Spool, entries: list[spool.Entry], cons
         raise InputError(f"{box.folder / spool.STUDY} is missing or unreadable, so it is not known what study these results are "
                          "of: the command that started the study takes them up, too")
     config, digest = described
-    source = prepare(config.dataset, config.data_dir)
-    if source.digest != digest:
-        raise InputError(f"{config.data_dir / config.dataset} is not the data set of study {box.study}: restore that one")
+    source = prepare(config.dataset, config.data_dir, digest)
     try:
         study = StudyRun.reopened(client, box.study, config, source)
         for entry in entries:

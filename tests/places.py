@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import os
 import signal
 import subprocess
@@ -13,11 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+import torch
 import xarray as xr
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from analysis import runs
+from study.data import Images
 
 ROOT = Path(__file__).resolve().parent.parent
 # Four networks of some seconds each, with a checkpoint on the way.
@@ -131,3 +135,25 @@ def new_place(folder: Path) -> Place:
     store = store_in(folder)
     MlflowClient(store).create_experiment("hidden-orbits", artifact_location=(folder / "artifacts").as_uri())
     return Place(folder, store)
+
+
+def idx(values: torch.Tensor) -> bytes:
+    """Bytes of any shape as a file of MNIST's format."""
+    return bytes([0, 0, 8, values.ndim]) + b"".join(size.to_bytes(4, "big") for size in values.shape) + values.numpy().tobytes()
+
+
+def write_data_set(folder: Path, train: Images | None = None, test: Images | None = None, **changes: bytes) -> Path:
+    """A data set in `folder/mnist`, by default of 60 training and 20 test images of noise; `changes` name the content of files."""
+    draw = torch.Generator().manual_seed(0)
+    files = {}
+    for part, given, count in (("train", train, 60), ("t10k", test, 20)):
+        noise = torch.randint(256, (count, 28, 28), generator=draw, dtype=torch.uint8)
+        shown = given or Images(noise, torch.arange(count) % 10)
+        files |= {f"{part}-images-idx3-ubyte": idx(shown.images), f"{part}-labels-idx1-ubyte": idx(shown.labels.to(torch.uint8))}
+    files |= {name.replace("_", "-"): content for name, content in changes.items()}
+    here = folder / "mnist"
+    here.mkdir(parents=True)
+    for name, content in files.items():
+        (here / f"{name}.gz").write_bytes(gzip.compress(content))
+    (here / "SHA256SUMS").write_text("".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items()))
+    return folder

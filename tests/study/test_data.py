@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import os
 import shutil
 import subprocess
@@ -11,32 +10,10 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import ROOT
+from places import idx, write_data_set
 
 from study import data
 from study.errors import InputError, StudyError
-
-
-def idx(values: torch.Tensor) -> bytes:
-    """A file in the format of MNIST."""
-    return bytes([0, 0, 8, values.ndim]) + b"".join(size.to_bytes(4, "big") for size in values.shape) + values.numpy().tobytes()
-
-
-def write_data_set(folder, **changes: bytes):
-    """A small data set of 60 training and 20 test images of 28 x 28 in `folder/mnist`, its digests right; `changes` by file."""
-    draw = torch.Generator().manual_seed(0)
-    files = {}
-    for part, count in (("train", 60), ("t10k", 20)):
-        images, labels = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
-        files[images] = idx(torch.randint(256, (count, 28, 28), generator=draw, dtype=torch.uint8))
-        files[labels] = idx((torch.arange(count) % 10).to(torch.uint8))
-    files |= {name.replace("_", "-"): content for name, content in changes.items()}
-    here = folder / "mnist"
-    here.mkdir(parents=True)
-    for name, content in files.items():
-        (here / f"{name}.gz").write_bytes(gzip.compress(content))
-    lines = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items()]
-    (here / "SHA256SUMS").write_text("".join(lines))
-    return folder
 
 
 @pytest.fixture

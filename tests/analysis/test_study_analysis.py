@@ -1,0 +1,93 @@
+"""Where an analysis takes images from: never from a path that a study names."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from places import ROOT, new_place, write_data_set
+
+from analysis import study_analysis
+from analysis.study_analysis import analyse
+from reports.content import content
+from study import data
+from study.errors import InputError
+from study.network import RecurrentNetwork
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, train_images, test_images):
+    """A study, with its report, of a data set of its own in `folder/data`: the first images of MNIST."""
+    place = new_place(tmp_path_factory.mktemp("place"))
+    folder = write_data_set(place.folder / "data", train_images.first(600), test_images.first(100))
+    study = place.start(command=("run",), data_dir=str(folder), seeds="0-1", hidden_sizes="4", epochs="2", train_images="600",
+                        measurements="standard", out=str(place.folder / "report.pdf"))
+    study.wait()
+    assert study.process.returncode == 0, study.output
+    assert "left out" not in study.output
+    return place
+
+
+@pytest.fixture
+def nothing_stored(monkeypatch):
+    """As if no picture and no similarity were stored yet."""
+    monkeypatch.setattr(study_analysis, "FOLDER", "elsewhere")
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "CACHE", tmp_path / "cache")
+
+
+def _artifacts(place) -> Path:
+    [study] = place.studies()
+    return Path(study.info.artifact_uri.removeprefix("file://"))
+
+
+def test_a_study_hands_its_own_data_on_to_the_analysis(place):
+    assert (_artifacts(place) / "analysis" / "embedding-4.nc").exists()
+    assert (_artifacts(place) / "analysis" / "similarity-4.nc").exists()
+
+
+def test_what_is_stored_needs_no_images(place, tmp_path):
+    found = analyse(place.client, "latest", data_dir=tmp_path)
+    assert (list(found.embeddings), list(found.similarities), found.left_out) == ([4], [4], ())
+
+
+@pytest.mark.parametrize("folder", ["nowhere", ROOT / "data"])
+def test_without_the_study_s_images_verdicts_remain_and_the_rest_is_named(folder, place, nothing_stored, tmp_path, own_cache):
+    found = analyse(place.client, "latest", data_dir=tmp_path / folder)
+    assert (found.embeddings, found.similarities) == ({}, {})
+    [line] = found.left_out
+    assert line.startswith("left out: the picture of hidden states at H=4, the similarities of networks at H=4: ")
+    assert ("is another data set than the study's" if folder != "nowhere" else "no data set mnist under data_dir=") in line
+    assert "--data-dir" in line
+    assert found.findings.ledger
+    assert any("Left out: the picture of hidden states" in warning for warning in content(found, {})["warnings"])
+    assert not (tmp_path / "cache").exists()
+
+
+def test_no_path_that_a_study_names_is_followed(place, nothing_stored, tmp_path, own_cache):
+    hostile = tmp_path / "hostile"
+    (hostile / "mnist").mkdir(parents=True)
+    os.mkfifo(hostile / "mnist" / "SHA256SUMS")
+    stored = _artifacts(place) / "study.json"
+    genuine = stored.read_text()
+    try:
+        stored.write_text(json.dumps(json.loads(genuine) | {"data_dir": str(hostile)}))
+        [line] = analyse(place.client, "latest", data_dir=tmp_path).left_out
+        assert f"no data set mnist under data_dir={tmp_path}: " in line
+        stored.write_text(json.dumps(json.loads(genuine) | {"data_dir": str(tmp_path), "dataset": "hostile/mnist"}))
+        with pytest.raises(InputError, match="hostile/mnist"):
+            analyse(place.client, "latest", data_dir=place.folder / "data")
+    finally:
+        stored.write_text(genuine)
+
+
+def test_weights_of_another_size_are_left_out(place, nothing_stored, own_cache, monkeypatch):
+    monkeypatch.setattr(study_analysis.runs, "weights", lambda run_id, client: RecurrentNetwork.initial(0, 5))
+    found = analyse(place.client, "latest", data_dir=place.folder / "data")
+    assert found.left_out
+    assert all("has 5 hidden units" in line for line in found.left_out)
