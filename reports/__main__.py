@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -22,25 +21,28 @@ Study = Annotated[str, typer.Option(help="A study's run id, or latest.")]
 def report(
     context: typer.Context,
     study: Study = "latest",
-    out: Annotated[Path, typer.Option(help="The PDF to write.")] = Path("report.pdf"),
+    out: Annotated[str, typer.Option(help="The PDF to write.")] = "report.pdf",
 ) -> None:
     """Draw a study's figures, typeset its report, and log both to the study run."""
     if context.invoked_subcommand:
         return
+    from study.errors import checked_study, checked_target
+
+    checked_study(study)
+    target = checked_target("out", out)
     from analysis import runs
     from analysis.study_analysis import analyse, describe
     from reports.pages import log_pages
     from reports.pdf import build
-    from study.errors import checked_target
+    from study import durable
     from study.tracking import connect
 
-    checked_target("out", out)
     client = connect()
     analysis = analyse(client, study)
     with tempfile.TemporaryDirectory() as folder:
         built = build(analysis, Path(folder))
         runs.log_files(client, analysis.study, Path(folder))
-        shutil.copy(built, out)
+        durable.write(target, built.read_bytes())
     describe(client, analysis)
     log_pages(client, analysis.dataset)
     console.print(f"report of study {analysis.study}: {out}", highlight=False)
@@ -49,6 +51,9 @@ def report(
 @app.command("refresh")
 def refresh_command(study: Study = "latest") -> None:
     """Draw the figures and verdicts of a study that is still running, from the networks it has so far."""
+    from study.errors import checked_study
+
+    checked_study(study)
     from reports.live import refresh
     from study.tracking import connect
     from study.tracking.store import impatient
@@ -62,22 +67,24 @@ def refresh_command(study: Study = "latest") -> None:
 def figure_command(
     name: Annotated[str, typer.Argument(help="Its name, such as truncation; without one they are listed.")] = "",
     study: Study = "latest",
-    out: Annotated[Path | None, typer.Option(help="The file to write: .svg, .png or .pdf. By default NAME.svg.")] = None,
+    out: Annotated[str | None, typer.Option(help="The file to write: .svg, .png or .pdf. By default NAME.svg.")] = None,
 ) -> None:
     """Draw one figure of a study."""
-    from analysis import runs
-    from analysis.study_analysis import analyse, of_dataset
     from reports.figures import FIGURES, OF_STATES
     from reports.figures.figure import FORMATS
-    from study.errors import InputError, checked_target
-    from study.tracking import connect
+    from study.errors import InputError, checked_study, checked_target, quoted
 
     if name not in FIGURES:
-        raise InputError(f"figure={name}: expected one of: {', '.join(FIGURES)}")
-    target = out or Path(f"{name}.svg")
-    if target.suffix.lower() not in FORMATS:
-        raise InputError(f"out={target}: expected a file name that ends in one of: {', '.join(FORMATS)}")
-    checked_target("out", target)
+        raise InputError(f"figure={quoted(name)}: expected one of: {', '.join(FIGURES)}")
+    checked_study(study)
+    file = out if out is not None else f"{name}.svg"
+    if Path(file).suffix.lower() not in FORMATS:
+        raise InputError(f"out={quoted(file)}: expected a file name that ends in one of: {', '.join(FORMATS)}")
+    target = checked_target("out", file)
+    from analysis import runs
+    from analysis.study_analysis import analyse, of_dataset
+    from study.tracking import connect
+
     client = connect()
     analysis = analyse(client, study) if name in OF_STATES else of_dataset(runs.load(study, client))
     figure = FIGURES[name](analysis)
@@ -92,21 +99,24 @@ def figure_command(
 def compare_command(
     first: Annotated[str, typer.Argument(help="A study's run id, or latest.")],
     second: Annotated[str, typer.Argument(help="Another study's run id.")],
-    out: Annotated[Path, typer.Option(help="The PDF to write.")] = Path("comparison.pdf"),
+    out: Annotated[str, typer.Option(help="The PDF to write.")] = "comparison.pdf",
 ) -> None:
     """Typeset two studies side by side: their settings, verdicts and figures."""
+    from study.errors import checked_study, checked_target
+
+    studies = [checked_study(first), checked_study(second)]
+    target = checked_target("out", out)
     from analysis import runs
     from analysis.study_analysis import of_dataset
     from reports.comparison import settings, verdicts
     from reports.pdf import build_comparison
-    from study.errors import checked_target
+    from study import durable
     from study.tracking import connect
 
-    checked_target("out", out)
     client = connect()
-    one, other = (of_dataset(runs.load(study, client)) for study in (first, second))
+    one, other = (of_dataset(runs.load(study, client)) for study in studies)
     with tempfile.TemporaryDirectory() as folder:
-        shutil.copy(build_comparison(one, other, Path(folder)), out)
+        durable.write(target, build_comparison(one, other, Path(folder)).read_bytes())
     for name, *values in settings(one, other):
         console.print(f"{name}: {' | '.join(values)}", highlight=False)
     for row in verdicts(one, other):

@@ -9,6 +9,7 @@ import psutil
 import torch
 
 from study.config import NetworkConfig
+from study.errors import InputError
 from study.measurements.probes import CALIBRATED, LEARNED
 
 GPU_WIDTH = 128  # networks in lockstep on a GPU; more gain nothing once its multiprocessors are full
@@ -83,6 +84,18 @@ def measuring_memory(config: NetworkConfig, test_images: int = 10_000, rows: int
     probed = (config.measurements != "paper") * states * (LEARNED + CALIBRATED)
     untrained = (config.measurements == "full") * states * test_images
     return states * test_images + step + probed + untrained
+
+
+def checked_memory(config: NetworkConfig, name: str = "hidden_sizes") -> None:
+    """Raises `InputError`, naming the parameter, where a network takes more memory than this machine has in all."""
+    history = 3 * 2 * 8 * config.hidden_size * config.epochs  # a spectrum an epoch, gathered, converted and stored
+    needed = max(training_memory(config), measuring_memory(config)) + history + WORKER
+    present = psutil.virtual_memory().total
+    if config.device == "cuda":
+        needed, present = training_memory(config), torch.cuda.get_device_properties(0).total_memory
+    if needed > present:
+        raise InputError(f"{name}={config.hidden_size}: a network with epochs={config.epochs} and batch_size={config.batch_size} takes "
+                         f"{needed / 2**30:,.1f} GiB of memory; expected one that fits into this machine's {present / 2**30:,.1f}")
 
 
 def free_gpu_memory() -> int:
