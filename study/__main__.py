@@ -12,7 +12,7 @@ from rich.console import Console
 
 from study.command_line import quiet_libraries, run
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__, no_args_is_help=True)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console(soft_wrap=True)
 
 # Values reach the configuration as they were written: one place checks them, and says what is wrong in one line.

@@ -43,8 +43,13 @@ def quoted(value: object, most: int = 80) -> str:
     """A value as messages name it: on one line, cut to `most` characters, control characters escaped, without credentials."""
     text = str(value)
     shown = without_credentials(text[:4096])  # beyond it nothing is shown, and regular expressions would take their time
-    cut = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown[:most])
+    cut = printable(shown[:most])
     return cut if len(shown) <= most else f"{cut}... ({len(text):,} characters)"
+
+
+def printable(text: str) -> str:
+    """A text with its control characters escaped: none of them moves the cursor or starts a line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def checked_study(study: str) -> str:

@@ -94,8 +94,8 @@ def checked_memory(config: NetworkConfig, name: str = "hidden_sizes") -> None:
     if config.device == "cuda":
         needed, present = training_memory(config), torch.cuda.get_device_properties(0).total_memory
     if needed > present:
-        raise InputError(f"{name}={config.hidden_size}: a network with epochs={config.epochs} and batch_size={config.batch_size} takes "
-                         f"{needed / 2**30:,.1f} GiB of memory; expected one that fits into this machine's {present / 2**30:,.1f}")
+        raise InputError(f"{name}={config.hidden_size}: with epochs={config.epochs} and batch_size={config.batch_size} each takes "
+                         f"{needed / 2**30:,.1f} GiB of memory; expected what fits into this machine's {present / 2**30:,.1f}")
 
 
 def free_gpu_memory() -> int:
