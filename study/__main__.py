@@ -83,7 +83,7 @@ def check_command() -> None:
 
 @app.command("measure")
 def measure_command(
-    weights: Annotated[Path, typer.Argument(help="A network's weights, as .safetensors.")],
+    weights: Annotated[str, typer.Argument(help="A network's weights, as .safetensors.")],
     out: Annotated[str, typer.Option(help="The netCDF file to write.")] = "measurements.nc",
     dataset: Annotated[str, typer.Option(help="The data set: mnist.")] = "mnist",
     data_dir: Annotated[str, typer.Option(help="The folder that holds the data set's folder.")] = "data",
@@ -96,10 +96,10 @@ def measure_command(
     from study.config import MeasureConfig, validated
     from study.errors import InputError, checked_target, quoted
 
-    given = {"dataset": dataset, "data_dir": data_dir, "blank_rows": blank_rows, "seed": seed}
+    given = {"weights": weights, "dataset": dataset, "data_dir": data_dir, "blank_rows": blank_rows, "seed": seed}
     config = validated(MeasureConfig, given)
     target = checked_target("out", out)
-    if target.resolve() == weights.resolve():
+    if target.resolve() == config.weights.resolve():
         raise InputError(f"out={quoted(out)}: these are the weights that are measured; expected the name of another file")
     if names and not only:
         raise InputError(f"{quoted(names[0])}: expected one file of weights; name measurements after --only")
@@ -110,7 +110,7 @@ def measure_command(
     from study.record import write_measurements
 
     chosen = known([name for text in [*(only or []), *(names or [])] for name in text.split(",")])
-    network = RecurrentNetwork.load(weights)
+    network = RecurrentNetwork.load(config.weights)
     source = prepare(config.dataset, config.data_dir)
     test, train = load(source, train=False), load(source, train=True)
     features, classes = network.input.shape[1], len(network.bias)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -14,7 +13,7 @@ from joblib import cpu_count
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from study.data import DATASETS
-from study.errors import InputError, quoted
+from study.errors import InputError, nameable, quoted
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -95,12 +94,7 @@ def _known_dataset(name: object) -> object:
 
 def _nameable(path: object) -> object:
     """A path that a file system can have; whether something is there is for its reader to say."""
-    text = os.fsencode(path) if isinstance(path, str | Path) else b""
-    if not text or b"\0" in text:
-        raise ValueError
-    if len(text) > 4000 or max(map(len, text.split(b"/"))) > 255:
-        raise ValueError("this is too long for a path")
-    return path
+    return nameable(path) if isinstance(path, str | Path) else path
 
 
 def _address(text: object) -> object:
@@ -232,6 +226,7 @@ class StudyConfig(Frozen):
 class MeasureConfig(Frozen):
     """How a network without a study is measured; `seed` is of the untrained network it is compared with."""
 
+    weights: Annotated[Path, BeforeValidator(_nameable), Field(description="a file of a network's weights, as .safetensors")]
     dataset: DatasetName
     data_dir: DataFolder
     blank_rows: BlankRows

@@ -37,10 +37,10 @@ def run_study(config: StudyConfig, console: Console, afterwards: Callable[[str],
     networks = config.networks()
     if config.batch_size > config.train_images:
         raise InputError(f"batch_size={config.batch_size}: more than train_images={config.train_images}; expected at most as many")
-    if config.backend == "loky":
-        checked_memory(networks[0])
     source = prepare(config.dataset, config.data_dir)
     checked_training_images(source, config.train_images)
+    if config.backend == "loky":
+        checked_memory(networks[0])
     with backends.opened(config) as backend:
         client = connect()
         with impatient(), _answering():

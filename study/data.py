@@ -113,4 +113,4 @@ def checked_training_images(source: DataSource, count: int) -> None:
     """Raises `InputError` where a data set has fewer than `count` training images."""
     available = len(load(source, train=True))
     if count > available:
-        raise InputError(f"train_images={count}: {source.name} has {available} training images")
+        raise InputError(f"train_images={count}: {source.name} has {available} training images; expected at most as many")

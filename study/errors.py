@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,7 +71,7 @@ def checked_target(name: str, value: str | Path) -> Path:
     with _said_of(name, value, accepted):
         if str(value).rpartition("/")[2] in ("", ".", ".."):
             raise ValueError("this names no file")
-        path = Path(value)
+        path = Path(nameable(value))
         if _kind(path) not in ("new", "file"):
             raise ValueError(f"this is a {_kind(path)}")
         if path.exists() and not os.access(path, os.W_OK):
@@ -85,15 +86,23 @@ def checked_folder(name: str, value: str | Path, files: Iterable[str], inner: st
     """
     accepted = "expected a folder that you can write to, which is made if need be"
     with _said_of(name, value, accepted):
-        if not str(value):
-            raise ValueError("this names no folder")
-        path = Path(value)
+        path = Path(nameable(value))
         for folder in (path, path / inner):
             if _kind(folder) not in ("new", "folder"):
                 raise ValueError(f"{'this' if folder == path else quoted(folder)} is a {_kind(folder)}")
             if odd := [file for pattern in files for file in folder.glob(pattern) if _kind(file) != "file"]:
                 raise ValueError(f"{quoted(odd[0])} in it is a {_kind(odd[0])}")
         _take_a_file(next(place for place in (path, *path.parents) if _kind(place) != "new"))
+    return path
+
+
+def nameable(path: str | Path) -> str | Path:
+    """A path that a file system can have and a line can show; raises `ValueError` where it is none."""
+    text = str(path)
+    if not text or any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+        raise ValueError("this names nothing" if not text else "this has control characters")
+    if len(text.encode()) > 4000 or max(len(part.encode()) for part in text.split("/")) > 255:
+        raise ValueError("this is too long for a path")
     return path
 
 

@@ -97,10 +97,10 @@ def tune(config: TuningConfig, console: Console) -> None:
     """
     regime = validated(StudyConfig, {"dataset": config.dataset, "data_dir": config.data_dir, "jobs": config.jobs,
                                      "epochs": config.epochs, "train_images": config.train_images})
-    largest = regime.model_copy(update={"hidden_sizes": (config.hidden_size,), "batch_size": config.batch_sizes[1]})
-    checked_memory(largest.networks()[0], "hidden_size")
     source = prepare(regime.dataset, regime.data_dir)
     checked_training_images(source, config.train_images)
+    largest = regime.model_copy(update={"hidden_sizes": (config.hidden_size,), "batch_size": config.batch_sizes[1]})
+    checked_memory(largest.networks()[0], "hidden_size")
     jobs = min(regime.resolved_jobs(), config.trials)
 
     def say(line: str) -> None:
