@@ -10,7 +10,7 @@ from rich.console import Console
 from study.command_line import quiet_libraries, run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-console = Console(soft_wrap=True)
+console = Console(soft_wrap=True, markup=False, emoji=False)  # what is stored may hold anything
 
 
 @app.callback(invoke_without_command=True)

@@ -13,7 +13,7 @@ from rich.console import Console
 from study.command_line import quiet_libraries, run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-console = Console(soft_wrap=True)
+console = Console(soft_wrap=True, markup=False, emoji=False)  # what is stored may hold anything
 
 # Values reach the configuration as they were written: one place checks them, and says what is wrong in one line.
 Text = str | None

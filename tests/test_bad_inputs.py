@@ -254,3 +254,13 @@ def test_a_real_command_ends_with_that_line_and_nothing_running(command, words, 
         assert done.stderr == f"{line}\n"
     for made in runs:
         client.delete_run(made.info.run_id)
+
+
+@pytest.mark.parametrize("command", ["run", "tune"])
+def test_an_experiment_that_cannot_be_is_named(command, empty_store, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", empty_store)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "x" * 5000)
+    line = _line("study", [command, "--data-dir", str(ROOT / "data")], monkeypatch, capsys)
+    assert f"MLFLOW_EXPERIMENT_NAME={quoted('x' * 5000)}" in line
+    assert not list(tmp_path.iterdir())

@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 from optuna.trial import TrialState
 from rich.console import Console
 
+from study.__main__ import console
 from study.config import validated
 from study.errors import InputError, StudyError
 from study.journal import held, replayed
@@ -44,6 +45,18 @@ def test_a_search_that_is_resumed_goes_on_as_if_it_had_not_stopped(tracking, tmp
         resumed = _search(tmp_path / "resumed", trials)
     assert resumed == at_once
     assert len({json.dumps(proposed) for proposed in resumed}) == 4
+
+
+def test_brackets_in_a_name_are_no_markup(tracking, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    storage = Path("[")
+    storage.mkdir()
+    storage /= "bold]"
+    _search(storage, 1)
+    storage.write_bytes(storage.read_bytes() + b'{"op_code"')
+    with console.capture() as printed:
+        tune(validated(TuningConfig, SEARCH | {"storage": str(storage), "trials": "1"}), console)
+    assert printed.get().startswith("[/bold]: 10 bytes of a record that was cut off are taken out")
 
 
 def test_a_trial_that_was_stopped_is_not_waited_for(tracking, tmp_path):
