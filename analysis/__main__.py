@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,39 +10,42 @@ from rich.console import Console
 from study.command_line import quiet_libraries, run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-console = Console(soft_wrap=True)
+console = Console(soft_wrap=True, markup=False, emoji=False)  # what is stored may hold anything
 
 
 @app.callback(invoke_without_command=True)
 def analyse(
     context: typer.Context,
     study: Annotated[str, typer.Option(help="A study's run id, or latest.")] = "latest",
-    out: Annotated[str, typer.Option(help="A folder for the dataset and the findings, beside MLflow.")] = "",
+    out: Annotated[str | None, typer.Option(help="A folder for the dataset and the findings, beside MLflow.")] = None,
     embedding: Annotated[str, typer.Option(help="How hidden states are drawn in the plane: tsne, or umap.")] = "tsne",
-    data_dir: Annotated[Path | None, typer.Option(help="The folder that holds the data set's folder; else the project's.")] = None,
+    data_dir: Annotated[str | None, typer.Option(help="The folder that holds the data set's folder; else the project's.")] = None,
 ) -> None:
     """Pull a study's runs, judge the paper's claims, and log bands and verdicts to MLflow."""
     if context.invoked_subcommand:
         return
-    from analysis import runs, study_analysis
+    from study.errors import InputError, checked_folder, checked_study, quoted
+
+    checked_study(study)
+    folder = checked_folder("out", out, ("*.nc", "*.csv"), "tables") if out is not None else None
     from analysis.embedding import METHODS
-    from analysis.ledger import words
-    from study.data import DATA_DIR
-    from study.errors import InputError
-    from study.tracking import connect
+    from study.data import checked_data_dir
 
     if embedding not in METHODS:
-        raise InputError(f"embedding={embedding}: expected one of: {', '.join(METHODS)}")
-    if out and Path(out).exists() and not Path(out).is_dir():
-        raise InputError(f"out={out}: this is a file; expected a folder, which is made if need be")
+        raise InputError(f"embedding={quoted(embedding)}: expected one of: {', '.join(METHODS)}")
+    images = checked_data_dir(data_dir)
+    from analysis import runs, study_analysis
+    from analysis.ledger import words
+    from study.tracking import connect
+
     client = connect()
-    analysis = study_analysis.analyse(client, study, embedding, data_dir or DATA_DIR)
+    analysis = study_analysis.analyse(client, study, embedding, images)
     study_analysis.log(client, analysis)
-    if out:
-        study_analysis.save(analysis, Path(out))
-        runs.save_tables(analysis.dataset, Path(out) / "tables")
+    if folder is not None:
+        study_analysis.save(analysis, folder)
+        runs.save_tables(analysis.dataset, folder / "tables")
     for line in analysis.left_out:
-        console.print(line, highlight=False, markup=False)
+        console.print(line, highlight=False)
     for size, n in analysis.findings.withheld.items():
         console.print(f"H={size}: bands withheld, {n} networks are fewer than 6", highlight=False)
     for finding in analysis.findings.ledger:
@@ -54,17 +56,19 @@ def analyse(
 @app.command("power")
 def power_command(
     study: Annotated[str, typer.Option(help="The pilot: a study's run id, or latest.")] = "latest",
-    width: Annotated[float, typer.Option(help="How wide a band may be, in points of accuracy or in components.")] = 5.0,
+    width: Annotated[str, typer.Option(help="How wide a band may be, in points of accuracy or in components.")] = "5",
 ) -> None:
     """Tell how many seeds a claim, or a band of a given width, needs, from a pilot study."""
+    from analysis.power import MOST, OF_CURVES, Need, PowerConfig, for_band, for_claim
+    from study.config import validated
+    from study.errors import checked_study
+
+    checked_study(study)
+    widest = validated(PowerConfig, {"width": width}).width
     from analysis import runs
     from analysis.findings import evaluate, present, step_curves
-    from analysis.power import MOST, OF_CURVES, Need, for_band, for_claim
-    from study.errors import InputError
     from study.tracking import connect
 
-    if width <= 0:
-        raise InputError(f"width={width}: expected a number above 0")
     dataset = runs.load(study, connect())
 
     def say(goal: str, need: Need) -> None:
@@ -82,8 +86,8 @@ def power_command(
         for name, scale, units in (("accuracy_blanked", 100, "points"), ("accuracy_truncated", 100, "points"),
                                    ("pca90", 1, "components")):
             if networks.sizes["seed"] > 1:
-                need = for_band(scale * step_curves(networks[name]).values, width)
-                say(f"H={size:<5}a band of {name} at most {width:g} {units} wide", need)
+                need = for_band(scale * step_curves(networks[name]).values, widest)
+                say(f"H={size:<5}a band of {name} at most {widest:g} {units} wide", need)
 
 
 if __name__ == "__main__":

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import BeforeValidator, Field
 from scipy import stats
 
 from analysis.bands import FEWEST_NETWORKS, simultaneous_band
 from analysis.claims import MEANS, SHARES
 from analysis.ledger import LEVEL, Finding
+from study.config import Frozen, number
 
 MOST = 1000  # networks, beyond which the answer is "more"
 OF_CURVES = ("C2", "C5", "C5b")  # claims that no single number decides
 DRAWS = 3  # studies of each size, over whose bands the width is averaged
 CANDIDATES = (6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 300, 500, 700, MOST)
+
+
+class PowerConfig(Frozen):
+    """What is asked of a pilot study."""
+
+    width: Annotated[float, BeforeValidator(number), Field(
+        gt=0, le=100, description="a number greater than 0 and at most 100, the points of accuracy there are, such as 5")]
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
 
 from analysis import records
+from study import durable
 from study.errors import InputError
 from study.network import RecurrentNetwork
 from study.record import MEASUREMENTS, RECORD_VERSION, WEIGHTS, read_measurements, versions
@@ -275,7 +276,6 @@ def save_tables(dataset: xr.Dataset, folder: Path) -> None:
     """Writes a dataset as CSV, a file for each set of dimensions: `networks.csv`, `by_time_step.csv`, `by_time_step_digit.csv`
     and so on.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     groups: dict[tuple, list[str]] = {}
     for name, variable in dataset.data_vars.items():
         groups.setdefault(tuple(variable.dims[2:]), []).append(str(name))
@@ -283,7 +283,7 @@ def save_tables(dataset: xr.Dataset, folder: Path) -> None:
         frame = dataset[names].to_dataframe().reset_index()
         measured = [name for name in names if name != "run_id"]
         frame = frame.dropna(subset=measured, how="all") if measured else frame
-        frame.to_csv(folder / f"{'by_' if dims else 'networks'}{'_'.join(map(str, dims))}.csv", index=False)
+        durable.write(folder / f"{'by_' if dims else 'networks'}{'_'.join(map(str, dims))}.csv", frame.to_csv(index=False).encode())
 
 
 def table(dataset: xr.Dataset, name: str) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from analysis import embedding, records, runs, similarity
 from analysis.embedding import METHODS, STEPS
 from analysis.findings import Findings, evaluate, markdown, representatives
 from analysis.similarity import mean_over_pairs
+from study import durable
 from study.data import DATA_DIR, Images, load, prepare
 from study.errors import InputError
 from study.network import RecurrentNetwork
@@ -110,17 +111,16 @@ def save(analysis: Analysis, folder: Path) -> None:
     mean spectrum and cycle of the accuracy under blank rows; and, for each hidden size, `embedding-H.nc` and `similarity-H.nc`.
     All open without this project.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     found = analysis.findings
     tables = {"findings": found.table(), "trends": found.trend_table(), "spectra": found.spectrum_table(),
               "cycles": found.cycle_table()}
     for name, table in tables.items():
-        table.to_csv(folder / f"{name}.csv", index=False)
+        durable.write(folder / f"{name}.csv", table.to_csv(index=False).encode())
     files = {"dataset": analysis.dataset}
     files |= {f"embedding-{size}": found for size, found in analysis.embeddings.items()}
     files |= {f"similarity-{size}": found for size, found in analysis.similarities.items()}
     for name, dataset in files.items():
-        dataset.to_netcdf(folder / f"{name}.nc", engine="h5netcdf")
+        durable.write(folder / f"{name}.nc", bytes(dataset.to_netcdf(engine="h5netcdf")))
 
 
 class _NotComputedError(Exception):

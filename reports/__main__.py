@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -13,39 +12,43 @@ from rich.console import Console
 from study.command_line import quiet_libraries, run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-console = Console(soft_wrap=True)
+console = Console(soft_wrap=True, markup=False, emoji=False)  # what is stored may hold anything
 
 Study = Annotated[str, typer.Option(help="A study's run id, or latest.")]
-DataDir = Annotated[Path | None, typer.Option(help="The folder that holds the data set's folder; else the project's.")]
+DataDir = Annotated[str | None, typer.Option(help="The folder that holds the data set's folder; else the project's.")]
 
 
 @app.callback(invoke_without_command=True)
 def report(
     context: typer.Context,
     study: Study = "latest",
-    out: Annotated[Path, typer.Option(help="The PDF to write.")] = Path("report.pdf"),
+    out: Annotated[str, typer.Option(help="The PDF to write.")] = "report.pdf",
     data_dir: DataDir = None,
 ) -> None:
     """Draw a study's figures, typeset its report, and log both to the study run."""
     if context.invoked_subcommand:
         return
+    from study.data import checked_data_dir
+    from study.errors import checked_study, checked_target
+
+    checked_study(study)
+    target = checked_target("out", out)
+    images = checked_data_dir(data_dir)
     from analysis import runs
     from analysis.study_analysis import analyse, describe
     from reports.pages import log_pages
     from reports.pdf import build
-    from study.data import DATA_DIR
-    from study.errors import checked_target
+    from study import durable
     from study.tracking import connect
 
-    checked_target("out", out)
     client = connect()
-    analysis = analyse(client, study, data_dir=data_dir or DATA_DIR)
+    analysis = analyse(client, study, data_dir=images)
     for line in analysis.left_out:
-        console.print(line, highlight=False, markup=False)
+        console.print(line, highlight=False)
     with tempfile.TemporaryDirectory() as folder:
         built = build(analysis, Path(folder))
         runs.log_files(client, analysis.study, Path(folder))
-        shutil.copy(built, out)
+        durable.write(target, built.read_bytes())
     describe(client, analysis)
     log_pages(client, analysis.dataset)
     console.print(f"report of study {analysis.study}: {out}", highlight=False)
@@ -54,6 +57,9 @@ def report(
 @app.command("refresh")
 def refresh_command(study: Study = "latest") -> None:
     """Draw the figures and verdicts of a study that is still running, from the networks it has so far."""
+    from study.errors import checked_study
+
+    checked_study(study)
     from reports.live import refresh
     from study.tracking import connect
     from study.tracking.store import impatient
@@ -67,27 +73,30 @@ def refresh_command(study: Study = "latest") -> None:
 def figure_command(
     name: Annotated[str, typer.Argument(help="Its name, such as truncation; without one they are listed.")] = "",
     study: Study = "latest",
-    out: Annotated[Path | None, typer.Option(help="The file to write: .svg, .png or .pdf. By default NAME.svg.")] = None,
+    out: Annotated[str | None, typer.Option(help="The file to write: .svg, .png or .pdf. By default NAME.svg.")] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Draw one figure of a study."""
-    from analysis import runs
-    from analysis.study_analysis import analyse, of_dataset
     from reports.figures import FIGURES, OF_STATES
     from reports.figures.figure import FORMATS
-    from study.data import DATA_DIR
-    from study.errors import InputError, checked_target
-    from study.tracking import connect
+    from study.data import checked_data_dir
+    from study.errors import InputError, checked_study, checked_target, quoted
 
     if name not in FIGURES:
-        raise InputError(f"figure={name}: expected one of: {', '.join(FIGURES)}")
-    target = out or Path(f"{name}.svg")
-    if target.suffix.lower() not in FORMATS:
-        raise InputError(f"out={target}: expected a file name that ends in one of: {', '.join(FORMATS)}")
-    checked_target("out", target)
+        raise InputError(f"figure={quoted(name)}: expected one of: {', '.join(FIGURES)}")
+    checked_study(study)
+    file = out if out is not None else f"{name}.svg"
+    if Path(file).suffix.lower() not in FORMATS:
+        raise InputError(f"out={quoted(file)}: expected a file name that ends in one of: {', '.join(FORMATS)}")
+    target = checked_target("out", file)
+    images = checked_data_dir(data_dir)
+    from analysis import runs
+    from analysis.study_analysis import analyse, of_dataset
+    from study.tracking import connect
+
     client = connect()
     of_states = name in OF_STATES
-    analysis = analyse(client, study, data_dir=data_dir or DATA_DIR) if of_states else of_dataset(runs.load(study, client))
+    analysis = analyse(client, study, data_dir=images) if of_states else of_dataset(runs.load(study, client))
     figure = FIGURES[name](analysis)
     if figure is None and analysis.left_out:
         raise InputError(f"figure={name}: {'; '.join(analysis.left_out)}")
@@ -102,21 +111,24 @@ def figure_command(
 def compare_command(
     first: Annotated[str, typer.Argument(help="A study's run id, or latest.")],
     second: Annotated[str, typer.Argument(help="Another study's run id.")],
-    out: Annotated[Path, typer.Option(help="The PDF to write.")] = Path("comparison.pdf"),
+    out: Annotated[str, typer.Option(help="The PDF to write.")] = "comparison.pdf",
 ) -> None:
     """Typeset two studies side by side: their settings, verdicts and figures."""
+    from study.errors import checked_study, checked_target
+
+    studies = [checked_study(first), checked_study(second)]
+    target = checked_target("out", out)
     from analysis import runs
     from analysis.study_analysis import of_dataset
     from reports.comparison import settings, verdicts
     from reports.pdf import build_comparison
-    from study.errors import checked_target
+    from study import durable
     from study.tracking import connect
 
-    checked_target("out", out)
     client = connect()
-    one, other = (of_dataset(runs.load(study, client)) for study in (first, second))
+    one, other = (of_dataset(runs.load(study, client)) for study in studies)
     with tempfile.TemporaryDirectory() as folder:
-        shutil.copy(build_comparison(one, other, Path(folder)), out)
+        durable.write(target, build_comparison(one, other, Path(folder)).read_bytes())
     for name, *values in settings(one, other):
         console.print(f"{name}: {' | '.join(values)}", highlight=False)
     for row in verdicts(one, other):

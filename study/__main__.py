@@ -13,8 +13,8 @@ from rich.console import Console
 
 from study.command_line import quiet_libraries, run
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__, no_args_is_help=True)
-console = Console(soft_wrap=True)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+console = Console(soft_wrap=True, markup=False, emoji=False)  # what is stored may hold anything
 
 # Values reach the configuration as they were written: one place checks them, and says what is wrong in one line.
 Text = str | None
@@ -40,19 +40,20 @@ def run_command(
     scheduler: Annotated[Text, typer.Option(help="The cluster's Dask scheduler, as tcp://host:8786.")] = None,
     patience: Annotated[Text, typer.Option(help="Seconds to wait, at the end, for a tracking store that is away.")] = None,
     refresh: Annotated[Text, typer.Option(help="Seconds between two drawings of the figures meanwhile; 0: never.")] = None,
-    out: Annotated[Path, typer.Option(help="Where the report is written.")] = Path("report.pdf"),
+    out: Annotated[str, typer.Option(help="Where the report is written.")] = "report.pdf",
     report: Annotated[bool, typer.Option(help="Analyse the study and build its report.")] = True,
 ) -> None:
     """Train and measure every network of a grid, then analyse the study and build its report."""
     given = {name: value for name, value in locals().items() if value is not None and name not in ("out", "report")}
     from study.config import StudyConfig, validated
-
-    config = validated(StudyConfig, given)
-    from study.coordinator import run_study
     from study.errors import checked_target
 
-    checked_target("out", out)
-    raise typer.Exit(run_study(config, console, lambda run_id: _analyse_and_report(run_id, out, config.data_dir) if report else 0,
+    config = validated(StudyConfig, given)
+    target = checked_target("out", out)
+    from study.coordinator import run_study
+
+    raise typer.Exit(run_study(config, console,
+                               lambda run_id: _analyse_and_report(run_id, target, config.data_dir) if report else 0,
                                lambda run_id: [sys.executable, "-m", "reports", "refresh", "--study", run_id] if report else []))
 
 
@@ -85,10 +86,10 @@ def check_command() -> None:
 
 @app.command("measure")
 def measure_command(
-    weights: Annotated[Path, typer.Argument(help="A network's weights, as .safetensors.")],
-    out: Annotated[Path, typer.Option(help="The netCDF file to write.")] = Path("measurements.nc"),
+    weights: Annotated[str, typer.Argument(help="A network's weights, as .safetensors.")],
+    out: Annotated[str, typer.Option(help="The netCDF file to write.")] = "measurements.nc",
     dataset: Annotated[str, typer.Option(help="The data set: mnist.")] = "mnist",
-    data_dir: Annotated[Path, typer.Option(help="The folder that holds the data set's folder.")] = Path("data"),
+    data_dir: Annotated[str, typer.Option(help="The folder that holds the data set's folder.")] = "data",
     blank_rows: Annotated[str, typer.Option(help="Blank rows appended in experiment 3.")] = "500",
     seed: Annotated[str, typer.Option(help="The seed of the untrained network it is compared with.")] = "0",
     only: Annotated[list[str] | None, typer.Option(metavar="NAME ...", help="Measure these alone, and what they need.")] = None,
@@ -96,17 +97,22 @@ def measure_command(
     names: Annotated[list[str] | None, typer.Argument(metavar="", hidden=True)] = None,
 ) -> None:
     """Measure any network, without a study: rnn.weight_ih_l0, rnn.weight_hh_l0, readout.weight, readout.bias."""
-    from study.config import StudyConfig, validated
-    from study.errors import InputError, checked_target
-    from study.measurements import known
-    from study.measuring import Expectation, measure_file
+    from study.config import MeasureConfig, validated
+    from study.errors import InputError, checked_target, quoted
 
+    given = {"weights": weights, "dataset": dataset, "data_dir": data_dir, "blank_rows": blank_rows, "seed": seed,
+             "expect_accuracy": expect_accuracy}
+    config = validated(MeasureConfig, given)
+    target = checked_target("out", out)
+    if target.resolve() == config.weights.resolve():
+        raise InputError(f"out={quoted(out)}: these are the weights that are measured; expected the name of another file")
     if names and not only:
-        raise InputError(f"{names[0]}: expected one file of weights; name measurements after --only")
+        raise InputError(f"{quoted(names[0])}: expected one file of weights; name measurements after --only")
+    from study.measurements import known
+    from study.measuring import measure_file
+
     chosen = known([name for text in [*(only or []), *(names or [])] for name in text.split(",")])
-    config = validated(StudyConfig, {"dataset": dataset, "data_dir": data_dir, "blank_rows": blank_rows, "seeds": seed})
-    checked_target("out", out)
-    measure_file(weights, config, chosen, validated(Expectation, {"expect_accuracy": expect_accuracy}), out, console)
+    measure_file(config, chosen, target, console)
 
 
 @app.command("tune")
@@ -115,17 +121,20 @@ def tune_command(
     target: Annotated[str, typer.Option(help="The validation accuracy to come close to.")] = "0.935",
     learning_rates: Annotated[str, typer.Option(help="Lowest and highest learning rate.")] = "2e-5,2e-4",
     batch_sizes: Annotated[str, typer.Option(help="Lowest and highest batch size.")] = "100,300",
-    storage: Annotated[Path, typer.Option(help="The Optuna journal, continued where it exists.")] = Path("tune.journal"),
+    storage: Annotated[str, typer.Option(help="The Optuna journal, continued where it exists.")] = "tune.journal",
     hidden_size: Annotated[str, typer.Option(help="Hidden units of the trial networks.")] = "200",
     epochs: Annotated[str, typer.Option(help="Passes over the training images.")] = "30",
     train_images: Annotated[str, typer.Option(help="Training images, the validation images among them.")] = "60000",
     dataset: Annotated[str, typer.Option(help="The data set: mnist.")] = "mnist",
-    data_dir: Annotated[Path, typer.Option(help="The folder that holds the data set's folder.")] = Path("data"),
+    data_dir: Annotated[str, typer.Option(help="The folder that holds the data set's folder.")] = "data",
     jobs: Annotated[str, typer.Option(help="Worker processes, or auto: one a core.")] = "auto",
 ) -> None:
     """Look for the learning rate and batch size whose validation accuracy comes closest to a target."""
     values = dict(locals())
     from study.config import validated
+    from study.errors import checked_target
+
+    checked_target("storage", storage)
     from study.tuning import TuningConfig, tune
 
     tune(validated(TuningConfig, values), console)

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from study.errors import InputError, StudyError, reason
+from study.errors import InputError, StudyError, printable, quoted, reason
 
 # typer carries its own copy of click; this is that copy's class of mistakes in the arguments.
 UsageError = typer.BadParameter.__base__
@@ -23,7 +23,7 @@ def run(app: typer.Typer) -> None:
     except StudyError as error:
         _end(str(error), error.status)
     except UsageError as error:
-        _end(error.format_message(), 2)
+        _end(usage(error), 2)
     except Exception as error:
         if type(error).__module__.split(".")[0] not in STORES:
             raise
@@ -34,8 +34,22 @@ def run(app: typer.Typer) -> None:
 
 
 def _end(message: str, status: int) -> None:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr, flush=True)
     sys.exit(status)
+
+
+def usage(error: UsageError) -> str:
+    """What is wrong with the arguments themselves, and what a command takes."""
+    said = quoted(error.format_message().rstrip("."), 160)
+    if error.ctx is None:
+        return said
+    command, commands = error.ctx.command, list(getattr(error.ctx.command, "commands", {}))
+    options = [parameter.opts[0] for parameter in command.params if parameter.param_type_name == "option"]
+    arguments = [parameter.name.upper() for parameter in command.params
+                 if parameter.param_type_name == "argument" and not parameter.hidden]
+    accepted = [" ".join([error.ctx.command_path, *arguments])]
+    accepted += [f"{name} {', '.join(known)}" for name, known in (("the commands", commands), ("the options", options)) if known]
+    return f"{said}; expected {' with '.join(accepted)}"
 
 
 def quiet_libraries() -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 from joblib import cpu_count
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from study.data import DATASETS
-from study.errors import InputError
+from study.errors import InputError, nameable, quoted
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -21,26 +23,36 @@ PAPER_EPOCHS = 30
 PAPER_LEARNING_RATE = 8e-5
 PAPER_BATCH_SIZE = 200
 
+MOST_NETWORKS = 100_000  # of a study: MLflow's stores and our dataset hold no more
+LAST_SEED = 2**63 - 1  # netCDF and NumPy label networks with 64-bit integers
+MOST_UNITS = 100_000  # whose recurrent weights take 40 GB; what fits into this machine's memory is found in `study.stacks`
+MOST_EPOCHS = 100_000  # each is a point of the stored curves, and a spectrum
+MOST_BLANK_ROWS = 100_000  # likewise, and all test images are rolled out over them
+LEARNING_RATES = 1.2e-38, 3.4e38  # beyond them single precision knows 0 and infinity
+WEEK = 7 * 24 * 3600
+
 
 def integers(text: str | int | list[int] | tuple[int, ...]) -> tuple[int, ...]:
     """Reads a list with ranges, such as ``0-9`` or ``0,3,7-9``, in the order given.
 
-    Raises `ValueError` where the text is no such list, a range runs backwards or a number stands twice.
+    Raises `ValueError` where the text is no such list, has more than `MOST_NETWORKS` numbers, runs backwards or repeats one.
     """
     if not isinstance(text, str):
         return tuple(text) if isinstance(text, list | tuple) else (text,)
-    accepted = "expected whole numbers and ranges such as 0-9 or 0,3,7-9"
     numbers: list[int] = []
     for part in text.split(","):
-        ends = part.strip().split("-")
-        if not all(end.isdecimal() for end in ends) or len(ends) > 2:
-            raise ValueError(accepted)
+        ends = part.strip(" ").split("-")
+        if len(ends) > 2 or not all(re.fullmatch(r"[0-9]{1,19}", end) for end in ends):
+            raise ValueError(f"{quoted(part)} is neither a number nor a range" if "," in text else "")
         first, last = int(ends[0]), int(ends[-1])
         if first > last:
-            raise ValueError(f"the range {part.strip()} runs backwards; {accepted}")
+            raise ValueError(f"the range {part.strip(' ')} runs backwards")
+        if len(numbers) + last - first >= MOST_NETWORKS:  # before it is expanded
+            raise ValueError("these are too many")
         numbers.extend(range(first, last + 1))
-    if len(set(numbers)) != len(numbers):
-        raise ValueError(f"a number stands twice; {accepted}")
+    [(number, times)] = Counter(numbers).most_common(1)
+    if times > 1:
+        raise ValueError(f"{number} is listed twice")
     return tuple(numbers)
 
 
@@ -55,15 +67,81 @@ def ranges(numbers: Iterable[int]) -> str:
     return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ",".join(map(str, run)) for run in runs)
 
 
-def _known_dataset(name: str) -> str:
+def whole(text: object) -> object:
+    """A text of plain digits as the number it is: Python would read ``1_000`` and ``１``, and pydantic ``1.0``, as well."""
+    if isinstance(text, bool) or (isinstance(text, str) and not re.fullmatch(r"-?[0-9]{1,30}", text)):
+        raise ValueError
+    return int(text) if isinstance(text, str) else text
+
+
+def number(text: object) -> object:
+    """A text in decimal or exponential notation as the number it is; Python would read ``inf`` and ``1_0``, as well."""
+    written = r"-?([0-9]+\.?|[0-9]*\.[0-9]+)([eE][+-]?[0-9]+)?"
+    if isinstance(text, bool) or (isinstance(text, str) and not re.fullmatch(written, text)):
+        raise ValueError
+    return float(text) if isinstance(text, str) else text
+
+
+def whole_or_auto(text: object) -> object:
+    return text if text == "auto" else whole(text)
+
+
+def _known_dataset(name: object) -> object:
     if name not in DATASETS:
-        raise ValueError(f"expected one of: {', '.join(DATASETS)}")
+        raise ValueError
     return name
 
 
-Integers = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(integers)]
-Sizes = Annotated[tuple[PositiveInt, ...], BeforeValidator(integers)]
-DatasetName = Annotated[str, BeforeValidator(_known_dataset)]
+def _nameable(path: object) -> object:
+    """A path that a file system can have; whether something is there is for its reader to say."""
+    return nameable(path) if isinstance(path, str | Path) else path
+
+
+def _address(text: object) -> object:
+    """The address of a Dask scheduler, or ``none``."""
+    found = re.fullmatch(r"none|[a-z]+://[!-~]+:([0-9]{1,5})", text) if isinstance(text, str) else None
+    if not found or int(found[1] or 1) not in range(1, 65536):
+        raise ValueError
+    return text
+
+
+# What each parameter takes. A description completes the sentence "expected ...", and bounds give their reason in it.
+Seed = Annotated[int, BeforeValidator(whole), Field(
+    ge=0, le=LAST_SEED, description=f"one integer from 0 to {LAST_SEED}, the largest of 64 bits, such as 0")]
+Seeds = Annotated[tuple[Seed, ...], BeforeValidator(integers), Field(
+    description=f"whole numbers and ranges such as 0-9 or 0,3,7-9, of integers from 0 to {LAST_SEED}, the largest of 64 bits; "
+                f"{MOST_NETWORKS:,} at most, each a network")]
+HiddenSize = Annotated[int, BeforeValidator(whole), Field(
+    gt=0, le=MOST_UNITS, description=f"an integer greater than 0 and at most {MOST_UNITS}, whose weights take 40 GB, such as 200")]
+HiddenSizes = Annotated[tuple[HiddenSize, ...], BeforeValidator(integers), Field(
+    description=f"whole numbers and ranges such as 50,100,200, of integers greater than 0 and at most {MOST_UNITS}, whose weights "
+                "take 40 GB")]
+Epochs = Annotated[int, BeforeValidator(whole), Field(
+    gt=0, le=MOST_EPOCHS,
+    description=f"an integer greater than 0 and at most {MOST_EPOCHS}, each a point of the stored curves, such as 30")]
+LearningRate = Annotated[float, BeforeValidator(number), Field(
+    ge=LEARNING_RATES[0], le=LEARNING_RATES[1],
+    description="a finite number greater than 0, from {} to {}, what single precision holds, such as 8e-5".format(*LEARNING_RATES))]
+BatchSize = Annotated[int, BeforeValidator(whole), Field(
+    gt=0, description="an integer greater than 0 and at most the number of images to train on, such as 200")]
+TrainImages = Annotated[int, BeforeValidator(whole), Field(
+    gt=0, description="an integer greater than 0 and at most the number of training images there are, such as 60000")]
+BlankRows = Annotated[int, BeforeValidator(whole), Field(
+    ge=1, le=MOST_BLANK_ROWS,
+    description=f"an integer greater than or equal to 1 and at most {MOST_BLANK_ROWS}, each a point of stored curves, such as 500")]
+ExpectedAccuracy = Annotated[Annotated[float, Field(gt=0, le=1)] | None, BeforeValidator(number), Field(
+    description="a share of the test images above 0 and at most 1, such as 0.55")]
+Jobs = Annotated[Literal["auto"] | Annotated[int, Field(gt=0, le=1000)], BeforeValidator(whole_or_auto), Field(
+    description="auto, or an integer greater than 0 and at most 1000, each a process")]
+Seconds = Annotated[int, BeforeValidator(whole), Field(
+    ge=0, le=WEEK, description=f"an integer from 0 to {WEEK}, the seconds of a week")]
+DatasetName = Annotated[str, BeforeValidator(_known_dataset), Field(description=f"one of: {', '.join(DATASETS)}")]
+DataFolder = Annotated[Path, BeforeValidator(_nameable), Field(
+    description="the folder that holds the data set's folder, such as data")]
+Scheduler = Annotated[str, BeforeValidator(_address), Field(
+    description="none, or the address that dask scheduler prints, such as tcp://host:8786")]
+MeasurementSet = Annotated[Literal["paper", "standard", "full"], Field(description="'paper', 'standard' or 'full'")]
+Precision = Annotated[Literal["fp32", "tf32", "bf16"], Field(description="'fp32', 'tf32' or 'bf16'")]
 
 
 class Frozen(BaseModel):
@@ -83,32 +161,40 @@ class NetworkConfig(Frozen):
     dataset: str
     train_images: int
     blank_rows: int
-    measurements: Literal["paper", "standard", "full"]
+    measurements: MeasurementSet
     device: Literal["cpu", "cuda"]
-    precision: Literal["fp32", "tf32", "bf16"]
+    precision: Precision
 
 
 class StudyConfig(Frozen):
     """A grid of networks (`seeds` x `hidden_sizes`), the regime they share and where they are trained."""
 
-    seeds: Integers = tuple(range(10))
-    hidden_sizes: Sizes = (50, 100, 200)
-    epochs: PositiveInt = PAPER_EPOCHS
-    learning_rate: PositiveFloat = PAPER_LEARNING_RATE
-    batch_size: PositiveInt = PAPER_BATCH_SIZE
+    seeds: Seeds = tuple(range(10))
+    hidden_sizes: HiddenSizes = (50, 100, 200)
+    epochs: Epochs = PAPER_EPOCHS
+    learning_rate: LearningRate = PAPER_LEARNING_RATE
+    batch_size: BatchSize = PAPER_BATCH_SIZE
     dataset: DatasetName = "mnist"
-    data_dir: Path = Path("data")
-    train_images: PositiveInt = 60000
-    blank_rows: Annotated[int, Field(ge=1)] = 500
-    measurements: Literal["paper", "standard", "full"] = "standard"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
-    jobs: PositiveInt | Literal["auto"] = "auto"
-    resume: Literal["auto", "never"] = "auto"
-    backend: Literal["loky", "dask"] = "loky"
-    scheduler: str = "none"
-    patience: Annotated[int, Field(ge=0)] = 300
-    refresh: Annotated[int, Field(ge=0)] = 120
+    data_dir: DataFolder = Path("data")
+    train_images: TrainImages = 60000
+    blank_rows: BlankRows = 500
+    measurements: MeasurementSet = "standard"
+    device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="'auto', 'cpu' or 'cuda'")] = "auto"
+    precision: Precision = "fp32"
+    jobs: Jobs = "auto"
+    resume: Annotated[Literal["auto", "never"], Field(description="'auto' or 'never'")] = "auto"
+    backend: Annotated[Literal["loky", "dask"], Field(description="'loky' or 'dask'")] = "loky"
+    scheduler: Scheduler = "none"
+    patience: Seconds = 300
+    refresh: Seconds = 120
+
+    @model_validator(mode="after")
+    def _of_a_size_to_be_stored(self) -> StudyConfig:
+        networks = len(self.seeds) * len(self.hidden_sizes)
+        if networks > MOST_NETWORKS:
+            grid = f"seeds={quoted(ranges(self.seeds))}, hidden_sizes={quoted(ranges(self.hidden_sizes))}"
+            raise ValueError(f"{grid}: these are {networks:,} networks; expected at most {MOST_NETWORKS:,} in a study")
+        return self
 
     def networks(self) -> list[NetworkConfig]:
         """One configuration a network, the largest hidden size first: long tasks first keep all cores busy to the end."""
@@ -139,12 +225,26 @@ class StudyConfig(Frozen):
         return cpu_count() if self.jobs == "auto" else self.jobs
 
 
+class MeasureConfig(Frozen):
+    """How a network without a study is measured; `seed` is of the untrained network it is compared with."""
+
+    weights: Annotated[Path, BeforeValidator(_nameable), Field(description="a file of a network's weights, as .safetensors")]
+    dataset: DatasetName
+    data_dir: DataFolder
+    blank_rows: BlankRows
+    seed: Seed
+    expect_accuracy: ExpectedAccuracy = None
+
+
 def validated(model: type[Config], values: dict[str, Any]) -> Config:
     """Builds a configuration from what a person wrote; raises `InputError` with one line on the first mistake."""
     try:
         return model(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        name = first["loc"][0]
-        reason = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
-        raise InputError(f"{name}={values.get(str(name))}: {reason[0].lower()}{reason[1:]}") from None
+        reason = str(first["ctx"]["error"]) if first["type"] == "value_error" else ""
+        if not first["loc"]:  # of several parameters together
+            raise InputError(reason) from None
+        name, fields = str(first["loc"][0]), model.model_fields
+        accepted = fields[name].description if name in fields else f"one of the parameters {', '.join(fields)}"
+        raise InputError(f"{name}={quoted(values.get(name))}: {reason and reason + '; '}expected {accepted}") from None

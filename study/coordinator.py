@@ -18,7 +18,7 @@ from study.live import Refresher
 from study.progress import StudyProgress
 from study.record import Failure, NetworkRecord, network_key, regime_key
 from study.spool import Spool
-from study.stacks import stacks
+from study.stacks import checked_memory, stacks
 from study.stopping import Stop, ended_on_error
 from study.tracking import StudyRun, connect, earlier
 from study.tracking.claim import Claim, supersede
@@ -35,10 +35,12 @@ def run_study(config: StudyConfig, console: Console, afterwards: Callable[[str],
     created. Returns the status of `afterwards`. Raises `StudyError` where the study stops before its end.
     """
     networks = config.networks()
+    if config.batch_size > config.train_images:
+        raise InputError(f"batch_size={config.batch_size}: more than train_images={config.train_images}; expected at most as many")
     source = prepare(config.dataset, config.data_dir)
     checked_training_images(source, config.train_images)
-    if config.batch_size > config.train_images:
-        raise InputError(f"batch_size={config.batch_size}: more than train_images={config.train_images}")
+    if config.backend == "loky":
+        checked_memory(networks[0])
     with backends.opened(config) as backend:
         client = connect()
         with impatient(), _answering():
@@ -90,11 +92,13 @@ def _compute(study: StudyRun, networks: list[NetworkConfig], backend: Backend, c
                 backend.forget(list(wanted))
             plan = stacks([network for key, network in wanted.items() if key not in found])
             say(_plan_in_words(study, backend.jobs(plan) if plan else 0, len(found)))
+            failures = []
             with StudyProgress(plan, console) as progress:
                 for index, results in backend.compute(plan, source, progress.file):
                     for result in results:
                         delivery.hand_over(box.add(result, source.digest))
                         progress.report(index, _in_words(result))
+                        failures += [result] if isinstance(result, Failure) else []
                     refresher.result()
                     backend.forget([network_key(r.config, source.digest) for r in results if isinstance(r, NetworkRecord)])
             left = delivery.finish(config.patience)
@@ -106,6 +110,8 @@ def _compute(study: StudyRun, networks: list[NetworkConfig], backend: Backend, c
     finally:
         box.close()
     say("{expected} networks expected: {reused} reused, {trained} trained, {failed} failed".format(**study.counts))
+    if len(failures) == len(networks):
+        raise StudyError(f"no network of study {study.run_id} could be trained; the first of them: {_in_words(failures[0])}")
 
 
 def _not_in_sync(stopped: list[Run]) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from study import durable
-from study.errors import InputError, StudyError, reason
+from study.errors import InputError, StudyError, nameable, quoted, reason
 from study.torchvision_operators import import_datasets
 
 DATASETS = {"mnist": "MNIST"}  # our name -> the folder torchvision expects
@@ -141,11 +141,25 @@ def load(source: DataSource, train: bool) -> Images:
     return read
 
 
+def checked_data_dir(value: str | None) -> Path:
+    """The folder of data sets that a person names, else the project's; raises `InputError` where it holds none."""
+    accepted = "expected the folder that holds the data set's folder, such as data"
+    if value is None:
+        return DATA_DIR
+    try:
+        path = Path(nameable(value))
+        if not any((place / name).is_dir() for place in (path, PROJECT / path) for name in DATASETS):
+            raise ValueError("no data set is there")
+    except (ValueError, OSError) as error:
+        raise InputError(f"data_dir={quoted(value)}: {reason(error)}; {accepted}") from None
+    return path
+
+
 def checked_training_images(source: DataSource, count: int) -> None:
     """Raises `InputError` where a data set has fewer than `count` training images."""
     available = len(load(source, train=True))
     if count > available:
-        raise InputError(f"train_images={count}: {source.name} has {available} training images")
+        raise InputError(f"train_images={count}: {source.name} has {available} training images; expected at most as many")
 
 
 def _described(name: str, data_dir: Path) -> DataSource:
@@ -173,6 +187,13 @@ def _described(name: str, data_dir: Path) -> DataSource:
     if missing := sorted(set(FILES) - set(digests)):
         raise InputError(f"{sums} does not name {', '.join(missing)}; {ADVICE}")
     return replace(source, digests=digests)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # such as of a name that is too long
+        return False
 
 
 def _unpack(source: DataSource) -> None:

@@ -17,7 +17,7 @@ def write(target: Path, content: bytes) -> None:
 
     Raises `StudyError` where it cannot be written; then nothing has changed.
     """
-    temporary = target.with_name(f".{target.name}.{uuid4().hex}.part")  # not tempfile's: that lets nobody else read it
+    temporary = target.with_name(f".{uuid4().hex}.part")  # not tempfile's: that lets nobody else read it
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:

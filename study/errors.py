@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
+import unicodedata
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 
 class InputError(Exception):
@@ -34,8 +40,96 @@ def without_credentials(text: str) -> str:
     return re.sub(r"(?i)\b(password|passwd|pwd|token|secret)=[^&\s'\")]+", r"\1=***", text)
 
 
-def checked_target(name: str, path: Path) -> Path:
-    """The path of a file to be written, where it can be; raises `InputError`, naming the parameter, where it cannot."""
-    if not path.parent.is_dir() or path.is_dir():
-        raise InputError(f"{name}={path}: expected a file name in a folder that exists, such as {path.name or 'report.pdf'}")
+def quoted(value: object, most: int = 80) -> str:
+    """A value as messages name it: on one line, cut to `most` characters, control characters escaped, without credentials."""
+    text = str(value)
+    shown = without_credentials(text[:4096])  # beyond it nothing is shown, and regular expressions would take their time
+    cut = printable(shown[:most])
+    return cut if len(shown) <= most else f"{cut}... ({len(text):,} characters)"
+
+
+def printable(text: str) -> str:
+    """A text with its control characters escaped: none of them moves the cursor or starts a line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def checked_study(study: str) -> str:
+    """What names a study: a run id as MLflow makes them, or ``latest``; raises `InputError` before any store is asked."""
+    if not re.fullmatch(r"latest|[0-9a-f]{32}", study):
+        raise InputError(f"study={quoted(study)}: the tracking store has no such run; expected a study's run id, of 32 hexadecimal "
+                         "digits, or latest")
+    return study
+
+
+def checked_target(name: str, value: str | Path) -> Path:
+    """The path of a file to be written: a new or an ordinary one, in a folder that takes files.
+
+    What is written takes the place of what is there, so anything else, such as a device or a link, raises `InputError`, which
+    names the parameter.
+    """
+    accepted = "expected a new or an ordinary file, in a folder that exists and that you can write to, such as report.pdf"
+    with _said_of(name, value, accepted):
+        if str(value).rpartition("/")[2] in ("", ".", ".."):
+            raise ValueError("this names no file")
+        path = Path(nameable(value))
+        if _kind(path) not in ("new", "file"):
+            raise ValueError(f"this is a {_kind(path)}")
+        if path.exists() and not os.access(path, os.W_OK):
+            raise ValueError("this file is read-only")
+        _take_a_file(path.parent)
     return path
+
+
+def checked_folder(name: str, value: str | Path, files: Iterable[str], inner: str) -> Path:
+    """The path of a folder to be filled, and one `inner` to it: new or there, but holding nothing except ordinary files under the
+    names, given as patterns, of `files`. Raises `InputError` where it is anything else.
+    """
+    accepted = "expected a folder that you can write to, which is made if need be"
+    with _said_of(name, value, accepted):
+        path = Path(nameable(value))
+        for folder in (path, path / inner):
+            if _kind(folder) not in ("new", "folder"):
+                raise ValueError(f"{'this' if folder == path else quoted(folder)} is a {_kind(folder)}")
+            if odd := [file for pattern in files for file in folder.glob(pattern) if _kind(file) != "file"]:
+                raise ValueError(f"{quoted(odd[0])} in it is a {_kind(odd[0])}")
+        _take_a_file(next(place for place in (path, *path.parents) if _kind(place) != "new"))
+    return path
+
+
+def nameable(path: str | Path) -> str | Path:
+    """A path that a file system can have and a line can show; raises `ValueError` where it is none."""
+    text = str(path)
+    if not text or any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+        raise ValueError("this names nothing" if not text else "this has control characters")
+    if len(text.encode()) > 4000 or max(len(part.encode()) for part in text.split("/")) > 255:
+        raise ValueError("this is too long for a path")
+    return path
+
+
+@contextmanager
+def _said_of(name: str, value: str | Path, accepted: str) -> Iterator[None]:
+    """Turns what is wrong with a path into an `InputError`."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{name}={quoted(value)}: it cannot be written ({error.strerror or error}); {accepted}") from None
+    except ValueError as error:
+        raise InputError(f"{name}={quoted(value)}: {error}; {accepted}") from None
+
+
+def _kind(path: Path) -> str:
+    """What stands under a path, where links are not followed: ``new``, or the kind of file."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return "new"
+    kinds = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "symbolic link", stat.S_IFIFO: "pipe",
+             stat.S_IFSOCK: "socket"}
+    return kinds.get(stat.S_IFMT(mode), "device")
+
+
+def _take_a_file(folder: Path) -> None:
+    """Makes a file in a folder and removes it: access rights alone tell little of read-only disks, of /proc, or to root."""
+    probe = folder / f".{uuid4().hex}.part"
+    probe.touch(exist_ok=False)
+    probe.unlink()

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Annotated
 
 import torch
-from pydantic import BeforeValidator
 from rich.console import Console
 
 from study import weights
-from study.config import Frozen, StudyConfig
+from study.config import MeasureConfig
 from study.data import Images, load, prepare
 from study.errors import InputError
 from study.measurements import measure
@@ -39,25 +37,8 @@ SCALES: dict[str, Map] = {
 }
 
 
-def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = 0.0
-    if not 0 < share <= 1:
-        raise ValueError("expected a share of the test images above 0 and at most 1, such as 0.55")
-    return share
-
-
-class Expectation(Frozen):
-    """The test accuracy that whoever trained a network reports."""
-
-    expect_accuracy: Annotated[float | None, BeforeValidator(lambda text: text if text is None else _share(text))] = None
-
-
-def measure_file(path: Path, config: StudyConfig, names: Sequence[str] | None, expectation: Expectation, out: Path,
-                 console: Console) -> None:
-    """Measures the network in a safetensors file on the data set, blank rows and seed of `config`, and writes `out`.
+def measure_file(config: MeasureConfig, names: Sequence[str], out: Path, console: Console) -> None:
+    """Measures the network in a safetensors file (all, where nothing is named) and writes `out`.
 
     Its test accuracy is printed first, with what the file does not say, and a warning where the network may be another. Raises
     `InputError`, with nothing written, where the accuracy is not the expected one or the file holds another network.
@@ -65,12 +46,13 @@ def measure_file(path: Path, config: StudyConfig, names: Sequence[str] | None, e
     def say(line: str) -> None:
         console.print(line, highlight=False, markup=False)
 
+    path, expected = config.weights, config.expect_accuracy
     state, unsaid = weights.read(path)
     network = RecurrentNetwork.from_state_dict(state, str(path))
     source = prepare(config.dataset, config.data_dir)
     test = load(source, train=False)
     network.checked_for(test, str(path))
-    share, expected = float(accuracy(network, test)), expectation.expect_accuracy
+    share = float(accuracy(network, test))
     if expected is not None and abs(share - expected) > TOLERANCE + 1e-9:
         raise InputError(f"expect_accuracy={expected:g}: {path} has a test accuracy of {share:.2%}, which differs by more than "
                          f"half a point, so nothing was measured: {_what_may_be_wrong(network, test)}")
@@ -82,7 +64,7 @@ def measure_file(path: Path, config: StudyConfig, names: Sequence[str] | None, e
         say(f"warning: near chance (below {bound:.0%}): {_what_may_be_wrong(network, test)}")
     elif unsaid and (better := _better_reading(network, test)):
         say(f"warning: {better}")
-    measured = measure(Recording(network, test, load(source, train=True), config.blank_rows, config.seeds[0]), names or None)
+    measured = measure(Recording(network, test, load(source, train=True), config.blank_rows, config.seed), names or None)
     write_measurements(measured, out)
     say(f"{len(measured)} variables in {out}")
 

@@ -9,6 +9,7 @@ import psutil
 import torch
 
 from study.config import NetworkConfig
+from study.errors import InputError
 from study.measurements.probes import CALIBRATED, LEARNED
 
 GPU_WIDTH = 128  # networks in lockstep on a GPU; more gain nothing once its multiprocessors are full
@@ -83,6 +84,20 @@ def measuring_memory(config: NetworkConfig, test_images: int = 10_000, rows: int
     probed = (config.measurements != "paper") * states * (LEARNED + CALIBRATED)
     untrained = (config.measurements == "full") * states * test_images
     return states * test_images + step + probed + untrained
+
+
+def checked_memory(config: NetworkConfig, name: str = "hidden_sizes") -> None:
+    """Raises `InputError`, naming the parameter, where a network takes more memory than this machine has in all."""
+    history = 3 * 2 * 8 * config.hidden_size * config.epochs  # a spectrum an epoch, gathered, converted and stored
+    answers = 3 * 8 * config.blank_rows * (500 + 200)  # of a chunk of images at each step, and their counts by label
+    needed = max(training_memory(config), measuring_memory(config)) + history + answers + WORKER
+    present = psutil.virtual_memory().total
+    if config.device == "cuda":
+        needed, present = training_memory(config), torch.cuda.get_device_properties(0).total_memory
+    if needed > present:
+        raise InputError(f"{name}={config.hidden_size}: with epochs={config.epochs}, batch_size={config.batch_size} and "
+                         f"blank_rows={config.blank_rows} each takes {needed / 2**30:,.1f} GiB of memory; expected what fits into "
+                         f"the {present / 2**30:,.1f} GiB of this machine")
 
 
 def free_gpu_memory() -> int:

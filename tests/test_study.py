@@ -235,9 +235,10 @@ def test_a_run_or_experiment_that_is_not_there_is_named(variable, empty_store):
     assert not _all_runs(empty_store)
 
 
-def test_a_run_that_is_no_study_is_named(real_study):
+def test_a_run_that_is_no_study_is_named(real_study, tmp_path):
     network = _children(real_study, "network")[0]
-    done = run_command([PYTHON, "-m", "reports", "--study", network.info.run_id, "--out", os.devnull], real_study.store)
+    command = [PYTHON, "-m", "reports", "--study", network.info.run_id, "--out", str(tmp_path / "report.pdf")]
+    done = run_command(command, real_study.store)
     assert done.returncode == 2
     assert "this run is no study (its kind: network)" in done.stderr
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from matplotlib.ticker import NullFormatter
 from analysis.findings import CurveBands, present, step_curves
 from analysis.study_analysis import Analysis
 from reports.style import GREY, panels, styled
+from study import durable
 
 # File endings, and what of their metadata differs from one writing to the next and is left out.
 FORMATS = {".svg": {"Date": None}, ".png": {"Software": None}, ".pdf": {"CreationDate": None}}
@@ -44,8 +46,10 @@ class Figure:
 
     def draw(self, file: Path) -> None:
         """Writes the drawing alone, in the format of the file's ending (`FORMATS`)."""
+        ending, drawn = file.suffix.lower(), BytesIO()
         with styled():
-            self.drawing.savefig(file, dpi=200, metadata=FORMATS[file.suffix.lower()])
+            self.drawing.savefig(drawn, format=ending[1:], dpi=200, metadata=FORMATS[ending])
+        durable.write(file, drawn.getvalue())
 
 
 def sizes(analysis: Analysis) -> list[int]:

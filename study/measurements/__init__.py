@@ -16,7 +16,7 @@ import torch
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
-from study.errors import InputError
+from study.errors import InputError, quoted
 from study.measurements import attractors, dimensionality, early, eigenvalues, experiments, fixed_points, geometry, probes
 from study.measurements.labels import labelled
 from study.measurements.recording import Recording
@@ -59,7 +59,7 @@ def of_set(name: str) -> list[str]:
 def known(names: Sequence[str]) -> list[str]:
     """The names as they are; raises `InputError` where one is no measurement."""
     if unknown := [name for name in names if name not in MEASUREMENTS]:
-        raise InputError(f"no measurement {unknown[0]}: expected some of {', '.join(MEASUREMENTS)}")
+        raise InputError(f"no measurement {quoted(unknown[0])}: expected some of {', '.join(MEASUREMENTS)}")
     return list(names)
 
 

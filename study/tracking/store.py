@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from study import artifact_paths, durable
-from study.errors import InputError, reason, without_credentials
+from study.errors import InputError, quoted, reason, without_credentials
 from study.record import MEASUREMENTS, WEIGHTS
 
 EXPERIMENT = "hidden-orbits"
@@ -75,8 +75,11 @@ def current_experiment(client: MlflowClient) -> str:
 
 def no_run(error: MlflowException) -> InputError:
     """What to say where the store answers, but lets no run be made."""
-    return InputError(f"no run can be made in the tracking store ({reason(error)}): check MLFLOW_RUN_ID, MLFLOW_EXPERIMENT_ID and "
-                      "MLFLOW_EXPERIMENT_NAME, that the experiment is not deleted, and that you may write to it")
+    names = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
+    given = "".join(f"; {name}={quoted(os.environ[name])}" for name in names if name in os.environ)
+    return InputError(f"no run can be made in the tracking store ({reason(error)}{given}): check MLFLOW_RUN_ID, "
+                      "MLFLOW_EXPERIMENT_ID and MLFLOW_EXPERIMENT_NAME, that the experiment is not deleted, and that you may "
+                      "write to it")
 
 
 def search(client: MlflowClient, experiments: list[str], condition: str) -> list[Run]:

@@ -116,7 +116,7 @@ class StudyRun(JobRun):
     def close(self) -> tuple[int, int]:
         """Counts what is stored under the study and ends it; how many networks are stored, and how many were expected.
 
-        It is FINISHED where every network is stored or failed for good, else FAILED.
+        It is FINISHED where every network is stored or failed for good, and not all have failed; else FAILED.
         """
         nested = children(self.client, self.experiment_id, self.run_id)
         tags = [run.data.tags for run in nested if run.data.tags.get("kind") == "network"]
@@ -125,7 +125,7 @@ class StudyRun(JobRun):
         self.counts["trained"] = len(stored) - self.counts["reused"]
         self.counts["failed"] = len({tag["network_key"] for tag in tags if "failure" in tag} - set(stored))
         self.log_counts()
-        self.end("FINISHED" if len(stored) + self.counts["failed"] >= self.counts["expected"] else "FAILED")
+        self.end("FINISHED" if stored and len(stored) + self.counts["failed"] >= self.counts["expected"] else "FAILED")
         return len(stored), self.counts["expected"]
 
     def end(self, status: str) -> None:

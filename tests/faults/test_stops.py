@@ -154,8 +154,11 @@ def test_workers_that_do_nothing_but_die_end_the_study_in_one_line(place):
 
 def test_a_network_that_diverges_is_recorded_left_out_and_counted(place):
     study = place.run(learning_rate="1e38", seeds="0-1", epochs="2")
-    assert study.process.returncode == 0, study.output
+    assert study.process.returncode == 1, study.output
     assert "2 networks expected: 0 reused, 0 trained, 2 failed" in study.output
+    [line] = [line for line in study.output.splitlines() if line.startswith("error: ")]
+    assert "no network of study" in line and "H=12 seed=" in line and "diverged in epoch 1" in line
+    assert place.studies()[0].info.status == "FAILED"
     networks = place.networks(place.studies()[0])
     assert [run.info.status for run in networks] == ["FAILED"] * 2
     assert all("diverged in epoch 1" in run.data.tags["failure"] for run in networks)

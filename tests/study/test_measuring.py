@@ -13,10 +13,12 @@ from rich.console import Console
 from safetensors.torch import save_file
 from torch import nn
 
-from study.config import StudyConfig, validated
+from study.config import MeasureConfig, validated
 from study.errors import InputError
-from study.measuring import Expectation, measure_file
+from study.measuring import measure_file
 from study.network import RecurrentNetwork
+
+GIVEN = {"weights": "w.safetensors", "dataset": "mnist", "data_dir": ROOT / "data", "blank_rows": "5", "seed": "0"}
 
 
 class Trained(nn.Module):
@@ -44,9 +46,8 @@ class Trained(nn.Module):
 def measured(path, **given):
     """What the command says, and the file it is to write."""
     out, told = path.with_suffix(".nc"), StringIO()
-    given = {name: str(value) for name, value in given.items()}
-    config = validated(StudyConfig, {"seeds": "0", "blank_rows": "5"})
-    measure_file(path, config, ["spectrum"], validated(Expectation, given), out, Console(file=told, width=1000))
+    config = validated(MeasureConfig, GIVEN | {"weights": path} | given)
+    measure_file(config, ["spectrum"], out, Console(file=told, width=1000))
     assert "eigenvalue_real" in xr.load_dataset(out)
     return told.getvalue().splitlines()
 
@@ -100,7 +101,7 @@ def test_an_accuracy_near_chance_says_what_may_be_wrong(tmp_path):
 @pytest.mark.parametrize("value", ["0", "-0.5", "55", "55%", "nan", "inf", "", "half", "1.01"])
 def test_an_expected_accuracy_is_a_share(value):
     with pytest.raises(InputError, match=f"expect_accuracy={value}: expected a share of the test images above 0 and at most 1"):
-        validated(Expectation, {"expect_accuracy": value})
+        validated(MeasureConfig, GIVEN | {"expect_accuracy": value})
 
 
 def test_a_network_of_other_images_is_named(tmp_path):
