@@ -54,7 +54,7 @@ class DataSource:
     def folder(self) -> Path:
         """The folder of the shipped files on the machine this runs on; a relative one may lie in the project's folder."""
         here = self.data_dir / self.name
-        return here if here.is_dir() or not (PROJECT / here).is_dir() else PROJECT / here
+        return PROJECT / here if _is_folder(PROJECT / here) and not _is_folder(here) else here
 
     @property
     def raw(self) -> Path:
@@ -173,6 +173,13 @@ def _described(name: str, data_dir: Path) -> DataSource:
     if missing := sorted(set(FILES) - set(digests)):
         raise InputError(f"{sums} does not name {', '.join(missing)}; {ADVICE}")
     return replace(source, digests=digests)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # such as of a name that is too long
+        return False
 
 
 def _unpack(source: DataSource) -> None:
