@@ -54,7 +54,7 @@ class DataSource:
     def folder(self) -> Path:
         """The folder of the shipped files on the machine this runs on; a relative one may lie in the project's folder."""
         here = self.data_dir / self.name
-        return here if here.is_dir() or not (PROJECT / here).is_dir() else PROJECT / here
+        return PROJECT / here if _is_folder(PROJECT / here) and not _is_folder(here) else here
 
     @property
     def raw(self) -> Path:

@@ -21,7 +21,7 @@ from study.record import write_measurements
 NEAR_CHANCE = 3  # times 1 / classes: an accuracy below that is near chance
 TOLERANCE = 0.005  # of an expected accuracy, which may be rounded to whole percents
 TRIED = 1000  # the first test images, on which other readings of the weights are tried
-BETTER = 0.05  # an accuracy by which another reading must be ahead to be named: four standard errors of a difference near chance
+BETTER = 0.05  # an accuracy by which another reading must be ahead to be named: some four standard errors near chance
 
 TAKEN = "a tanh network that reads rows of pixels in [0, 1]"
 

@@ -252,6 +252,14 @@ def test_other_files_on_this_machine_are_not_taken_for_those_prepared(tmp_path, 
         data.load(replace(source, data_dir=other), train=True)
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "x/" * 3000, "loop", "README.md", "fifo"])
+def test_a_folder_that_cannot_be_one_is_named(name, tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(InputError, match=r"no data set mnist under|cannot be read"):
+        data.prepare("mnist", tmp_path / name)
+
+
 def test_the_project_s_data_are_found_from_any_folder(tmp_path):
     code = ("from pathlib import Path; from study.data import DATA_DIR, prepare\n"
             "assert prepare('mnist', Path('data')).digest == prepare('mnist', DATA_DIR).digest")
