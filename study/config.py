@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 from joblib import cpu_count
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
+from study.credentials import has_user
 from study.data import DATASETS
 from study.errors import InputError
 
@@ -61,6 +62,13 @@ def _known_dataset(name: str) -> str:
     return name
 
 
+def _without_user(address: str) -> str:
+    # It is stored with the study; and no scheduler knows users.
+    if has_user(address):
+        raise ValueError("expected an address without user name and password, such as tcp://host:8786")
+    return address
+
+
 Integers = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(integers)]
 Sizes = Annotated[tuple[PositiveInt, ...], BeforeValidator(integers)]
 DatasetName = Annotated[str, BeforeValidator(_known_dataset)]
@@ -106,7 +114,7 @@ class StudyConfig(Frozen):
     jobs: PositiveInt | Literal["auto"] = "auto"
     resume: Literal["auto", "never"] = "auto"
     backend: Literal["loky", "dask"] = "loky"
-    scheduler: str = "none"
+    scheduler: Annotated[str, AfterValidator(_without_user)] = "none"
     patience: Annotated[int, Field(ge=0)] = 300
     refresh: Annotated[int, Field(ge=0)] = 120
 

@@ -14,7 +14,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from study import artifact_paths, durable
+from study import artifact_paths, credentials, durable
 from study.errors import InputError, reason, without_credentials
 from study.record import MEASUREMENTS, WEIGHTS
 
@@ -42,7 +42,8 @@ def connect() -> MlflowClient:
 
     Raises `InputError` where the store cannot be reached, or refuses the user name and password.
     """
-    uri = without_credentials(mlflow.get_tracking_uri())
+    credentials.note(mlflow.get_tracking_uri())
+    uri = without_credentials(mlflow.get_tracking_uri().strip())
     try:
         with impatient():
             client = MlflowClient()

@@ -19,6 +19,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 from safetensors import safe_open
 
 from study.config import NetworkConfig, StudyConfig, ranges
+from study.credentials import without_credentials
 from study.data import DataSource
 from study.network import STATE_NAMES
 from study.record import MEASUREMENTS, WEIGHTS, read_measurements, step_metrics, versions
@@ -80,7 +81,7 @@ class StudyRun(JobRun):
         """Logs one network as a child run; its run id. What lacks the tag `complete` is no result."""
         if entry.failure is not None:
             run_id = self.create_child(_name(entry.config), "network", entry.started,
-                                       {"network_key": entry.key, "failure": entry.failure})
+                                       {"network_key": entry.key, "failure": without_credentials(entry.failure)})
             self.client.log_batch(run_id, params=params(entry.config.model_dump(mode="json")))
             self.client.set_terminated(run_id, "FAILED", end_time=int(entry.ended * 1000))
             return run_id
