@@ -19,6 +19,7 @@ from study.data import DataSource, Images, checked_training_images, load, prepar
 from study.errors import InputError, checked_target
 from study.stopping import ended_on_error
 from study.tracking import JobRun, connect
+from study.tracking.environment import current_experiment
 from study.training import TrainingStack
 
 VALIDATION = 1 / 6  # of the training images, the last ones: 10,000 of MNIST's 60,000
@@ -62,8 +63,10 @@ def tune(config: TuningConfig, console: Console) -> None:
                                      "epochs": config.epochs, "train_images": config.train_images})
     source = prepare(regime.dataset, regime.data_dir)
     checked_training_images(source, config.train_images)
+    client = connect()
+    current_experiment(client)  # before the journal is written
     search = _open(config)
-    job = JobRun(connect(), "tune", f"tune {source.name} H={config.hidden_size} towards {config.target:.1%}",
+    job = JobRun(client, "tune", f"tune {source.name} H={config.hidden_size} towards {config.target:.1%}",
                  config.model_dump(mode="json"))
     jobs = min(regime.resolved_jobs(), config.trials)
     with ended_on_error(job), parallel_config(backend="loky", inner_max_num_threads=1), Parallel(n_jobs=jobs) as pool:
