@@ -13,6 +13,7 @@ import socket
 import textwrap
 import threading
 import time
+from bisect import bisect_left
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +25,7 @@ from mlflow.entities import Run
 from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 from rich.console import Console
 
-from study.config import StudyConfig, integers, ranges
+from study.config import StudyConfig, ranges
 from study.errors import InputError
 from study.tracking.job import TOKEN, end_children, end_twins
 from study.tracking.store import search
@@ -167,22 +168,31 @@ def _grid_tags(config: StudyConfig) -> dict[str, str]:
 
 
 def _overlaps(run: Run, config: StudyConfig) -> bool:
-    """Whether a study has some of the same networks. One whose tags cannot be read may have any."""
-    return all(theirs is None or theirs & set(getattr(config, name)) for name, theirs in _grid(run).items())
+    """Whether a study has some of the same networks. One whose tags cannot be read, or were cut off, may have any."""
+    try:
+        return all(_in_common(_grid_text(run, name), sorted(getattr(config, name))) for name in GRID)
+    except ValueError:
+        return True
 
 
-def _grid(run: Run) -> dict[str, set[int] | None]:
-    """The seeds and the hidden sizes that a study run names; None where they cannot be read, or were cut off."""
-    found: dict[str, set[int] | None] = {}
-    for name in GRID:
-        text, number = run.data.tags.get(name, ""), 0
-        while text.endswith(",") and (more := run.data.tags.get(_chunk(name, number := number + 1))):
-            text += more
-        try:
-            found[name] = None if number == 0 and len(text) >= MAX_TAG_VAL_LENGTH else set(integers(text))
-        except ValueError:
-            found[name] = None
-    return found
+def _in_common(text: str, ours: list[int]) -> bool:
+    """Whether a list with ranges names one of our numbers. It is not spelled out: somebody else may have written it."""
+    for part in text.split(","):
+        first, *last = map(int, part.split("-"))
+        after = bisect_left(ours, first)
+        if after < len(ours) and ours[after] <= (last or [first])[0]:
+            return True
+    return False
+
+
+def _grid_text(run: Run, name: str) -> str:
+    """The seeds or the hidden sizes that a study run names; raises `ValueError` where they were cut off."""
+    text, number = run.data.tags.get(name, ""), 0
+    while text.endswith(",") and (more := run.data.tags.get(_chunk(name, number := number + 1))):
+        text += more
+    if number == 0 and len(text) >= MAX_TAG_VAL_LENGTH:  # earlier versions wrote one tag, which MLflow cut
+        raise ValueError(f"{name} is cut off")
+    return text
 
 
 def _chunk(name: str, number: int) -> str:

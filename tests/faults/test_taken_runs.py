@@ -190,7 +190,8 @@ def test_grids_of_any_length_are_compared(name, client, experiment, source):
     study.end("FINISHED")
 
 
-@pytest.mark.parametrize("seeds", ["", "0-", ranges(SCATTERED)[:8000], ranges(SCATTERED)[:4000].rpartition(",")[0] + ","])
+@pytest.mark.parametrize("seeds", ["", "0-", "0-99999999999999", ranges(SCATTERED)[:8000],
+                                   ranges(SCATTERED)[:4000].rpartition(",")[0] + ","])
 def test_a_claim_that_cannot_be_read_may_be_of_the_same_networks(seeds, client, experiment):
     config = StudyConfig(seeds="9999", hidden_sizes="8")
     regime = f"unreadable {len(seeds)}"
