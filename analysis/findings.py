@@ -166,22 +166,37 @@ def curve_bands(networks: xr.Dataset) -> Iterator[CurveBands]:
         yield CurveBands(str(name), int(networks.hidden_size), curves[dimension].values, band, variable.attrs["metric"])
 
 
-def markdown(dataset: xr.Dataset, findings: Findings, running: bool = False) -> str:
-    """The verdicts and the missing networks as Markdown, for the study run's description; of a `running` study, those so far."""
+def markdown(dataset: xr.Dataset, findings: Findings, running: bool = False, room: int = 8000) -> str:
+    """The verdicts and the missing networks as Markdown, for the study run's description; of a `running` study, those so far.
+
+    In at most `room` characters, if its first line fits: without the list of what is missing, and with so many rows of the table as
+    there is room for.
+    """
     missing = json.loads(dataset.attrs["missing"])
     networks = dataset.run_id.size - len(missing)
     state = "measured when this was drawn: the study ran on, and these verdicts are preliminary" if running else "measured"
-    lines = [f"**{networks} of {dataset.run_id.size} networks** {state}."]
-    if findings.ledger:
-        verdicts = "; ".join(f"{claim} {verdict}" for claim, verdict in findings.overall().items())
-        lines += [f"Over all hidden sizes: {verdicts}.", ""]
-        lines += ["| claim | hidden size | estimate | verdict |", "|---|---|---|---|"]
-        for finding in findings.ledger:
-            lines.append(f"| {finding.claim}: {finding.hypothesis} | {finding.hidden_size} | "
-                         f"{words(finding)} | **{finding.verdict}** |")
+    head = f"**{networks} of {dataset.run_id.size} networks** {state}."
+    verdicts = "; ".join(f"{claim} {verdict}" for claim, verdict in findings.overall().items())
+    overall = f"Over all hidden sizes: {verdicts}." if verdicts else ""
+    rows = [f"| {finding.claim}: {finding.hypothesis} | {finding.hidden_size} | {words(finding)} | **{finding.verdict}** |"
+            for finding in findings.ledger]
+    listed = counted = ""
     if missing and not running:
-        lines += ["", "Missing:", "", *(f"- {_plain(name)}: {_plain(reason)}" for name, reason in missing.items())]
-    return "\n".join(lines)
+        listed = "\n".join(["Missing:", "", *(f"- {_plain(name)}: {_plain(reason)}" for name, reason in missing.items())])
+        counted = f"({len(missing)} networks are missing; their list is left out here: report.pdf has it)"
+    texts = [_paragraphs(f"{head}\n{overall}" if overall else head, _table(rows, len(rows)), listed)]
+    texts += [_paragraphs(texts[0].partition("\n\n")[0], _table(rows, kept), counted) for kept in range(len(rows), -1, -1)]
+    return next((text for text in texts if len(text) <= room), head)
+
+
+def _table(rows: list[str], kept: int) -> str:
+    left_out = f"({len(rows) - kept} rows are left out here: report.pdf has all)"
+    lines = ["| claim | hidden size | estimate | verdict |", "|---|---|---|---|", *rows[:kept]] if kept else []
+    return _paragraphs("\n".join(lines), left_out if kept < len(rows) else "")
+
+
+def _paragraphs(*parts: str) -> str:
+    return "\n\n".join(part for part in parts if part)
 
 
 def _plain(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +17,14 @@ import xarray as xr
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from analysis import records
 from study import durable
 from study.errors import InputError
 from study.network import RecurrentNetwork
 from study.record import MEASUREMENTS, RECORD_VERSION, WEIGHTS, read_measurements, versions
-from study.tracking import views
+from study.tracking import note, views
 from study.tracking.store import DOWNLOADS, PAGE, DamagedRecordError, children, fetch, log_folder, marks, search
 
 # What decides what a network becomes, beside its seed and hidden size.
@@ -229,7 +229,6 @@ def log_aggregate(
     """
     condition = (f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{study.run_id}' and tags.kind = 'aggregate' "
                  f"and params.hidden_size = '{hidden_size}'")
-    earlier = search(client, [study.run.info.experiment_id], condition)
     tags = {"kind": "aggregate", "study": study.run_id, MLFLOW_PARENT_RUN_ID: study.run_id}
     run = client.create_run(study.run.info.experiment_id, tags=tags, run_name=f"H={hidden_size} all seeds")
     run_id, stamp = run.info.run_id, int(time.time() * 1000)
@@ -248,7 +247,11 @@ def log_aggregate(
         raise
     client.log_batch(run_id, tags=[RunTag("complete", "true"), RunTag("current", "true")])
     client.set_terminated(run_id)
-    for run in earlier:
+    for run in search(client, [study.run.info.experiment_id], condition):
+        if run.info.run_id == run_id:
+            continue
+        if run.info.status == "RUNNING":  # made twice by a request that was repeated, or left by an analysis that was killed
+            client.set_terminated(run.info.run_id, "KILLED")
         client.log_batch(run.info.run_id, tags=[RunTag("current", "false"), RunTag("superseded_by", run_id)])
     return run_id
 
@@ -258,18 +261,25 @@ def log_files(client: MlflowClient, run_id: str, folder: Path, place: str | None
     log_folder(client, run_id, folder, place)
 
 
-def log_description(client: MlflowClient, study: str, markdown: str, picture: str) -> None:
-    """Sets the description on top of the study run's page. Below its first paragraph, above what the UI folds away, come links to
-    the views and the picture, if the run has that artifact.
+def log_description(client: MlflowClient, study: str, markdown: Callable[[int], str], picture: str) -> None:
+    """Sets our part of the description on top of the study run's page; what a person wrote there stays. `markdown` makes it in at
+    most so many characters.
+
+    Below its first paragraph, above what the UI folds away, come links to the views and the picture, if the run has that artifact.
     """
     experiment = client.get_run(study).info.experiment_id
-    links = (f"[Table of networks]({views.link(experiment, 'networks')}), [bands as charts]({views.link(experiment, 'bands')}), "
-             "`report.pdf` and all figures under Artifacts.")
-    head, _, rest = markdown.partition("\n\n")
-    parts = [head, links, rest]
+    added = [f"[Table of networks]({views.link(experiment, 'networks')}), [bands as charts]({views.link(experiment, 'bands')}), "
+             "`report.pdf` and all figures under Artifacts."]
     if holds(client, study, picture):
-        parts.insert(2, f"![{Path(picture).stem}](get-artifact?path={quote(picture, safe='')}&run_uuid={study})")
-    client.set_tag(study, MLFLOW_RUN_NOTE, "\n\n".join(parts))
+        added.append(f"![{Path(picture).stem}](get-artifact?path={quote(picture, safe='')}&run_uuid={study})")
+    below = "\n\n".join(added)
+
+    def ours(room: int) -> str:
+        head, _, rest = markdown(room - len(below) - len("\n\n")).partition("\n\n")
+        full = "\n\n".join(part for part in (head, below, rest) if part)
+        return full if len(full) <= room else markdown(room)
+
+    note.write(client, study, ours)
 
 
 def save_tables(dataset: xr.Dataset, folder: Path) -> None:

@@ -103,7 +103,7 @@ def log(client: MlflowClient, analysis: Analysis) -> None:
 
 def describe(client: MlflowClient, analysis: Analysis, running: bool = False) -> None:
     """Sets the study run's description: the verdicts, those so far of a `running` study, and a picture if there is one."""
-    runs.log_description(client, analysis.study, markdown(analysis.dataset, analysis.findings, running), PICTURE)
+    runs.log_description(client, analysis.study, lambda room: markdown(analysis.dataset, analysis.findings, running, room), PICTURE)
 
 
 def save(analysis: Analysis, folder: Path) -> None:

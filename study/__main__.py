@@ -1,4 +1,4 @@
-"""The command line of a study: ``python -m study run | sync | measure | tune``."""
+"""The command line of a study: ``python -m study run | sync | relocate | measure | tune``."""
 
 from __future__ import annotations
 
@@ -74,6 +74,30 @@ def sync_command() -> None:
     from study.syncing import sync
 
     sync(console)
+
+
+@app.command("relocate")
+def relocate_command(
+    old: Annotated[str, typer.Argument(help="The folder that the store names, as this command lists it, or one above it.")] = "",
+    new: Annotated[str, typer.Argument(help="The folder that has taken its place.")] = "",
+    incomplete: Annotated[bool, typer.Option("--incomplete", help="Go on though some complete networks are not there.")] = False,
+) -> None:
+    """Tell the store where its artifacts are, after their folder was moved. Without folders: list where it looks for them."""
+    from study.errors import InputError
+    from study.tracking import relocation
+
+    if bool(old) != bool(new):
+        raise InputError(f"{old or new}: expected two folders, where the artifacts were and where they are, or none, to list them")
+    if not old:
+        for root in relocation.roots():
+            there = "not on this machine" if root.there is None else f"{root.there} of {root.complete} complete networks are there"
+            console.print(f"{root.place}: {root.runs} runs; {there}", highlight=False)
+        return
+    moved = relocation.relocate(old, Path(new), incomplete)
+    rewritten = ", ".join(f"{count} {name}" for name, count in moved.rewritten.items())
+    already = f"; {moved.already} places were there already" if moved.already else ""
+    console.print(f"from {old} to {new}: {rewritten}; {moved.there} of {moved.complete} complete networks are there{already}",
+                  highlight=False)
 
 
 @app.command("check")

@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from study.credentials import screen_output
 from study.errors import InputError, StudyError, printable, quoted, reason
 
 # typer carries its own copy of click; this is that copy's class of mistakes in the arguments.
@@ -16,6 +17,7 @@ STORES = ("mlflow", "requests", "urllib3", "sqlalchemy")  # whose exceptions say
 
 def run(app: typer.Typer) -> None:
     """Runs a command-line application and exits with its status."""
+    screen_output()
     try:
         status = app(standalone_mode=False)  # an exit's status is returned, Ctrl-C's is 130
     except InputError as error:

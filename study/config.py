@@ -12,6 +12,7 @@ import torch
 from joblib import cpu_count
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from study.credentials import has_user
 from study.data import DATASETS
 from study.errors import InputError, nameable, quoted
 
@@ -102,6 +103,8 @@ def _address(text: object) -> object:
     found = re.fullmatch(r"none|[a-z]+://[!-~]+:([0-9]{1,5})", text) if isinstance(text, str) else None
     if not found or int(found[1] or 1) not in range(1, 65536):
         raise ValueError
+    if has_user(text):  # it is stored with the study; and no scheduler knows users
+        raise ValueError("this has a user name or a password")
     return text
 
 

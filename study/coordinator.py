@@ -22,7 +22,8 @@ from study.stacks import checked_memory, stacks
 from study.stopping import Stop, ended_on_error
 from study.tracking import StudyRun, connect, earlier
 from study.tracking.claim import Claim, supersede
-from study.tracking.store import current_experiment, impatient
+from study.tracking.environment import current_experiment
+from study.tracking.store import impatient
 
 
 def run_study(config: StudyConfig, console: Console, afterwards: Callable[[str], int],

@@ -11,33 +11,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+from study.credentials import without_credentials, without_user_names
+
 
 class InputError(Exception):
     """A mistake in what was handed to a command; it ends the command with this message and status 2."""
+
+    def __init__(self, message: str):
+        super().__init__(without_credentials(message))
 
 
 class StudyError(Exception):
     """Something outside that keeps a study from going on; it ends the command with this message and `status`."""
 
     def __init__(self, message: str, status: int = 1):
-        super().__init__(message)
+        super().__init__(without_credentials(message))
         self.status = status
 
 
 def reason(error: BaseException) -> str:
-    """What an error says, in one line without any credentials of an address in it."""
+    """What an error says, in one line without any credentials in it."""
     first = (str(error).strip() or type(error).__name__).split("\n")[0]
-    return " ".join(without_credentials(first).split())[:200]
-
-
-def without_credentials(text: str) -> str:
-    """A text whose addresses have lost their user name and password (``scheme://user:password@host``), and other secrets.
-
-    A password may hold ``/`` and ``@``; where it cannot be told from a path, too much is cut rather than too little.
-    """
-    text = re.sub(r"://[^/\s]*@", "://", text)
-    text = re.sub(r"://[^/:@\s]*:[^@\s]*@", "://", text)
-    return re.sub(r"(?i)\b(password|passwd|pwd|token|secret)=[^&\s'\")]+", r"\1=***", text)
+    return " ".join(without_user_names(without_credentials(first)).split())[:200]
 
 
 def quoted(value: object, most: int = 80) -> str:

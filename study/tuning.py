@@ -37,6 +37,7 @@ from study.journal import held, no_journal, replayed
 from study.stacks import checked_memory
 from study.stopping import ended_on_error
 from study.tracking import JobRun, connect
+from study.tracking.environment import current_experiment
 from study.training import TrainingStack
 
 VALIDATION = 1 / 6  # of the training images, the last ones: 10,000 of MNIST's 60,000
@@ -101,6 +102,8 @@ def tune(config: TuningConfig, console: Console) -> None:
     checked_training_images(source, config.train_images)
     largest = regime.model_copy(update={"hidden_sizes": (config.hidden_size,), "batch_size": config.batch_sizes[1]})
     checked_memory(largest.networks()[0], "hidden_size")
+    client = connect()
+    current_experiment(client)  # before the journal is written
     jobs = min(regime.resolved_jobs(), config.trials)
 
     def say(line: str) -> None:
@@ -111,7 +114,7 @@ def tune(config: TuningConfig, console: Console) -> None:
         if torn:
             say(f"{config.storage}: {torn} bytes of a record that was cut off are taken out; all whole records are kept")
         storage = replayed(journal)
-        job = JobRun(connect(), "tune", f"tune {source.name} H={config.hidden_size} towards {config.target:.1%}",
+        job = JobRun(client, "tune", f"tune {source.name} H={config.hidden_size} towards {config.target:.1%}",
                      config.model_dump(mode="json"))
         with ended_on_error(job), parallel_config(backend="loky", inner_max_num_threads=1), Parallel(n_jobs=jobs) as pool:
             search = _search(storage, config)

@@ -8,10 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -66,6 +69,49 @@ class Server:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self.process = None
+
+
+class Doubling:
+    """A context with a proxy before a server that repeats each creation of a run, as a client does whose first request was heard
+    but not answered in time.
+    """
+
+    def __init__(self, port: int):
+        proxy, target, self.doubled = self, f"http://127.0.0.1:{port}", 0
+
+        class Handler(BaseHTTPRequestHandler):
+            def _forward(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0))) or None
+                headers = {name: value for name, value in self.headers.items() if name not in ("Host", "Connection")}
+                request = urllib.request.Request(target + self.path, body, headers, method=self.command)
+                if self.path.endswith("/runs/create"):
+                    proxy.doubled += 1
+                    urllib.request.urlopen(request).close()
+                try:
+                    with urllib.request.urlopen(request) as reply:
+                        status, content = reply.status, reply.read()
+                except urllib.error.HTTPError as error:
+                    status, content = error.code, error.read()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _forward
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.uri = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Doubling:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
 
 
 @contextmanager

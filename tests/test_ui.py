@@ -111,6 +111,8 @@ def test_the_study_s_page_shows_verdicts_and_a_picture(real_study, runs, browser
     shown = "return [...document.querySelectorAll('img')].some(i => i.src.includes('truncation') && i.naturalWidth > 600)"
     WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(shown))
     assert "Table of networks" in page.text
+    assert "<!-- hidden-orbits " in real_study.client.get_run(real_study.run_id).data.tags["mlflow.note.content"]
+    assert "<!--" not in page.text and "written anew" not in page.text  # the marks of our part are not shown
 
 
 def test_a_network_s_page_shows_its_curves(real_study, runs, browser, experiment):

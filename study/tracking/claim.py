@@ -10,23 +10,30 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import textwrap
 import threading
 import time
+from bisect import bisect_left
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 from rich.console import Console
 
-from study.config import StudyConfig, integers, ranges
+from study.config import StudyConfig, ranges
 from study.errors import InputError
+from study.tracking.job import TOKEN, end_children, end_twins
 from study.tracking.store import search
-from study.tracking.study_run import StudyRun, end_children
+from study.tracking.study_run import StudyRun
 
 BEAT = 10.0  # seconds between two signs of life
+GRID = ("seeds", "hidden_sizes")  # the tags that say what a study is made of
+CHUNK = 4000  # characters a tag; MLflow cuts one, or refuses it, at 8,000
 WATCH = 25.0  # seconds without one after which a coordinator elsewhere is taken for dead
 
 
@@ -41,8 +48,8 @@ class Claim:
         self.client, self.experiment, self.config, self.regime, self.console = client, experiment, config, regime, console
         process = psutil.Process()
         who = {"host": socket.gethostname(), "process": process.pid, "since": process.create_time(), "machine": _machine()}
-        self.tags = {"regime_key": regime, "seeds": ranges(config.seeds), "hidden_sizes": ranges(config.hidden_sizes),
-                     "coordinator": json.dumps(who), "heartbeat": _now(), "claim": "asked"}
+        self.tags = {"regime_key": regime, TOKEN: uuid4().hex, "coordinator": json.dumps(who), "heartbeat": _now(),
+                     "claim": "asked"} | _grid_tags(config)
         self.run_id = ""
         self.lost_to = ""
         self._silent: set[tuple[str, str]] = set()  # run ids and heartbeats that were watched in vain
@@ -54,8 +61,11 @@ class Claim:
 
         Raises `InputError`, saying where it runs, if one of those `ahead` has a living coordinator.
         """
+        if self.run_id:  # it may have been made twice
+            end_twins(self.client, self.experiment, self.run_id, self.tags[TOKEN])
         found = search(self.client, [self.experiment], f"tags.kind = 'study' and tags.regime_key = '{self.regime}'")
-        others = [run for run in found if run.info.run_id != self.run_id and _unfinished(run) and _overlaps(run, self.config)]
+        others = [run for run in found if run.data.tags.get(TOKEN) != self.tags[TOKEN] and _unfinished(run)
+                  and _overlaps(run, self.config)]
         for run in others:
             if ahead(run) and self._lives(run):
                 who = _coordinator(run)
@@ -148,12 +158,45 @@ def _unfinished(run: Run) -> bool:
     return run.info.status == "RUNNING" or (run.info.status != "FINISHED" and "superseded_by" not in run.data.tags)
 
 
+def _grid_tags(config: StudyConfig) -> dict[str, str]:
+    """The seeds and the hidden sizes as tags; where a tag is too short for all, it ends in a comma and another one goes on."""
+    tags = {}
+    for name in GRID:
+        lines = textwrap.wrap(ranges(getattr(config, name)).replace(",", ", "), CHUNK, break_long_words=False)
+        tags |= {_chunk(name, number): line.replace(" ", "") for number, line in enumerate(lines)}
+    return tags
+
+
 def _overlaps(run: Run, config: StudyConfig) -> bool:
+    """Whether a study has some of the same networks. One whose tags cannot be read, or were cut off, may have any."""
     try:
-        theirs = [set(integers(run.data.tags[name])) for name in ("seeds", "hidden_sizes")]
-    except (KeyError, ValueError):
-        return False
-    return bool(theirs[0] & set(config.seeds) and theirs[1] & set(config.hidden_sizes))
+        return all(_in_common(_grid_text(run, name), sorted(getattr(config, name))) for name in GRID)
+    except ValueError:
+        return True
+
+
+def _in_common(text: str, ours: list[int]) -> bool:
+    """Whether a list with ranges names one of our numbers. It is not spelled out: somebody else may have written it."""
+    for part in text.split(","):
+        first, *last = map(int, part.split("-"))
+        after = bisect_left(ours, first)
+        if after < len(ours) and ours[after] <= (last or [first])[0]:
+            return True
+    return False
+
+
+def _grid_text(run: Run, name: str) -> str:
+    """The seeds or the hidden sizes that a study run names; raises `ValueError` where they were cut off."""
+    text, number = run.data.tags.get(name, ""), 0
+    while text.endswith(",") and (more := run.data.tags.get(_chunk(name, number := number + 1))):
+        text += more
+    if number == 0 and len(text) >= MAX_TAG_VAL_LENGTH:  # earlier versions wrote one tag, which MLflow cut
+        raise ValueError(f"{name} is cut off")
+    return text
+
+
+def _chunk(name: str, number: int) -> str:
+    return f"{name}.{number}" if number else name
 
 
 def _coordinator(run: Run) -> dict:

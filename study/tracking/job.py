@@ -2,41 +2,57 @@
 
 from __future__ import annotations
 
-import os
+import re
 import time
 from collections.abc import Mapping
+from uuid import uuid4
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import LifecycleStage, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 
-from study.errors import without_credentials
-from study.tracking.store import current_experiment, no_run
+from study.credentials import without_credentials
+from study.errors import InputError
+from study.tracking.environment import current_experiment, handed_run, no_run
+from study.tracking.store import children, search
+
+TOKEN = "token"  # the tag that tells two answers to one `runs/create` from two commands
+BATCH = 50  # tags a request; MLflow takes 100
+GIVEN_BY_MLFLOW = re.compile(r"[a-z]+-[a-z]+-\d+")  # as in "bold-carp-417"
 
 
 class JobRun:
     """The run of one command: the one `mlflow run` made for it (`MLFLOW_RUN_ID`), else a new one.
 
     `tags` are on it from its first moment where it is new, so that a run of a command that dies at once still says what it is.
-    `run_id` names a run to go on with.
+    `run_id` names a run to go on with, of which nothing is changed that it has.
     """
 
     def __init__(self, client: MlflowClient, kind: str, name: str, parameters: Mapping[str, object],
                  tags: Mapping[str, str] | None = None, run_id: str | None = None):
         self.client = client
-        given = run_id or os.environ.get("MLFLOW_RUN_ID")
-        tags = {"kind": kind, MLFLOW_RUN_NAME: name} | dict(tags or {})
+        tags = {"kind": kind, MLFLOW_RUN_NAME: name, TOKEN: uuid4().hex} | dict(tags or {})
+        run = _existing(client, run_id) if run_id else handed_run(client)
+        if run_id:
+            tags = {tag: value for tag, value in tags.items() if tag not in run.data.tags}
+        elif run and not GIVEN_BY_MLFLOW.fullmatch(run.info.run_name):
+            del tags[MLFLOW_RUN_NAME]  # somebody named it
         try:
-            run = client.get_run(given) if given else client.create_run(current_experiment(client), run_name=name, tags=tags)
+            run = run or client.create_run(current_experiment(client), run_name=name, tags=tags)
         except MlflowException as error:
             raise no_run(error) from None
         self.run_id, self.experiment_id = run.info.run_id, run.info.experiment_id
-        # `mlflow run` stores the address of the git remote, whatever stands in it.
-        tags |= {tag: clean for tag, value in run.data.tags.items() if (clean := without_credentials(value)) != value}
+        if not run_id:  # `mlflow run` stores the address of the git remote, whatever stands in it
+            tags |= {tag: without_credentials(value) for tag, value in run.data.tags.items()
+                     if tag.startswith(("mlflow.source", "mlflow.project"))}
+        set_tags(client, self.run_id, {tag: value for tag, value in tags.items() if run.data.tags.get(tag) != value})
         # It has logged its parameters already, too, and a parameter cannot be logged with another spelling.
         new = {key: value for key, value in parameters.items() if key not in run.data.params}
-        client.log_batch(self.run_id, params=params(new), tags=[RunTag(tag, value) for tag, value in tags.items()])
+        client.log_batch(self.run_id, params=params(new))
+        if not run_id:
+            end_twins(client, self.experiment_id, self.run_id, tags[TOKEN])
 
     def create_child(self, name: str, kind: str, started: float, tags: dict[str, str]) -> str:
         """A run nested directly under this one; its id."""
@@ -55,13 +71,64 @@ class JobRun:
         self.client.log_batch(self.run_id, metrics=metrics(numbers))
 
     def end(self, status: str) -> None:
-        """Ends the run; `mlflow run` leaves one that has ended as it is, and may itself be gone by now."""
+        """Ends the run, and those below it that were left running; `mlflow run` leaves one that has ended as it is, and may itself
+        be gone by now.
+        """
+        end_children(self.client, self.experiment_id, self.run_id)
         self.client.set_terminated(self.run_id, status)
 
 
+def end_children(client: MlflowClient, experiment: str, run_id: str, **tags: str) -> None:
+    """Ends, and tags, the child runs that were left running: by a request that was cut off or answered twice, or a process that
+    was killed.
+    """
+    for run in children(client, experiment, run_id):
+        if run.info.status != "RUNNING":
+            continue
+        complete = run.data.tags.get("complete") == "true"
+        if not complete:
+            set_tags(client, run.info.run_id, tags)
+        client.set_terminated(run.info.run_id, "FINISHED" if complete else "KILLED")
+
+
+def end_twins(client: MlflowClient, experiment: str, run_id: str, token: str) -> None:
+    """Ends, as superseded by this run, those that were made with it: a request that is not answered in time is repeated, and a
+    store may have heard it both times.
+
+    They are no study or search any more: such is looked up by its kind.
+    """
+    for twin in search(client, [experiment], f"tags.{TOKEN} = '{token}' and attributes.status = 'RUNNING'"):
+        if twin.info.run_id != run_id:
+            client.set_terminated(twin.info.run_id, "KILLED")
+            set_tags(client, twin.info.run_id, {"superseded_by": run_id, "kind": "refused"})
+
+
+def set_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
+    """Sets any number of tags."""
+    every = [RunTag(name, value) for name, value in tags.items()]
+    for start in range(0, len(every), BATCH):
+        client.log_batch(run_id, tags=every[start : start + BATCH])
+
+
 def params(parameters: Mapping[str, object]) -> list[Param]:
-    """Parameters as MLflow takes them."""
-    return [Param(name, str(value)) for name, value in parameters.items()]
+    """Parameters as MLflow takes them; of one that is too long for it, the beginning."""
+    return [Param(name, _shortened(str(value))) for name, value in parameters.items()]
+
+
+def _shortened(value: str) -> str:
+    more = f"... ({len(value)} characters; whole in study.json)"
+    return value if len(value) <= MAX_PARAM_VAL_LENGTH else value[: MAX_PARAM_VAL_LENGTH - len(more)] + more
+
+
+def _existing(client: MlflowClient, run_id: str) -> Run:
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        raise no_run(error) from None
+    if run.info.lifecycle_stage != LifecycleStage.ACTIVE:
+        raise InputError(f"run {run_id} is deleted, so nothing can be logged to it: restore it with mlflow runs restore --run-id "
+                         f"{run_id}")
+    return run
 
 
 def metrics(numbers: Mapping[str, float]) -> list[Metric]:

@@ -11,14 +11,13 @@ from pathlib import Path
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from study import artifact_paths, durable
-from study.errors import InputError, quoted, reason, without_credentials
+from study import artifact_paths, credentials, durable
+from study.credentials import without_credentials
+from study.errors import InputError, reason
 from study.record import MEASUREMENTS, WEIGHTS
 
-EXPERIMENT = "hidden-orbits"
 DOWNLOADS = 8  # runs fetched at a time
 PAGE = 1000  # rows a search answers at most
 # A request that is not answered is ours to repeat: MLflow's own patience would hold a study for minutes.
@@ -42,7 +41,8 @@ def connect() -> MlflowClient:
 
     Raises `InputError` where the store cannot be reached, or refuses the user name and password.
     """
-    uri = without_credentials(mlflow.get_tracking_uri())
+    credentials.note(mlflow.get_tracking_uri())
+    uri = without_credentials(mlflow.get_tracking_uri().strip())
     try:
         with impatient():
             client = MlflowClient()
@@ -54,32 +54,6 @@ def connect() -> MlflowClient:
         raise InputError(f"the tracking store {uri} cannot be reached ({reason(error)}): start its server, or set "
                          "MLFLOW_TRACKING_URI to one that answers, such as sqlite:///mlflow.db") from None
     return client
-
-
-def current_experiment(client: MlflowClient) -> str:
-    """The id of the experiment that `MLFLOW_EXPERIMENT_ID` or `MLFLOW_EXPERIMENT_NAME` names, else of our own.
-
-    Raises `InputError` where none can be made.
-    """
-    try:
-        if given := os.environ.get("MLFLOW_RUN_ID"):
-            return client.get_run(given).info.experiment_id
-        if identity := os.environ.get("MLFLOW_EXPERIMENT_ID"):
-            return client.get_experiment(identity).experiment_id
-        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
-        found = client.get_experiment_by_name(name)
-        return found.experiment_id if found else client.create_experiment(name)
-    except MlflowException as error:
-        raise no_run(error) from None
-
-
-def no_run(error: MlflowException) -> InputError:
-    """What to say where the store answers, but lets no run be made."""
-    names = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
-    given = "".join(f"; {name}={quoted(os.environ[name])}" for name in names if name in os.environ)
-    return InputError(f"no run can be made in the tracking store ({reason(error)}{given}): check MLFLOW_RUN_ID, "
-                      "MLFLOW_EXPERIMENT_ID and MLFLOW_EXPERIMENT_NAME, that the experiment is not deleted, and that you may "
-                      "write to it")
 
 
 def search(client: MlflowClient, experiments: list[str], condition: str) -> list[Run]:

@@ -15,19 +15,22 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, 
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from safetensors import safe_open
 
 from study.config import NetworkConfig, StudyConfig, ranges
+from study.credentials import without_credentials
 from study.data import DataSource
 from study.network import STATE_NAMES
 from study.record import MEASUREMENTS, WEIGHTS, read_measurements, step_metrics, versions
 from study.spool import Entry
-from study.tracking import views
+from study.tracking import note, views
+from study.tracking.environment import current_experiment
 from study.tracking.job import JobRun, params
-from study.tracking.store import PAGE, DamagedRecordError, children, current_experiment, log_files, search
+from study.tracking.store import PAGE, DamagedRecordError, children, log_files, search
 
 CLASSIFIER = Path(__file__).parent.parent / "classifier.py"
+LONGEST_NAME = 80  # characters of hidden sizes in a study's name
 MODEL_REQUIREMENTS = [f"{name}=={versions()[name]}" for name in ("mlflow", "numpy", "safetensors")]
 
 
@@ -36,9 +39,8 @@ class StudyRun(JobRun):
 
     def __init__(self, client: MlflowClient, config: StudyConfig, source: DataSource, tags: Mapping[str, str] | None = None,
                  run_id: str | None = None):
-        sizes = ",".join(map(str, config.hidden_sizes))
         seeds = len(config.seeds)
-        name = f"{source.name} H={sizes} x {seeds} seed{'s' * (seeds != 1)}"
+        name = f"{source.name} H={_sizes_in_words(config.hidden_sizes)} x {seeds} seed{'s' * (seeds != 1)}"
         grid = {"seeds": ranges(config.seeds), "hidden_sizes": ranges(config.hidden_sizes)}  # as `mlflow run` logs them
         super().__init__(client, "study", name, config.model_dump(mode="json") | grid, tags, run_id)
         self.source = source
@@ -64,7 +66,7 @@ class StudyRun(JobRun):
         config = self.config.model_dump(mode="json")
         self.client.log_dict(self.run_id, config, "study.json")
         self.client.log_dict(self.run_id, versions(), "versions.json")
-        self.client.set_tag(self.run_id, MLFLOW_RUN_NOTE, f"A study of {self.counts['expected']} networks, in training.")
+        note.write(self.client, self.run_id, lambda room: f"A study of {self.counts['expected']} networks, in training.")
         described = Dataset(
             name=self.source.name,
             digest=self.source.digest[:36],
@@ -80,7 +82,7 @@ class StudyRun(JobRun):
         """Logs one network as a child run; its run id. What lacks the tag `complete` is no result."""
         if entry.failure is not None:
             run_id = self.create_child(_name(entry.config), "network", entry.started,
-                                       {"network_key": entry.key, "failure": entry.failure})
+                                       {"network_key": entry.key, "failure": without_credentials(entry.failure)})
             self.client.log_batch(run_id, params=params(entry.config.model_dump(mode="json")))
             self.client.set_terminated(run_id, "FAILED", end_time=int(entry.ended * 1000))
             return run_id
@@ -127,11 +129,6 @@ class StudyRun(JobRun):
         self.log_counts()
         self.end("FINISHED" if stored and len(stored) + self.counts["failed"] >= self.counts["expected"] else "FAILED")
         return len(stored), self.counts["expected"]
-
-    def end(self, status: str) -> None:
-        """Ends the run, and those below it that were left running."""
-        end_children(self.client, self.experiment_id, self.run_id)
-        super().end(status)
 
     def count(self, what: str) -> None:
         """Counts one network more; a store that does not answer learns of it with the next."""
@@ -199,20 +196,15 @@ class StudyRun(JobRun):
         )
 
 
-def end_children(client: MlflowClient, experiment: str, run_id: str, **tags: str) -> None:
-    """Ends, and tags, the child runs that were left running: by a request that was cut off, or a process that was killed."""
-    for run in children(client, experiment, run_id):
-        if run.info.status != "RUNNING":
-            continue
-        complete = run.data.tags.get("complete") == "true"
-        if not complete:
-            client.log_batch(run.info.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
-        client.set_terminated(run.info.run_id, "FINISHED" if complete else "KILLED")
-
-
 def network_config(run: Run) -> NetworkConfig:
     """The configuration a network run was logged with."""
     return NetworkConfig(**{name: run.data.params[name] for name in NetworkConfig.model_fields})
+
+
+def _sizes_in_words(sizes: tuple[int, ...]) -> str:
+    """The hidden sizes of a study, for its name, which a database holds 250 characters of."""
+    each = ",".join(map(str, sizes))
+    return each if len(each) <= LONGEST_NAME else f"{min(sizes)} to {max(sizes)} ({len(sizes)} sizes)"
 
 
 def _name(config: NetworkConfig) -> str:

@@ -1,0 +1,99 @@
+"""Where the environment says that a command's run belongs: to an experiment, or into the run that `mlflow run` made for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import LifecycleStage, Run
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_SOURCE_TYPE
+
+from study.errors import InputError, quoted, reason
+from study.tracking.store import children
+
+EXPERIMENT = "hidden-orbits"
+
+
+def handed_run(client: MlflowClient) -> Run | None:
+    """The run that `MLFLOW_RUN_ID` names, where `mlflow run` has just made it for this command; None where the variable is not set.
+
+    The variable may be a leftover, and a run that holds anything may be somebody's: taken over, it would lose its name and its
+    status. Raises `InputError`, which says why, for any run but a new and empty one.
+    """
+    given = os.environ.get("MLFLOW_RUN_ID", "").strip()
+    if not given:
+        return None
+    run = _answered(client.get_run, given)
+    experiment = os.environ.get("MLFLOW_EXPERIMENT_ID", "").strip() or run.info.experiment_id
+    if why := _taken(client, run, experiment):
+        raise InputError(f"no run can be made in the tracking store: MLFLOW_RUN_ID={quoted(given)} names a run that {why}; only a new run, "
+                         "which `mlflow run` has just made, is filled: unset MLFLOW_RUN_ID")
+    return run
+
+
+def current_experiment(client: MlflowClient) -> str:
+    """The id of the experiment of the run that was handed over, else of the one that `MLFLOW_EXPERIMENT_ID` or
+    `MLFLOW_EXPERIMENT_NAME` names, else of our own.
+
+    Raises `InputError` where the two contradict each other, the experiment is deleted, or none can be made.
+    """
+    if run := handed_run(client):
+        return run.info.experiment_id
+    identity, name = (os.environ.get(f"MLFLOW_EXPERIMENT_{part}", "").strip() for part in ("ID", "NAME"))
+    if identity:
+        experiment = _answered(client.get_experiment, identity)
+        if name and experiment.name != name:
+            raise InputError(f"MLFLOW_EXPERIMENT_ID={quoted(identity)} is the experiment {quoted(experiment.name)}, but "
+                             f"MLFLOW_EXPERIMENT_NAME={quoted(name)} names another: unset one of the two")
+    else:
+        name = name or EXPERIMENT
+        experiment = _answered(client.get_experiment_by_name, name)
+        if experiment is None:
+            return _answered(client.create_experiment, name)
+    if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
+        raise InputError(f"no run can be made in the tracking store: the experiment {quoted(experiment.name)} is deleted; restore it "
+                         f"with mlflow experiments restore --experiment-id {experiment.experiment_id}, or name another by "
+                         "MLFLOW_EXPERIMENT_NAME")
+    return experiment.experiment_id
+
+
+def no_run(error: MlflowException) -> InputError:
+    """What to say where the store answers, but lets no run be made."""
+    names = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
+    given = "".join(f"; {name}={quoted(os.environ[name])}" for name in names if name in os.environ)
+    return InputError(f"no run can be made in the tracking store ({reason(error)}{given}): check MLFLOW_RUN_ID, "
+                      "MLFLOW_EXPERIMENT_ID and MLFLOW_EXPERIMENT_NAME, that the experiment is not deleted, and that you may "
+                      "write to it")
+
+
+def _taken(client: MlflowClient, run: Run, experiment: str) -> str:
+    """Why a run is not one that `mlflow run` has just made; nothing where it is."""
+    if run.info.lifecycle_stage != LifecycleStage.ACTIVE:
+        return "is deleted"
+    if kind := run.data.tags.get("kind"):
+        return f"is a {kind} already"
+    if run.info.status != "RUNNING":
+        return f"has ended ({run.info.status})"
+    if run.info.experiment_id != experiment:
+        return f"is in experiment {run.info.experiment_id}, not in MLFLOW_EXPERIMENT_ID={experiment}"
+    if _answered(client.get_experiment, experiment).lifecycle_stage != LifecycleStage.ACTIVE:
+        return f"is in experiment {experiment}, which is deleted"
+    # A run that somebody starts in Python says LOCAL here.
+    project = run.data.tags.get(MLFLOW_SOURCE_TYPE) == "PROJECT"
+    if run.data.metrics or (not project and (run.data.params or MLFLOW_SOURCE_TYPE in run.data.tags)):
+        return "somebody is filling"
+    if _answered(client.list_artifacts, run.info.run_id) or (run.inputs and run.inputs.dataset_inputs):
+        return "holds artifacts already"
+    if children(client, experiment, run.info.run_id):
+        return "has runs below it already"
+    return ""
+
+
+def _answered(ask: Callable[..., Any], *given: str) -> Any:
+    try:
+        return ask(*given)
+    except MlflowException as error:
+        raise no_run(error) from None

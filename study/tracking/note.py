@@ -1,0 +1,95 @@
+"""The description on top of a run's page: a part of it is ours, and what a person wrote before and after it stays.
+
+The part stands between two HTML comments, which MLflow's pages do not show. Both name the digest of what is between them: where
+one of them was deleted, or something was written in between, the digest and the shape of our lines tell what is whose.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+
+from mlflow import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
+from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
+
+BEGIN = re.compile(r"\s*<!-- hidden-orbits ([0-9a-f]{12}): what follows is written anew by each analysis -->\s*")
+END = re.compile(r"\s*<!-- hidden-orbits ([0-9a-f]{12}): end -->\s*")
+# The lines of a description, as every version of this project has written it.
+FIRST = re.compile(r"A study of \d+ networks, in training\.|\*\*\d+ of \d+ networks\*\* measured.*\.")
+TABLE = "| claim | hidden size | estimate | verdict |"
+OURS = re.compile("|".join((FIRST.pattern, r"\[Table of networks\]\(#/experiments/.*", r"!\[\w+\]\(get-artifact\?path=.*\)",
+                            r"Over all hidden sizes: C\d.*\.", re.escape(TABLE), r"\| C\d+: .*\|", r"Missing:",
+                            r"- H&#61;\d+ seed&#61;\d+.*", r"\(.* left out here: .*\)")))
+
+
+def write(client: MlflowClient, run_id: str, ours: Callable[[int], str]) -> None:
+    """Sets our part of a run's description, and keeps the rest.
+
+    `ours` makes it in at most so many characters. Where what a person wrote leaves no room for that, nothing is changed.
+    """
+    before, after = theirs(client.get_run(run_id).data.tags.get(MLFLOW_RUN_NOTE, ""))
+    room = MAX_TAG_VAL_LENGTH - len(_joined(before, _marked(""), after))
+    text = ours(room).strip() if room > 0 else ""
+    if text and len(text) <= room:
+        client.set_tag(run_id, MLFLOW_RUN_NOTE, _joined(before, _marked(text), after))
+
+
+def theirs(note: str) -> tuple[str, str]:
+    """What a person wrote before our part of a description and after it."""
+    lines = note.split("\n")
+    before: list[str] = []
+    after: list[str] = []
+    found = False
+    while lines:
+        line = lines.pop(0)
+        if begin := BEGIN.fullmatch(line):
+            length = next((n for n, other in enumerate(lines) if BEGIN.fullmatch(other) or END.fullmatch(other)), len(lines))
+            inside, lines = lines[:length], lines[length:]
+            if lines and END.fullmatch(lines[0]):
+                lines.pop(0)
+            ends = range(len(inside), -1, -1)
+            ours = next((end for end in ends if _digest(inside[:end]) == begin[1]), None)
+            after += _unlike_ours(inside) if ours is None else inside[ours:]
+        elif end := END.fullmatch(line):  # its beginning was deleted
+            text = after if found else before
+            ours = next((start for start in range(len(text) + 1) if _digest(text[start:]) == end[1]), None)
+            text[:] = _unlike_ours(text) if ours is None else text[:ours]
+        elif not found and FIRST.fullmatch(line.strip()) and not any(END.fullmatch(other) for other in lines):
+            # It was written before there were marks, or has lost both.
+            length = next((n for n, other in enumerate(lines) if BEGIN.fullmatch(other)), len(lines))
+            after += _unlike_ours([line, *lines[:length]])
+            lines = lines[length:]
+        else:
+            (after if found else before).append(line)
+            continue
+        found = True
+    return "\n".join(before).strip("\r\n"), "\n".join(after).strip("\r\n")
+
+
+def _unlike_ours(lines: list[str]) -> list[str]:
+    """Lines without those that look like ours, from our first one on."""
+    first = next((n for n, line in enumerate(lines) if FIRST.fullmatch(line.strip())), len(lines))
+    kept, before = lines[:first], ""
+    for line in lines[first:]:
+        ours = OURS.fullmatch(line.strip()) or (before == TABLE and line.startswith("|-"))
+        if not ours and (line.strip() or (kept and kept[-1].strip())):
+            kept.append(line)
+        before = line.strip()
+    return kept
+
+
+def _marked(text: str) -> str:
+    digest = _digest(text.splitlines())
+    return (f"<!-- hidden-orbits {digest}: what follows is written anew by each analysis -->\n\n{text}\n\n"
+            f"<!-- hidden-orbits {digest}: end -->")
+
+
+def _digest(lines: list[str]) -> str:
+    text = "\n".join(line.rstrip() for line in lines).strip()
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _joined(*parts: str) -> str:
+    return "\n\n".join(part for part in parts if part)

@@ -1,0 +1,210 @@
+"""Where the artifacts of a store lie, and what to do after their folder was moved.
+
+MLflow keeps the place of each experiment's, run's and model's artifacts as an absolute path or address in its database. Where a
+folder was moved, or is mounted elsewhere, they are rewritten there: the tracking interface has no request for it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import mlflow
+import sqlalchemy
+from mlflow.store.db.db_types import DATABASE_ENGINES
+from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
+from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlLoggedModel, SqlRun, SqlTag, SqlTraceTag
+from mlflow.utils.file_utils import local_file_uri_to_path
+from mlflow.utils.mlflow_tags import MLFLOW_ARTIFACT_LOCATION
+from sqlalchemy import Column, Connection, Engine, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from study import credentials
+from study.credentials import without_credentials
+from study.errors import InputError, reason
+from study.record import MEASUREMENTS, WEIGHTS
+
+# What holds places, as it is called, and where.
+PLACES: dict[str, Column] = {
+    "experiments": SqlExperiment.__table__.c.artifact_location, "runs": SqlRun.__table__.c.artifact_uri,
+    "logged models": SqlLoggedModel.__table__.c.artifact_location, "traces": SqlTraceTag.__table__.c.value,
+    "model versions": SqlModelVersion.__table__.c.storage_location, "sources of model versions": SqlModelVersion.__table__.c.source,
+}
+MISREAD = set("%#?")  # in a plain path, by whoever takes it for an address
+
+
+@dataclass(frozen=True)
+class Root:
+    """A folder, or an address, below which runs have their artifacts.
+
+    Attributes: `place`; how many `runs` there are; how many of them are `complete` networks, and how many of those have their files
+    `there` (None where they are not on this machine's disk).
+    """
+
+    place: str
+    runs: int
+    complete: int
+    there: int | None
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What was rewritten.
+
+    Attributes: how many places were `rewritten`, by what holds them; how many lay in the new folder `already`; how many of those
+    rewritten are `complete` networks, and how many of these have their files `there`.
+    """
+
+    rewritten: dict[str, int]
+    already: int
+    complete: int
+    there: int
+
+
+def roots() -> list[Root]:
+    """Where the runs of the store have their artifacts. Raises `InputError` where the store is no database."""
+    with _opened() as engine, engine.connect() as connection:
+        return _roots(connection)
+
+
+def relocate(old: str, new: Path, incomplete: bool = False) -> Moved:
+    """Rewrites the places of all artifacts below `old` to the same places below `new`, all of them or none.
+
+    `old` is a folder, or an address as the store names it. Raises `InputError` where nothing lies there, where `new` does not hold
+    the artifacts of each complete network (unless `incomplete`), and where the store is no database.
+    """
+    if not new.is_dir():
+        raise InputError(f"{new}: expected the folder that holds the artifacts now")
+    new = Path(_absolute(new))
+    with _opened() as engine, engine.begin() as connection:
+        return _rewrite(connection, old if _scheme(old) or old.startswith("file:") else _absolute(old), new, incomplete)
+
+
+def _rewrite(connection: Connection, old: str, new: Path, incomplete: bool) -> Moved:
+    targets: dict[str, str] = {}
+    found: Counter[str] = Counter()
+    rewritten: Counter[str] = Counter()
+    for name, column in PLACES.items():
+        for uri, count in list(connection.execute(_holding(column, select(column, sqlalchemy.func.count())).group_by(column))):
+            if _inside(uri, str(new)) is not None:  # also where the new folder is in the old one: nothing moves twice
+                found["already"] += count
+            elif (inside := _inside(uri, old)) is not None:
+                targets[uri] = target = _address(new / inside, like=uri)
+                _refuse_too_long(connection, column, target)
+                connection.execute(_holding(column, sqlalchemy.update(column.table)).where(column == uri)
+                                   .values({column.name: target}))
+                rewritten[name] += count
+    if not targets:
+        places = ", ".join(root.place for root in _roots(connection)) or "none"
+        also = f" ({found['already']} places are below {new} already)" if found["already"] else ""
+        raise InputError(f"{without_credentials(old)}: nothing in this store lies there{also}; its artifacts are in: {places}")
+    moved = set(targets.values())
+    networks = [uri for _, uri, complete in _runs(connection) if complete and uri in moved]
+    there = sum(map(_is_there, networks))
+    if there < len(networks) and not incomplete:
+        raise InputError(f"{new} holds the artifacts of {there} of {len(networks)} complete networks, and nothing was changed: "
+                         f"name the folder that has taken the place of {without_credentials(old)}, or add --incomplete to do "
+                         "without the others")
+    return Moved(dict(rewritten), found["already"], len(networks), there)
+
+
+def _roots(connection: Connection) -> list[Root]:
+    found: dict[str, list[tuple[str, bool]]] = {}
+    for location in connection.execute(_holding(SqlExperiment.__table__.c.artifact_location)).scalars():
+        found.setdefault(_in_words(location), [])
+    for run_id, uri, complete in _runs(connection):
+        found.setdefault(_in_words(uri).removesuffix(f"/{run_id}/artifacts"), []).append((uri, complete))
+    return [_root(place, runs) for place, runs in sorted(found.items())]
+
+
+def _root(place: str, runs: list[tuple[str, bool]]) -> Root:
+    complete = [uri for uri, complete in runs if complete]
+    return Root(place, len(runs), len(complete), None if _scheme(place) else sum(map(_is_there, complete)))
+
+
+def _runs(connection: Connection) -> Iterator[tuple[str, str, bool]]:
+    """The id and the place of each run, and whether it is a complete network."""
+    tagged = {name: set(connection.execute(select(SqlTag.run_uuid).where(SqlTag.key == name, SqlTag.value == value)).scalars())
+              for name, value in (("kind", "network"), ("complete", "true"))}
+    complete = tagged["kind"] & tagged["complete"]
+    for run_id, uri, stage in connection.execute(select(SqlRun.run_uuid, SqlRun.artifact_uri, SqlRun.lifecycle_stage)):
+        if uri:
+            yield run_id, uri, run_id in complete and stage == "active"
+
+
+def _holding(column: Column, statement: sqlalchemy.Executable | None = None) -> sqlalchemy.Executable:
+    """A statement, or a selection of the column, on rows where the column holds a place."""
+    statement = select(column) if statement is None else statement
+    if column.table is SqlTraceTag.__table__:
+        statement = statement.where(column.table.c.key == MLFLOW_ARTIFACT_LOCATION)
+    return statement.where(column.is_not(None), column != "")
+
+
+@contextmanager
+def _opened() -> Iterator[Engine]:
+    """The database that the tracking store is; its errors become `InputError`."""
+    uri = mlflow.get_tracking_uri().strip()
+    credentials.note(uri)
+    told = f"the tracking store {without_credentials(uri)}"
+    if uri.split(":")[0].split("+")[0] not in DATABASE_ENGINES:
+        raise InputError(f"{told} is no database: set MLFLOW_TRACKING_URI to the server's own database (its --backend-store-uri, "
+                         "such as sqlite:////srv/mlflow.db) and run this command where the artifacts lie")
+    try:
+        engine = sqlalchemy.create_engine(uri)
+        file = engine.url.database
+        if engine.dialect.name == "sqlite" and not (file and Path(file).is_file()):
+            raise InputError(f"{told} is not there: set MLFLOW_TRACKING_URI to where the database is now")
+        if not sqlalchemy.inspect(engine).has_table(SqlRun.__tablename__):
+            raise InputError(f"{told} is no database of MLflow's")
+        yield engine
+        engine.dispose()
+    except (SQLAlchemyError, ImportError) as error:
+        raise InputError(f"{told} failed ({reason(error)}), and nothing was changed: stop what uses it, bring it to this version "
+                         "of MLflow (mlflow db upgrade) if it is older, and run the same command again") from None
+
+
+def _refuse_too_long(connection: Connection, column: Column, target: str) -> None:
+    limit = column.type.length
+    if limit and len(target) > limit and connection.dialect.name != "sqlite":
+        raise InputError(f"{target}: the database holds {limit} characters of a place, and nothing was changed: choose a shorter "
+                         "path")
+
+
+def _inside(uri: str, folder: str) -> PurePosixPath | None:
+    """The path of a place relative to a folder or an address, by whole components; None where it is not in there."""
+    if bool(_scheme(uri)) != bool(_scheme(folder)):
+        return None
+    # A folder that a person names is no address: nothing in it is unquoted.
+    path, root = PurePosixPath(_local(uri)), PurePosixPath(_local(folder) if folder.startswith("file:") else folder)
+    return path.relative_to(root) if path.is_relative_to(root) else None
+
+
+def _local(uri: str) -> str:
+    """The path of a place on this machine's disk, as MLflow reads it; other addresses as they are."""
+    return uri if _scheme(uri) else local_file_uri_to_path(uri)
+
+
+def _scheme(place: str) -> str:
+    """The scheme of an address; nothing for what is on this machine's disk."""
+    scheme, colon, _ = place.partition(":")
+    return scheme if colon and scheme != "file" and "/" not in scheme else ""
+
+
+def _absolute(path: str | Path) -> str:
+    return os.path.abspath(path)  # noqa: PTH100 (links are left as they are: a folder may have been replaced by one)
+
+
+def _address(path: Path, like: str) -> str:
+    return path.as_uri() if like.startswith("file:") or MISREAD & set(str(path)) else str(path)
+
+
+def _in_words(uri: str) -> str:
+    return without_credentials(uri) if _scheme(uri) else str(PurePosixPath(_local(uri)))
+
+
+def _is_there(uri: str) -> bool:
+    return all((Path(_local(uri)) / name).is_file() for name in (WEIGHTS, MEASUREMENTS))
