@@ -29,8 +29,8 @@ def handed_run(client: MlflowClient) -> Run | None:
     run = _answered(client.get_run, given)
     experiment = os.environ.get("MLFLOW_EXPERIMENT_ID", "").strip() or run.info.experiment_id
     if why := _taken(client, run, experiment):
-        raise InputError(f"no run can be made in the tracking store: MLFLOW_RUN_ID={quoted(given)} names a run that {why}; only a new run, "
-                         "which `mlflow run` has just made, is filled: unset MLFLOW_RUN_ID")
+        raise InputError(f"no run can be made in the tracking store: MLFLOW_RUN_ID={quoted(given)} names a run that {why}; only a "
+                         "new run, which `mlflow run` has just made, is filled: unset MLFLOW_RUN_ID")
     return run
 
 
@@ -54,8 +54,8 @@ def current_experiment(client: MlflowClient) -> str:
         if experiment is None:
             return _answered(client.create_experiment, name)
     if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
-        raise InputError(f"no run can be made in the tracking store: the experiment {quoted(experiment.name)} is deleted; restore it "
-                         f"with mlflow experiments restore --experiment-id {experiment.experiment_id}, or name another by "
+        raise InputError(f"no run can be made in the tracking store: the experiment {quoted(experiment.name)} is deleted; restore "
+                         f"it with mlflow experiments restore --experiment-id {experiment.experiment_id}, or name another by "
                          "MLFLOW_EXPERIMENT_NAME")
     return experiment.experiment_id
 

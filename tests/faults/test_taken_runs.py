@@ -93,7 +93,7 @@ def test_leftovers_of_experiments_do_no_harm(client, experiment, monkeypatch):
         monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
         monkeypatch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)
         monkeypatch.setenv(f"MLFLOW_EXPERIMENT_{name}", value)
-        with pytest.raises(InputError, match="the experiment 'gone' is deleted; restore it"):
+        with pytest.raises(InputError, match="the experiment gone is deleted; restore it"):
             current_experiment(client)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "")
     assert client.get_experiment(current_experiment(client)).name == "hidden-orbits"
