@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from analysis import cautions
 from analysis.bands import FEWEST_NETWORKS, Band, TooFewNetworks, simultaneous_band
-from analysis.claims import CLAIMS
+from analysis.claims import judged
 from analysis.ledger import LEVEL, Finding, overall, words
 from analysis.oscillation import Oscillation, oscillation
 from analysis.phase import PHASES, Cycle, cycle
@@ -42,7 +43,7 @@ class Change:
 @dataclass(frozen=True)
 class Findings:
     """What a study shows: the ledger, the bands, by hidden size each network's periodicity and the cycle of those that oscillate,
-    and how numbers change with the size.
+    how numbers change with the size, and the `cautions`, what a reader has to know before all of these.
     """
 
     ledger: list[Finding]
@@ -51,6 +52,7 @@ class Findings:
     cycles: dict[int, Cycle] = field(default_factory=dict)
     withheld: dict[int, int] = field(default_factory=dict)  # hidden size -> networks, where too few for a band
     trends: list[Change] = field(default_factory=list)
+    cautions: list[str] = field(default_factory=list)
 
     def overall(self) -> dict[str, str]:
         """The verdict on each claim over all hidden sizes."""
@@ -96,7 +98,7 @@ def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
 
 def evaluate(dataset: xr.Dataset) -> Findings:
     """Every claim at every hidden size that has networks. Deterministic: resampling is seeded by hidden size."""
-    ledger, bands, oscillations, cycles, withheld = [], [], {}, {}, {}
+    ledger, bands, oscillations, cycles, withheld, known = [], [], {}, {}, {}, []
     for size in dataset.hidden_size.values:
         networks = present(dataset, int(size))
         if not networks.sizes["seed"]:
@@ -110,9 +112,11 @@ def evaluate(dataset: xr.Dataset) -> Findings:
             withheld[int(size)] = networks.sizes["seed"]
         else:
             bands.extend(curve_bands(networks))
-        ledger.extend(finding for claim in CLAIMS if (finding := claim(networks, rhythm)))
+        ledger.extend(judged(networks, rhythm))
+        known.extend(cautions.not_learned(networks))
     ledger.sort(key=lambda finding: finding.claim)
-    return Findings(ledger, bands, oscillations, cycles, withheld, list(_changes(dataset)))
+    known.extend(cautions.made_differently(dataset))
+    return Findings(ledger, bands, oscillations, cycles, withheld, list(_changes(dataset)), known)
 
 
 def _changes(dataset: xr.Dataset) -> Iterator[Change]:
@@ -133,13 +137,15 @@ def present(dataset: xr.Dataset, hidden_size: int) -> xr.Dataset:
 
 
 def representatives(dataset: xr.Dataset) -> dict[int, int]:
-    """The seed of each hidden size whose network is nearest the median test accuracy; sizes without networks are left out."""
+    """The seed of each hidden size whose network is nearest the median test accuracy (the first where none is known); sizes without
+    networks are left out.
+    """
     chosen = {}
     for size in dataset.hidden_size.values if "test_accuracy" in dataset else []:
-        accuracies = dataset.test_accuracy.sel(hidden_size=size).dropna("seed")
+        accuracies = present(dataset, int(size)).test_accuracy
         if len(accuracies):
-            nearest = int(np.abs(accuracies - accuracies.median()).values.argmin())
-            chosen[int(size)] = int(accuracies.seed[nearest])
+            distances = np.abs(accuracies - accuracies.median()).values
+            chosen[int(size)] = int(accuracies.seed[np.nan_to_num(distances, nan=np.inf).argmin()])
     return chosen
 
 
@@ -175,6 +181,7 @@ def markdown(dataset: xr.Dataset, findings: Findings, running: bool = False) -> 
     if findings.ledger:
         verdicts = "; ".join(f"{claim} {verdict}" for claim, verdict in findings.overall().items())
         lines += [f"Over all hidden sizes: {verdicts}.", ""]
+        lines += [line for caution in findings.cautions for line in (f"**Note:** {_plain(caution)}", "")]
         lines += ["| claim | hidden size | estimate | verdict |", "|---|---|---|---|"]
         for finding in findings.ledger:
             lines.append(f"| {finding.claim}: {finding.hypothesis} | {finding.hidden_size} | "

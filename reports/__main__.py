@@ -13,7 +13,7 @@ from rich.console import Console
 from study.command_line import quiet_libraries, run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-console = Console(soft_wrap=True)
+console = Console(soft_wrap=True, markup=False, emoji=False)  # what is stored may hold anything
 
 Study = Annotated[str, typer.Option(help="A study's run id, or latest.")]
 DataDir = Annotated[Path | None, typer.Option(help="The folder that holds the data set's folder; else the project's.")]
@@ -117,6 +117,9 @@ def compare_command(
     one, other = (of_dataset(runs.load(study, client)) for study in (first, second))
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(build_comparison(one, other, Path(folder)), out)
+    for letter, study in (("A", one), ("B", other)):
+        for caution in study.findings.cautions:
+            console.print(f"note on {letter}: {caution}", highlight=False)
     for name, *values in settings(one, other):
         console.print(f"{name}: {' | '.join(values)}", highlight=False)
     for row in verdicts(one, other):
