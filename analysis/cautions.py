@@ -20,8 +20,8 @@ def not_learned(networks: xr.Dataset) -> list[str]:
         return [f"H = {size}: not trained. The mean test accuracy is {percent(mean)}, and {learned} of {n} networks reach "
                 f"{TRAINED:.0%}. Where the mean is below that, claims other than {', '.join(sorted(OF_ACCURACY))} are not judged."]
     if learned < n:
-        return [f"H = {size}: {n - learned} of {n} networks did not learn (test accuracy below {TRAINED:.0%}, or unknown). They count "
-                "in all numbers and verdicts."]
+        return [f"H = {size}: {n - learned} of {n} networks did not learn (test accuracy below {TRAINED:.0%}, or unknown). They "
+                "count in all numbers and verdicts."]
     return []
 
 

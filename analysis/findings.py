@@ -18,6 +18,7 @@ from analysis.ledger import LEVEL, Finding, overall, words
 from analysis.oscillation import Oscillation, oscillation
 from analysis.phase import PHASES, Cycle, cycle
 from analysis.trend import Difference, Trend, planned_pairs, size_trend
+from analysis.visible import visible
 
 
 @dataclass(frozen=True)
@@ -193,5 +194,5 @@ def markdown(dataset: xr.Dataset, findings: Findings, running: bool = False) -> 
 
 def _plain(text: str) -> str:
     """Text that came from outside, so that Markdown and HTML show it as it is."""
-    one_line = " ".join(text.split())
+    one_line = visible(text, 1000)
     return re.sub(r"[^\w\s,;/'-]", lambda match: f"&#{ord(match[0])};", one_line).replace("_", "&#95;").replace("/", "&#47;")

@@ -107,6 +107,7 @@ def compare_command(
     """Typeset two studies side by side: their settings, verdicts and figures."""
     from analysis import runs
     from analysis.study_analysis import of_dataset
+    from analysis.visible import visible
     from reports.comparison import settings, verdicts
     from reports.pdf import build_comparison
     from study.errors import checked_target
@@ -121,7 +122,7 @@ def compare_command(
         for caution in study.findings.cautions:
             console.print(f"note on {letter}: {caution}", highlight=False)
     for name, *values in settings(one, other):
-        console.print(f"{name}: {' | '.join(values)}", highlight=False)
+        console.print(f"{visible(name, 40)}: {' | '.join(map(visible, values))}", highlight=False)
     for row in verdicts(one, other):
         told = " | ".join(f"{study['estimate']} {study['verdict']}".strip() for study in row["studies"])
         console.print(f"{row['claim']:4}H={row['hidden_size']:<5}{told}", highlight=False)

@@ -10,6 +10,7 @@ from analysis.runs import configuration
 from analysis.study_analysis import Analysis
 from reports.figures import drawn
 from reports.figures.figure import Figure
+from reports.text import shown
 
 COMPARED = ("truncation", "oscillation", "dimensionality", "accessibility", "spectrum")
 LETTERS = "AB"
@@ -23,11 +24,11 @@ def comparison(first: Analysis, second: Analysis) -> tuple[dict, dict[str, Figur
                for name in COMPARED for letter, found in by_study.items() if name in found}
     return {
         "title": "Hidden orbits: two studies side by side",
-        "studies": [{"letter": letter, "name": study.dataset.attrs["study_name"], "id": study.study,
+        "studies": [{"letter": letter, "name": shown(study.dataset.attrs["study_name"]), "id": shown(study.study, 40),
                      "networks": study.networks} for letter, study in zip(LETTERS, studies, strict=True)],
         "cautions": [f"Study {letter}. {caution}" for letter, study in zip(LETTERS, studies, strict=True)
                      for caution in study.findings.cautions],
-        "settings": settings(first, second),
+        "settings": [[shown(name, 40), *map(shown, values)] for name, *values in settings(first, second)],
         "verdicts": verdicts(first, second),
         "figures": [{"name": name, "caption": f"Study {name[0]}. {figure.caption}",
                      "description": f"Study {name[0]}. {figure.description}"} for name, figure in figures.items()],

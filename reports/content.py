@@ -17,6 +17,7 @@ from analysis.runs import configuration
 from analysis.study_analysis import Analysis
 from reports.figures.figure import Figure
 from reports.methods import methods
+from reports.text import shown
 
 
 def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
@@ -25,7 +26,7 @@ def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
     missing = json.loads(dataset.attrs["missing"])
     return {
         "title": "Hidden orbits: dynamics and geometry of recurrent networks",
-        "subtitle": f"{dataset.attrs['study_name']} (study {analysis.study})",
+        "subtitle": f"{shown(dataset.attrs['study_name'])} (study {shown(analysis.study, 40)})",
         "answer": _answer(analysis),
         "verdicts": _verdicts(analysis.findings.ledger),
         "warnings": _warnings(analysis, missing),
@@ -35,9 +36,9 @@ def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
         "rules": _rules(analysis.findings.ledger),
         "methods": methods(config, {finding.claim for finding in analysis.findings.ledger}),
         "versions": [*_versions(dataset), ["data sha256", dataset.attrs["data_digest"] or "unknown"],
-                     ["study run", analysis.study],
-                     *([name, str(value)] for name, value in config.items())],
-        "missing": list(missing.items()),
+                     ["study run", shown(analysis.study, 40)],
+                     *([shown(name, 40), shown(str(value))] for name, value in config.items())],
+        "missing": [[shown(name, 40), shown(reason)] for name, reason in missing.items()],
         "runs": _runs(analysis),
     }
 
