@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import shutil
 import tempfile
+from contextlib import chdir
 from pathlib import Path
 from typing import Annotated
 
@@ -129,6 +132,17 @@ def compare_command(
     console.print(f"comparison of two studies: {out}", highlight=False)
 
 
+def import_matplotlib() -> None:
+    """Imports matplotlib as it was installed, for this process: the user's matplotlibrc and backend are read at the import, and may
+    be a notebook's, or broken.
+    """
+    os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns where its folder cannot be written, and does without
+    with chdir(Path(__file__).parent):  # a matplotlibrc in the current folder would come first
+        import matplotlib  # noqa: F401
+
+
 if __name__ == "__main__":
     quiet_libraries()
+    import_matplotlib()
     run(app)
