@@ -25,6 +25,7 @@ from analysis.study_analysis import Analysis, analyse
 from reports.comparison import comparison, settings, verdicts
 from reports.content import content
 from reports.figures import FIGURES
+from reports.figures.figure import counts
 from reports.pdf import _typeset, build, build_comparison
 from reports.style import FONTS, styled
 from reports.text import DRAWN, shown
@@ -244,6 +245,7 @@ def test_networks_made_differently_or_not_trained_stand_on_the_first_page(analys
     mixed = Analysis(dataset, evaluate(dataset), {}, {})
     pdf = _typeset("report.typ", content(mixed, {}), {}, tmp_path)
     pages = [" ".join(page.extract_text().split()) for page in PdfReader(pdf).pages]
+    assert "7 at H = 16 (not all made by the same versions" in counts(mixed)
     assert "H = 8: not trained. The mean test accuracy is" in pages[0]
     assert "torch 2.13.0 (13 networks), 2.12.1 (1 network)" in pages[0]
     rest = " ".join(pages)
