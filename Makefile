@@ -30,7 +30,7 @@ study: $(READY) ## Run the study: 3 hidden sizes x 10 seeds, analysed and report
 	$(BIN)/mlflow run . --env-manager local --experiment-name hidden-orbits $(P)
 
 quick: ## Run a small study, for a first look within two minutes
-	$(MAKE) study P="-P seeds=0-5 -P hidden_sizes=32 -P epochs=2 $(P)"
+	$(MAKE) study P="-P seeds=0-5 -P hidden_sizes=32 -P epochs=2 -P learning_rate=1e-3 $(P)"
 
 test: $(READY) ## Run the tests
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile

@@ -48,6 +48,8 @@ def analyse(
         console.print(line, highlight=False)
     for size, n in analysis.findings.withheld.items():
         console.print(f"H={size}: bands withheld, {n} networks are fewer than 6", highlight=False)
+    for caution in analysis.findings.cautions:
+        console.print(f"note: {caution}", highlight=False)
     for finding in analysis.findings.ledger:
         console.print(f"{finding.claim:4}H={finding.hidden_size:<5}{finding.verdict:14}{finding.hypothesis}: "
                       f"{words(finding)}", highlight=False)
@@ -59,7 +61,7 @@ def power_command(
     width: Annotated[str, typer.Option(help="How wide a band may be, in points of accuracy or in components.")] = "5",
 ) -> None:
     """Tell how many seeds a claim, or a band of a given width, needs, from a pilot study."""
-    from analysis.power import MOST, OF_CURVES, Need, PowerConfig, for_band, for_claim
+    from analysis.power import MOST, Need, PowerConfig, for_band, for_claim, why_no_number
     from study.config import validated
     from study.errors import checked_study
 
@@ -74,13 +76,15 @@ def power_command(
     def say(goal: str, need: Need) -> None:
         console.print(f"{goal}: {need.networks or f'more than {MOST}'} seeds", highlight=False)
 
-    for finding in evaluate(dataset).ledger:
+    findings = evaluate(dataset)
+    for caution in findings.cautions:
+        console.print(f"note: {caution}", highlight=False)
+    for finding in findings.ledger:
         place = f"{finding.claim:4}H={finding.hidden_size:<5}"
         if need := for_claim(finding):
             say(f"{place}a verdict with 80% power at the pilot's estimate", need)
         else:
-            why = "a whole curve decides it" if finding.claim in OF_CURVES else "the pilot has no interval for it"
-            console.print(f"{place}no number: {why}", highlight=False)
+            console.print(f"{place}no number: {why_no_number(finding)}", highlight=False)
     for size in dataset.hidden_size.values:
         networks = present(dataset, int(size))
         for name, scale, units in (("accuracy_blanked", 100, "points"), ("accuracy_truncated", 100, "points"),

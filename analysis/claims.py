@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
@@ -12,13 +13,17 @@ from analysis.agreement import period_agreement
 from analysis.bands import FEWEST_NETWORKS, simultaneous_band
 from analysis.expansion import expansion_then_compression
 from analysis.intervals import Estimate, greater_than, mean_interval, share_interval
-from analysis.ledger import CONTRADICTED, LEVEL, SUPPORTED, UNDECIDED, Finding, by_interval, few
+from analysis.ledger import CONTRADICTED, LEVEL, NOT_TRAINED, SUPPORTED, UNDECIDED, Finding, by_interval, few
 from analysis.oscillation import Oscillation
 from study.spectrum import TRANSIENT
 
 # What a mean, or a share of networks, must exceed, where one number decides. C7: steps, a tenth of the image.
 MEANS = {"C1": 0.93, "C3": 0.0, "C6": 0.5, "C7": 3}
 SHARES = {"C4": 0.5, "C8": 0.5}
+# The test accuracy that networks need for a claim about trained ones to be judged: more images right than wrong, five times chance
+# with ten digits. Below it many measures still move as the claims say, because those of untrained networks do.
+TRAINED = 0.5
+OF_ACCURACY = {"C1"}  # claims about how well the networks learn, which their own rule judges
 ENOUGH = 150  # rows after the transient, in which a period of 50 rows comes round three times: fewer tell no absence of oscillation
 
 
@@ -230,3 +235,31 @@ CLAIMS: tuple[Callable[[xr.Dataset, Oscillation], Finding | None], ...] = (
     probe_reads_first,
     spectrum_predicts_period,
 )
+
+
+def judged(networks: xr.Dataset, rhythm: Oscillation) -> Iterator[Finding]:
+    """The findings on networks of one hidden size, along `seed`; not trained where their mean test accuracy is below `TRAINED`.
+
+    The estimates stay as they are. All networks count, whatever they learned: leaving out those that did not would choose networks
+    by their outcome.
+    """
+    accuracy = mean_accuracy(networks)
+    for claim in CLAIMS:
+        finding = claim(networks, rhythm)
+        if finding is None or finding.claim in OF_ACCURACY:
+            yield from filter(None, [finding])
+            continue
+        finding = replace(finding, rule=f"{finding.rule}; not trained if the mean test accuracy is below {TRAINED:.0%}")
+        if not accuracy >= TRAINED:  # or unknown
+            note = "; ".join(filter(None, (f"not judged, because the mean test accuracy is {percent(accuracy)}", finding.note)))
+            finding = replace(finding, verdict=NOT_TRAINED, note=note)
+        yield finding
+
+
+def mean_accuracy(networks: xr.Dataset) -> float:
+    """The mean test accuracy of networks along `seed`; NaN where none is known."""
+    return float(networks.test_accuracy.mean())
+
+
+def percent(share: float) -> str:
+    return "unknown" if np.isnan(share) else f"{share:.1%}"

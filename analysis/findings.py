@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from analysis import cautions
 from analysis.bands import FEWEST_NETWORKS, Band, TooFewNetworks, simultaneous_band
-from analysis.claims import CLAIMS
+from analysis.claims import judged
 from analysis.ledger import LEVEL, Finding, overall, words
 from analysis.oscillation import Oscillation, oscillation
 from analysis.phase import PHASES, Cycle, cycle
 from analysis.trend import Difference, Trend, planned_pairs, size_trend
+from analysis.visible import visible
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Change:
 @dataclass(frozen=True)
 class Findings:
     """What a study shows: the ledger, the bands, by hidden size each network's periodicity and the cycle of those that oscillate,
-    and how numbers change with the size.
+    how numbers change with the size, and the `cautions`, what a reader has to know before all of these.
     """
 
     ledger: list[Finding]
@@ -51,6 +53,7 @@ class Findings:
     cycles: dict[int, Cycle] = field(default_factory=dict)
     withheld: dict[int, int] = field(default_factory=dict)  # hidden size -> networks, where too few for a band
     trends: list[Change] = field(default_factory=list)
+    cautions: list[str] = field(default_factory=list)
 
     def overall(self) -> dict[str, str]:
         """The verdict on each claim over all hidden sizes."""
@@ -96,7 +99,7 @@ def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
 
 def evaluate(dataset: xr.Dataset) -> Findings:
     """Every claim at every hidden size that has networks. Deterministic: resampling is seeded by hidden size."""
-    ledger, bands, oscillations, cycles, withheld = [], [], {}, {}, {}
+    ledger, bands, oscillations, cycles, withheld, known = [], [], {}, {}, {}, []
     for size in dataset.hidden_size.values:
         networks = present(dataset, int(size))
         if not networks.sizes["seed"]:
@@ -110,9 +113,11 @@ def evaluate(dataset: xr.Dataset) -> Findings:
             withheld[int(size)] = networks.sizes["seed"]
         else:
             bands.extend(curve_bands(networks))
-        ledger.extend(finding for claim in CLAIMS if (finding := claim(networks, rhythm)))
+        ledger.extend(judged(networks, rhythm))
+        known.extend(cautions.not_learned(networks))
     ledger.sort(key=lambda finding: finding.claim)
-    return Findings(ledger, bands, oscillations, cycles, withheld, list(_changes(dataset)))
+    known.extend(cautions.made_differently(dataset))
+    return Findings(ledger, bands, oscillations, cycles, withheld, list(_changes(dataset)), known)
 
 
 def _changes(dataset: xr.Dataset) -> Iterator[Change]:
@@ -133,13 +138,15 @@ def present(dataset: xr.Dataset, hidden_size: int) -> xr.Dataset:
 
 
 def representatives(dataset: xr.Dataset) -> dict[int, int]:
-    """The seed of each hidden size whose network is nearest the median test accuracy; sizes without networks are left out."""
+    """The seed of each hidden size whose network is nearest the median test accuracy (the first where none is known); sizes without
+    networks are left out.
+    """
     chosen = {}
     for size in dataset.hidden_size.values if "test_accuracy" in dataset else []:
-        accuracies = dataset.test_accuracy.sel(hidden_size=size).dropna("seed")
+        accuracies = present(dataset, int(size)).test_accuracy
         if len(accuracies):
-            nearest = int(np.abs(accuracies - accuracies.median()).values.argmin())
-            chosen[int(size)] = int(accuracies.seed[nearest])
+            distances = np.abs(accuracies - accuracies.median()).values
+            chosen[int(size)] = int(accuracies.seed[np.nan_to_num(distances, nan=np.inf).argmin()])
     return chosen
 
 
@@ -180,12 +187,14 @@ def markdown(dataset: xr.Dataset, findings: Findings, running: bool = False, roo
     overall = f"Over all hidden sizes: {verdicts}." if verdicts else ""
     rows = [f"| {finding.claim}: {finding.hypothesis} | {finding.hidden_size} | {words(finding)} | **{finding.verdict}** |"
             for finding in findings.ledger]
+    notes = "\n\n".join(f"**Note:** {_plain(caution)}" for caution in findings.cautions)
     listed = counted = ""
     if missing and not running:
         listed = "\n".join(["Missing:", "", *(f"- {_plain(name)}: {_plain(reason)}" for name, reason in missing.items())])
         counted = f"({len(missing)} networks are missing; their list is left out here: report.pdf has it)"
-    texts = [_paragraphs(f"{head}\n{overall}" if overall else head, _table(rows, len(rows)), listed)]
-    texts += [_paragraphs(texts[0].partition("\n\n")[0], _table(rows, kept), counted) for kept in range(len(rows), -1, -1)]
+    begun = _paragraphs(f"{head}\n{overall}" if overall else head, notes)
+    texts = [_paragraphs(begun, _table(rows, len(rows)), listed)]
+    texts += [_paragraphs(begun, _table(rows, kept), counted) for kept in range(len(rows), -1, -1)]
     return next((text for text in texts if len(text) <= room), head)
 
 
@@ -201,5 +210,5 @@ def _paragraphs(*parts: str) -> str:
 
 def _plain(text: str) -> str:
     """Text that came from outside, so that Markdown and HTML show it as it is."""
-    one_line = " ".join(text.split())
+    one_line = visible(text, 1000)
     return re.sub(r"[^\w\s,;/'-]", lambda match: f"&#{ord(match[0])};", one_line).replace("_", "&#95;").replace("/", "&#47;")

@@ -11,7 +11,7 @@ from analysis.bands import FEWEST_NETWORKS
 from analysis.intervals import Estimate
 
 LEVEL = 0.95
-SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
+SUPPORTED, CONTRADICTED, UNDECIDED, NOT_TRAINED = "supported", "contradicted", "undecided", "not trained"
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ def few(n: int) -> str:
 def overall(findings: Sequence[Finding]) -> str:
     """The verdict on one claim over all hidden sizes: theirs where they agree, else undecided.
 
-    Supported at every size needs no correction for their number, since all must hold (intersection-union; Berger 1982).
+    A size whose networks are not trained keeps a claim from being supported overall, since nothing was shown there. Supported at
+    every size needs no correction for their number, since all must hold (intersection-union; Berger 1982).
     """
     verdicts = {finding.verdict for finding in findings}
     return verdicts.pop() if len(verdicts) == 1 else UNDECIDED

@@ -11,7 +11,7 @@ from scipy import stats
 
 from analysis.bands import FEWEST_NETWORKS, simultaneous_band
 from analysis.claims import MEANS, SHARES
-from analysis.ledger import LEVEL, Finding
+from analysis.ledger import LEVEL, NOT_TRAINED, Finding
 from study.config import Frozen, number
 
 MOST = 1000  # networks, beyond which the answer is "more"
@@ -88,10 +88,10 @@ def for_band(pilot: np.ndarray, width: float, level: float = LEVEL, rng: np.rand
 
 def for_claim(finding: Finding, power: float = 0.8) -> Need | None:
     """Networks that a claim at the pilot's estimate needs for a verdict other than undecided; None for claims that a whole curve
-    decides and where the pilot has no interval.
+    decides, where the pilot has no interval, and where its networks are not trained: more of them would decide nothing.
     """
     estimate = finding.estimate
-    if not np.isfinite(estimate.lower) or estimate.n < 2:
+    if finding.verdict == NOT_TRAINED or not np.isfinite(estimate.lower) or estimate.n < 2:
         return None
     if finding.claim in SHARES:
         return for_share(estimate.value, SHARES[finding.claim], power)
@@ -99,3 +99,10 @@ def for_claim(finding: Finding, power: float = 0.8) -> Need | None:
         spread = (estimate.upper - estimate.lower) / 2 / stats.t.ppf((1 + LEVEL) / 2, estimate.n - 1) * np.sqrt(estimate.n)
         return for_mean(estimate.value, spread, MEANS[finding.claim], power)
     return None
+
+
+def why_no_number(finding: Finding) -> str:
+    """Why `for_claim` gives no number for a finding."""
+    if finding.verdict == NOT_TRAINED:
+        return "the pilot's networks are not trained"
+    return "a whole curve decides it" if finding.claim in OF_CURVES else "the pilot has no interval for it"

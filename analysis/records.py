@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
+from analysis import provenance
 from study import durable
 from study.data import CACHE
 from study.record import RECORD_VERSION, read_measurements
@@ -24,19 +25,22 @@ GROWING = {"mode", "exponent"}  # dimensions as long as there are hidden units, 
 def stack(files: dict[Place, Path], sizes: Sequence[int], seeds: Sequence[int]) -> tuple[xr.Dataset, dict[Place, str]]:
     """Records over (`hidden_size`, `seed`, ...) as float64, NaN where there is none, and the reasons of those left out.
 
+    What made which network is in the attribute `versions` (`analysis.provenance`).
+
     `files` names the record of each network. A variable may stand in some records only. Where a dimension grows with the hidden
     size (`GROWING`), smaller networks are filled up with NaN. A record that cannot be read, or whose variables have another shape
     than those of the first, is left out.
     """
     variables: dict[str, xr.Variable] = {}
     coordinates: dict[str, xr.DataArray] = {}
-    bad = {}
+    bad, made = {}, {}
     first: dict[str, str] = {"record_version": str(RECORD_VERSION)}
     for place, file in sorted(files.items(), key=lambda item: (-item[0][0], item[0][1])):  # the largest size makes room for all
         index = (sizes.index(place[0]), seeds.index(place[1]))
         try:
             with h5py.File(file) as record:  # xarray takes thirty times as long to open it
                 _of_one_kind(record.attrs, first)
+                making = provenance.made_by(record.attrs)
                 names = [name for name in record if record[name].attrs.get("CLASS") != b"DIMENSION_SCALE"]
                 if not set(names) <= set(variables):
                     _add_variables(read_measurements(file), variables, coordinates, (len(sizes), len(seeds)))
@@ -47,9 +51,11 @@ def stack(files: dict[Place, Path], sizes: Sequence[int], seeds: Sequence[int]) 
             continue
         for name, value in values.items():
             variables[name].values[index + corners[name]] = value
+        made[place] = making
     grid = {name: (name, list(values), {"long_name": words})
             for name, values, words in (("hidden_size", sizes, "hidden units"), ("seed", seeds, "seed"))}
-    return xr.Dataset(variables, coordinates | grid), bad
+    attributes = {"versions": provenance.gathered(made), "data_digest": first.get("data_digest", "")}
+    return xr.Dataset(variables, coordinates | grid, attributes), bad
 
 
 def _of_one_kind(attributes: Mapping[str, str], first: dict[str, str]) -> None:

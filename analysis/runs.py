@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,10 +21,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from analysis import records
+from analysis.cautions import made_differently
 from study import durable
 from study.errors import InputError
 from study.network import RecurrentNetwork
-from study.record import MEASUREMENTS, RECORD_VERSION, WEIGHTS, read_measurements, versions
+from study.record import MEASUREMENTS, RECORD_VERSION, WEIGHTS, versions
 from study.tracking import note, views
 from study.tracking.store import DOWNLOADS, PAGE, DamagedRecordError, children, fetch, log_folder, marks, search
 
@@ -71,8 +73,9 @@ def load(study: str = "latest", client: MlflowClient | None = None) -> xr.Datase
     """Every measured array of a study over (`hidden_size`, `seed`, ...), missing networks as NaN.
 
     Parameters: `study`, a run id or ``latest``. The dataset holds each variable of the networks' records as float64,
-    `run_id` (empty where a network is missing), and as attributes the study's run id, its configuration, versions and
-    data digest, and the missing networks with the reason, as JSON. Raises `InputError` where there is no such study.
+    `run_id` (empty where a network is missing), and as attributes the study's run id, its configuration and the data's digest,
+    and, as JSON, the versions and kinds of device with the networks that each made (`analysis.provenance`) and the missing networks
+    with the reason. Raises `InputError` where there is no such study.
     """
     client = client or MlflowClient()
     found = find(client, study)
@@ -106,7 +109,7 @@ def load_sweep(studies: Sequence[str], over: str, client: MlflowClient | None = 
 
     Parameters: run ids of `studies`; `over`, the setting, such as ``learning_rate``. The attributes are lists of the studies'
     own, as JSON. Raises `InputError` where they differ in anything else that decides what a network becomes, or do not differ in
-    this.
+    this; warns where their networks were not all made by the same versions on the same kind of device.
     """
     client = client or MlflowClient()
     datasets = [load(study, client) for study in studies]
@@ -120,6 +123,8 @@ def load_sweep(studies: Sequence[str], over: str, client: MlflowClient | None = 
         if name != over and len(set(values)) > 1:
             raise InputError(f"the studies differ in {name}, too ({', '.join(map(str, values))}): expected studies that differ in "
                              f"{over} alone")
+    for line in made_differently(*datasets):
+        warnings.warn(line, stacklevel=2)
     apart = [dataset.drop_attrs().expand_dims({over: [config[over]]}) for dataset, config in zip(datasets, configs, strict=True)]
     joined = xr.concat(apart, over, join="outer", fill_value={"run_id": ""}, data_vars="all")
     for dataset in datasets:
@@ -156,7 +161,7 @@ def _by_place(study: Study) -> tuple[dict[records.Place, Run], dict[records.Plac
 def _read(
     client: MlflowClient, complete: dict[records.Place, Run], sizes: list[int], seeds: list[int]
 ) -> tuple[xr.Dataset, dict[records.Place, str]]:
-    """The records of network runs as one dataset, with their run ids and provenance, and what is wrong with those left out."""
+    """The records of network runs as one dataset, with their run ids, and what is wrong with those left out."""
     files, damage = {}, {}
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(DOWNLOADS) as pool:
         def fetched(run: Run) -> Path | str:
@@ -172,12 +177,10 @@ def _read(
                 damage[place] = file
         dataset, unreadable = records.stack(files, sizes, seeds)
         damage |= unreadable
-        first = next((file for place, file in files.items() if place not in damage), None)
-        provenance = read_measurements(first).attrs if first else {}
     ids = [["" if (place := (size, seed)) in damage or place not in complete else complete[place].info.run_id for seed in seeds]
            for size in sizes]
     dataset["run_id"] = (("hidden_size", "seed"), np.array(ids, dtype=object).astype(str))
-    return dataset.assign_attrs(versions=provenance.get("versions", "{}"), data_digest=provenance.get("data_digest", "")), damage
+    return dataset, damage
 
 
 def weights(run_id: str, client: MlflowClient | None = None) -> RecurrentNetwork:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import tempfile
+from contextlib import chdir
 from pathlib import Path
 from typing import Annotated
 
@@ -120,6 +123,7 @@ def compare_command(
     target = checked_target("out", out)
     from analysis import runs
     from analysis.study_analysis import of_dataset
+    from analysis.visible import visible
     from reports.comparison import settings, verdicts
     from reports.pdf import build_comparison
     from study import durable
@@ -129,14 +133,28 @@ def compare_command(
     one, other = (of_dataset(runs.load(study, client)) for study in studies)
     with tempfile.TemporaryDirectory() as folder:
         durable.write(target, build_comparison(one, other, Path(folder)).read_bytes())
+    for letter, study in (("A", one), ("B", other)):
+        for caution in study.findings.cautions:
+            console.print(f"note on {letter}: {caution}", highlight=False)
     for name, *values in settings(one, other):
-        console.print(f"{name}: {' | '.join(values)}", highlight=False)
+        console.print(f"{visible(name, 40)}: {' | '.join(map(visible, values))}", highlight=False)
     for row in verdicts(one, other):
         told = " | ".join(f"{study['estimate']} {study['verdict']}".strip() for study in row["studies"])
         console.print(f"{row['claim']:4}H={row['hidden_size']:<5}{told}", highlight=False)
     console.print(f"comparison of two studies: {out}", highlight=False)
 
 
+def import_matplotlib() -> None:
+    """Imports matplotlib as it was installed, for this process: the user's matplotlibrc and backend are read at the import, and may
+    be a notebook's, or broken.
+    """
+    os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns where its folder cannot be written, and does without
+    with chdir(Path(__file__).parent):  # a matplotlibrc in the current folder would come first
+        import matplotlib  # noqa: F401
+
+
 if __name__ == "__main__":
     quiet_libraries()
+    import_matplotlib()
     run(app)

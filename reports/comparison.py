@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
+from analysis import provenance
 from analysis.ledger import Finding, words
 from analysis.runs import configuration
 from analysis.study_analysis import Analysis
 from reports.figures import drawn
 from reports.figures.figure import Figure
+from reports.text import shown
 
 COMPARED = ("truncation", "oscillation", "dimensionality", "accessibility", "spectrum")
 LETTERS = "AB"
@@ -22,9 +24,11 @@ def comparison(first: Analysis, second: Analysis) -> tuple[dict, dict[str, Figur
                for name in COMPARED for letter, found in by_study.items() if name in found}
     return {
         "title": "Hidden orbits: two studies side by side",
-        "studies": [{"letter": letter, "name": study.dataset.attrs["study_name"], "id": study.study,
+        "studies": [{"letter": letter, "name": shown(study.dataset.attrs["study_name"]), "id": shown(study.study, 40),
                      "networks": study.networks} for letter, study in zip(LETTERS, studies, strict=True)],
-        "settings": settings(first, second),
+        "cautions": [f"Study {letter}. {caution}" for letter, study in zip(LETTERS, studies, strict=True)
+                     for caution in study.findings.cautions],
+        "settings": [[shown(name, 40), *map(shown, values)] for name, *values in settings(first, second)],
         "verdicts": verdicts(first, second),
         "figures": [{"name": name, "caption": f"Study {name[0]}. {figure.caption}",
                      "description": f"Study {name[0]}. {figure.description}"} for name, figure in figures.items()],
@@ -32,10 +36,14 @@ def comparison(first: Analysis, second: Analysis) -> tuple[dict, dict[str, Figur
 
 
 def settings(first: Analysis, second: Analysis) -> list[list[str]]:
-    """Each setting in which two studies differ, with both values."""
+    """Each setting in which two studies differ, and each version or kind of device that did not make the networks of both alike."""
     one, other = configuration(first.dataset), configuration(second.dataset)
-    return [[name, str(one.get(name, "none")), str(other.get(name, "none"))]
-            for name in sorted(one | other) if one.get(name) != other.get(name)]
+    differing = [[name, str(one.get(name, "none")), str(other.get(name, "none"))]
+                 for name in sorted(one | other) if one.get(name) != other.get(name)]
+    made = [{name: ", ".join(sorted(values)) for name, values in provenance.versions(study.dataset).items()}
+            for study in (first, second)]
+    return differing + [[f"made by {name}", *(by.get(name, "unknown") for by in made)]
+                        for name in provenance.NAMES if made[0].get(name) != made[1].get(name)]
 
 
 def verdicts(first: Analysis, second: Analysis) -> list[dict]:

@@ -6,15 +6,18 @@ import json
 from dataclasses import dataclass
 
 import numpy as np
+import xarray as xr
 
+from analysis import provenance
 from analysis.bands import FEW_NETWORKS, FEWEST_NETWORKS
 from analysis.findings import present
-from analysis.ledger import CONTRADICTED, SUPPORTED, UNDECIDED, Finding, words
+from analysis.ledger import CONTRADICTED, NOT_TRAINED, SUPPORTED, UNDECIDED, Finding, words
 from analysis.power import MOST, for_claim
 from analysis.runs import configuration
 from analysis.study_analysis import Analysis
 from reports.figures.figure import Figure
 from reports.methods import methods
+from reports.text import shown
 
 
 def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
@@ -23,7 +26,7 @@ def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
     missing = json.loads(dataset.attrs["missing"])
     return {
         "title": "Hidden orbits: dynamics and geometry of recurrent networks",
-        "subtitle": f"{dataset.attrs['study_name']} (study {analysis.study})",
+        "subtitle": f"{shown(dataset.attrs['study_name'])} (study {shown(analysis.study, 40)})",
         "answer": _answer(analysis),
         "verdicts": _verdicts(analysis.findings.ledger),
         "warnings": _warnings(analysis, missing),
@@ -32,10 +35,10 @@ def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
         "appendix": _drawn(figures, APPENDIX),
         "rules": _rules(analysis.findings.ledger),
         "methods": methods(config, {finding.claim for finding in analysis.findings.ledger}),
-        "versions": [*json.loads(dataset.attrs["versions"]).items(), ("data sha256", dataset.attrs["data_digest"] or "unknown"),
-                     ("study run", analysis.study),
-                     *((name, str(value)) for name, value in config.items())],
-        "missing": list(missing.items()),
+        "versions": [*_versions(dataset), ["data sha256", dataset.attrs["data_digest"] or "unknown"],
+                     ["study run", shown(analysis.study, 40)],
+                     *([shown(name, 40), shown(str(value))] for name, value in config.items())],
+        "missing": [[shown(name, 40), shown(reason)] for name, reason in missing.items()],
         "runs": _runs(analysis),
     }
 
@@ -52,9 +55,10 @@ def _answer(analysis: Analysis) -> str:
     for finding in ledger:
         claims.setdefault(finding.claim, set()).add(finding.verdict)
     everywhere = " at every hidden size" if dataset.hidden_size.size > 1 else ""
-    alike = {verdict: [claim for claim, verdicts in claims.items() if verdicts == {verdict}]
-             for verdict in (SUPPORTED, CONTRADICTED, UNDECIDED)}
-    parts = [f"{_list(group)} {verdict}{everywhere}" for verdict, group in alike.items() if group]
+    told = {verdict: f"{verdict}{everywhere}" for verdict in (SUPPORTED, CONTRADICTED, UNDECIDED)}
+    told[NOT_TRAINED] = "not judged, because the networks have not learned the task"
+    alike = {verdict: [claim for claim, verdicts in claims.items() if verdicts == {verdict}] for verdict in told}
+    parts = [f"{_list(group)} {told[verdict]}" for verdict, group in alike.items() if group]
     if mixed := [claim for claim, verdicts in claims.items() if len(verdicts) > 1]:
         parts.append(f"{_list(mixed)} judged differently from size to size")
     return f"{text} Of the paper's claims, and C8, which is ours, {'; '.join(parts)}."
@@ -80,7 +84,7 @@ def _p(p: float) -> str:
 
 
 def _warnings(analysis: Analysis, missing: dict[str, str]) -> list[str]:
-    lines = []
+    lines = [*analysis.findings.cautions]
     for size in analysis.dataset.hidden_size.values:
         n = present(analysis.dataset, int(size)).sizes["seed"]
         if n < FEWEST_NETWORKS:
@@ -164,6 +168,12 @@ def _trends(analysis: Analysis) -> dict | None:
     return {"header": header, "rows": rows}
 
 
+def _versions(dataset: xr.Dataset) -> list[list[str]]:
+    """What made the networks, a row a value; where there are several, with the networks of each."""
+    return [[name, value if len(values) == 1 else f"{value} ({provenance.places_in_words(places)})"]
+            for name, values in provenance.versions(dataset).items() for value, places in values.items()]
+
+
 def _rules(ledger: list[Finding]) -> list[dict]:
     first = {finding.claim: finding for finding in reversed(ledger)}
     return [{"claim": claim, "test": first[claim].test, "rule": first[claim].rule} for claim in sorted(first)]
@@ -176,6 +186,6 @@ def _runs(analysis: Analysis) -> list[list[str]]:
         for seed, period in zip(networks.seed.values, rhythm.confirmed_periods if rhythm else (), strict=True):
             one = networks.sel(seed=seed)
             rows.append([str(size), str(seed), f"{float(one.test_accuracy):.2%}",
-                         f"{period:.1f}" if np.isfinite(period) else "none", f"{int(one.peak_dimension)}",
+                         f"{period:.1f}" if np.isfinite(period) else "none", f"{float(one.peak_dimension):.0f}",
                          str(one.run_id.item())])
     return rows

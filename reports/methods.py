@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from analysis.agreement import TOLERANCE
 from analysis.bands import RESAMPLES
+from analysis.claims import OF_ACCURACY, TRAINED
 from analysis.oscillation import SMALLEST_AMPLITUDE, SURROGATES
 from study.measurements.attractors import TRANSIENT as SETTLED
 from study.measurements.geometry import NEIGHBOUR_IMAGES
@@ -39,6 +40,10 @@ def _of_the_paper(config: dict) -> list[str]:
         curves). In simulated studies drawn from 40 real networks they held the whole true mean in 93 to 97% of cases; of PCA-90 of
         all images with 10 networks in 88%, because a band has no width where all networks agree on a count, which is no evidence
         about other networks. Intervals of means are Student's, those of shares Wilson's, all at 95%.""",
+        f"""Claims other than {" and ".join(sorted(OF_ACCURACY))} are about trained networks. At a hidden size whose mean test
+        accuracy is below {TRAINED:.0%} (with ten digits five times chance) they are not judged, and their verdict is "not trained":
+        much of what they name shows in untrained networks, too. Single networks below that count like all others, so that none is
+        left out for its outcome.""",
         f"""A network oscillates if the largest peak of its accuracy curve's periodogram, after {TRANSIENT} blank rows and
         relative to the spectrum of a fitted AR(1) process, exceeds what {SURROGATES} simulated AR(1) curves show, at 5% after
         adjustment over networks (Benjamini and Hochberg), with an amplitude of at least {100 * SMALLEST_AMPLITUDE:g} percentage

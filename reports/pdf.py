@@ -17,6 +17,7 @@ from reports.content import content
 from reports.figures import drawn
 from reports.figures.figure import Figure
 from reports.style import FONTS
+from reports.text import typesettable
 
 TEMPLATES = Path(__file__).parent
 STANDARDS = ["a-2a", "ua-1"]  # archival, and readable by machines for those who cannot see it
@@ -48,7 +49,7 @@ def _typeset(template: str, words: dict, figures: Mapping[str, Figure], folder: 
         shutil.copytree(folder / "figures", root / "figures")
         for file in TEMPLATES.glob("*.typ"):
             shutil.copy(file, root)
-        (root / "content.json").write_text(json.dumps(words))
+        (root / "content.json").write_text(json.dumps(typesettable(words)))
         compiled, warnings = typst.compile_with_warnings(
             root / template, root=root, font_paths=[FONTS], ignore_system_fonts=True, timestamp=int(TIMESTAMP.timestamp()),
             pdf_standards=STANDARDS)

@@ -47,12 +47,17 @@ RC = {
 
 for font in sorted(FONTS.glob("*.ttf")):
     font_manager.fontManager.addfont(font)
+# The first of equal fonts is taken: not another version of this one that is installed here.
+font_manager.fontManager.ttflist.sort(key=lambda entry: Path(entry.fname).parent != FONTS)
+
+# Not the settings of a matplotlibrc or a notebook. No backend belongs to them: figures are drawn without one.
+DEFAULTS = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
 
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draws in the style of the report, without a display."""
-    with matplotlib.rc_context(RC):
+    """Draws in the style of the report, whatever settings the user has, and leaves them as they were."""
+    with matplotlib.rc_context(DEFAULTS | RC):
         yield
 
 

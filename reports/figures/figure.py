@@ -16,6 +16,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.image import AxesImage
 from matplotlib.ticker import NullFormatter
 
+from analysis import provenance
 from analysis.findings import CurveBands, present, step_curves
 from analysis.study_analysis import Analysis
 from reports.style import GREY, panels, styled
@@ -58,8 +59,9 @@ def sizes(analysis: Analysis) -> list[int]:
 
 
 def counts(analysis: Analysis) -> str:
-    """The networks a hidden size, for captions."""
-    return ", ".join(f"{present(analysis.dataset, h).sizes['seed']} at H = {h}" for h in sizes(analysis))
+    """The networks a hidden size, for captions, and whether they were all made alike."""
+    alike = "" if not provenance.mixed(analysis.dataset) else " (not all made by the same versions on the same kind of device)"
+    return ", ".join(f"{present(analysis.dataset, h).sizes['seed']} at H = {h}" for h in sizes(analysis)) + alike
 
 
 @dataclass(frozen=True)

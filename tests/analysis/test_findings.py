@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from analysis.findings import evaluate, markdown
+from analysis.findings import evaluate, markdown, representatives
 from analysis.ledger import words
-from analysis.power import for_claim
+from analysis.power import for_claim, why_no_number
 from study.measurements.labels import labelled
 
 
@@ -152,7 +152,7 @@ def test_a_readout_that_never_reads_is_said_to():
 def test_findings_are_the_same_each_time():
     table = evaluate(made_study(7)).table()
     assert table.equals(evaluate(made_study(7)).table())
-    assert set(table.verdict) <= {"supported", "contradicted", "undecided"}
+    assert set(table.verdict) <= {"supported", "contradicted", "undecided", "not trained"}
 
 
 def test_words_carry_the_unit_the_interval_and_n(findings):
@@ -164,3 +164,74 @@ def test_words_carry_the_unit_the_interval_and_n(findings):
     assert table.value["C1"] == pytest.approx(94, abs=0.5)  # %
     assert table.value["C2"] == pytest.approx(20, abs=2)  # points
     assert "| C1: test accuracy is over 93% | 50 |" in markdown(made_study(10), findings)
+
+
+def _learned(dataset: xr.Dataset, accuracies) -> xr.Dataset:
+    """The same networks with other test accuracies, one each or one for all, and a little noise."""
+    noise = xr.DataArray(np.random.default_rng(3).uniform(-0.01, 0.01, dataset.seed.size), dims="seed")
+    values = noise + xr.DataArray(np.broadcast_to(accuracies, dataset.seed.size), dims="seed")
+    return dataset.assign(test_accuracy=(0 * dataset.test_accuracy + values).assign_attrs(dataset.test_accuracy.attrs))
+
+
+@pytest.mark.parametrize("accuracy", [0.1, 0.3, 0.48])
+def test_claims_about_trained_networks_are_not_judged_on_others(findings, accuracy):
+    dataset = _learned(made_study(10), accuracy)
+    untrained = evaluate(dataset)
+    assert {f.claim: f.verdict for f in untrained.ledger} == {"C1": "contradicted"} | dict.fromkeys(
+        ["C2", "C3", "C4", "C5", "C5b", "C6", "C7", "C8"], "not trained")
+    assert untrained.overall()["C3"] == "not trained"
+    before = {f.claim: f for f in findings.ledger}
+    for finding in untrained.ledger[1:]:
+        assert finding.estimate == before[finding.claim].estimate, "numbers stay"
+        assert "not judged, because the mean test accuracy is" in finding.note
+        assert "not trained if the mean test accuracy is below 50%" in finding.rule
+        assert for_claim(finding) is None
+        assert "not trained" in why_no_number(finding)
+    [caution] = untrained.cautions
+    assert "H = 50: not trained" in caution
+    assert "0 of 10 networks reach 50%" in caution
+    assert "not trained" in markdown(dataset, untrained)
+
+
+@pytest.mark.parametrize("accuracy", [0.52, 0.8])
+def test_networks_that_learned_less_than_the_paper_s_are_judged(accuracy):
+    found = evaluate(_learned(made_study(10), accuracy))
+    assert {f.verdict for f in found.ledger if f.claim != "C1"} == {"supported"}
+    assert found.ledger[0].verdict == "contradicted"
+    assert found.cautions == []
+
+
+def test_networks_that_did_not_learn_count_and_are_counted():
+    found = evaluate(_learned(made_study(10), [0.1] * 4 + [0.94] * 6))
+    assert {f.verdict for f in found.ledger if f.claim not in ("C1", "C7")} == {"supported"}
+    assert all(f.estimate.n == 10 for f in found.ledger if f.claim in ("C1", "C3", "C4"))
+    [caution] = found.cautions
+    assert "H = 50: 4 of 10 networks did not learn" in caution
+    most = evaluate(_learned(made_study(10), [0.1] * 6 + [0.94] * 4))
+    assert {f.verdict for f in most.ledger if f.claim != "C1"} == {"not trained"}
+    assert "4 of 10 networks reach 50%" in most.cautions[0]
+
+
+def test_a_size_that_is_not_trained_leaves_a_claim_undecided_overall():
+    sizes = [_learned(made_study(10), accuracy).assign_coords(hidden_size=[size]) for size, accuracy in ((50, 0.2), (100, 0.94))]
+    found = evaluate(xr.concat(sizes, "hidden_size", data_vars="all", combine_attrs="override"))
+    assert [f.verdict for f in found.ledger if f.claim == "C3"] == ["not trained", "supported"]
+    assert found.overall()["C3"] == "undecided"
+
+
+@pytest.mark.parametrize("networks", [1, 2, 7])
+def test_networks_of_unknown_accuracy_are_not_judged(networks):
+    dataset = _learned(made_study(networks), np.nan)
+    found = evaluate(dataset)
+    assert {f.verdict for f in found.ledger if f.claim != "C1"} == {"not trained"}
+    assert "mean test accuracy is unknown" in found.cautions[0]
+    assert representatives(dataset) == {50: 0}
+    some = _learned(made_study(8), [np.nan] * 2 + [0.94] * 6)
+    assert {f.verdict for f in evaluate(some).ledger if f.claim == "C3"} == {"supported"}
+    assert "2 of 8 networks did not learn (test accuracy below 50%, or unknown)" in evaluate(some).cautions[0]
+    assert representatives(some)[50] >= 2
+
+
+def test_few_networks_that_did_not_learn_are_not_trained():
+    assert {f.verdict for f in evaluate(_learned(made_study(1), 0.1)).ledger if f.claim != "C1"} == {"not trained"}
+    assert {f.verdict for f in evaluate(made_study(1)).ledger} == {"undecided"}

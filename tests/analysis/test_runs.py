@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from analysis import records, runs
-from analysis.findings import representatives
+from analysis import provenance, records, runs
+from analysis.findings import evaluate, markdown, representatives
 from study.errors import InputError
 from study.network import accuracy
-from study.record import RECORD_VERSION, write_measurements
+from study.record import MEASUREMENTS, RECORD_VERSION, read_measurements, write_measurements
+from study.tracking.store import fetch
 
 
 def test_a_study_is_one_labelled_dataset(real_study, tmp_path):
@@ -24,7 +25,9 @@ def test_a_study_is_one_labelled_dataset(real_study, tmp_path):
     assert dataset.hidden_size.values.tolist() == [8, 16]
     assert not dataset.accuracy_blanked.isnull().any()
     assert json.loads(dataset.attrs["missing"]) == {}
-    assert json.loads(dataset.attrs["versions"])["torch"]
+    assert list(json.loads(dataset.attrs["versions"])["torch"].values()) == [{"8": "0-6", "16": "0-6"}]
+    assert json.loads(dataset.attrs["versions"])["device"] == {"cpu": {"8": "0-6", "16": "0-6"}}
+    assert provenance.mixed(dataset) == {}
     assert runs.load("latest", real_study.client).identical(dataset)
     dataset.to_netcdf(tmp_path / "dataset.nc", engine="h5netcdf")
     assert xr.load_dataset(tmp_path / "dataset.nc").equals(dataset)
@@ -81,6 +84,63 @@ def test_records_of_another_version_or_other_data_are_left_out_with_the_reason(t
     assert f"record version is 1 where {RECORD_VERSION} is expected" in bad[8, 2]
     assert dataset.test_accuracy.values.tolist()[0][:2] == [0.5, 0.5]
     assert int(dataset.test_accuracy.notnull().sum()) == 2
+
+
+@pytest.fixture(scope="module")
+def made_differently(real_study, tmp_path_factory):
+    """A real study of which one network was made by another torch, two on a GPU, and one record does not say by what."""
+    scratch = tmp_path_factory.mktemp("records")
+    found = runs.find(real_study.client, real_study.run_id)
+    files = {}
+    for place, run in runs._by_place(found)[0].items():
+        record = read_measurements(fetch(real_study.client, run, scratch) / MEASUREMENTS)
+        versions, config = (json.loads(record.attrs[name]) for name in ("versions", "config"))
+        if place == (16, 3):
+            record.attrs["versions"] = json.dumps(versions | {"torch": "2.12.1", "commit": "0" * 40 + "+changes"})
+        if place in ((8, 1), (8, 2)):
+            record.attrs["config"] = json.dumps(config | {"device": "cuda"})
+        if place == (16, 4):
+            record.attrs["versions"] = "{}"
+        files[place] = scratch / f"{place}.nc"
+        write_measurements(record, files[place])
+    dataset, bad = records.stack(files, [8, 16], list(range(7)))
+    assert bad == {}
+    whole = runs.load(real_study.run_id, real_study.client)
+    return dataset.assign(run_id=whole.run_id).assign_attrs(whole.attrs | dataset.attrs)
+
+
+def test_networks_made_by_different_versions_or_devices_are_said_to_be(made_differently):
+    torch = provenance.versions(made_differently)["torch"]
+    assert torch["2.12.1"] == {"16": "3"}
+    assert torch["unknown"] == {"16": "4"}
+    assert {"8": "0-6", "16": "0-2,5,6"} in torch.values()
+    assert provenance.mixed(made_differently)["device"] == {"cpu": 12, "cuda": 2}
+    found = evaluate(made_differently)
+    [versions, devices] = [line for line in found.cautions if "networks were made" in line]
+    assert "2.12.1 (1 network)" in versions
+    assert "(12 networks)" in versions
+    assert "commit" in versions
+    assert "000000000000+changes (1 network)" in versions
+    assert "device cpu (12 networks), cuda (2 networks)" in devices
+    assert "cuda &#40;2 networks&#41;" in markdown(made_differently, found)
+
+
+@pytest.mark.parametrize("stored", [None, 3, "", "nonsense", "[1]", "[" * 100_000, "3", '{"torch": {"a": 1}}'])
+def test_a_record_that_does_not_say_what_made_it_is_of_unknown_versions(stored):
+    made = provenance.made_by({"versions": stored, "config": stored})
+    assert set(made) == set(provenance.NAMES)
+    assert made["device"] == provenance.UNKNOWN
+    assert all(isinstance(value, str) for value in made.values())
+
+
+def test_versions_that_differ_between_studies_are_said_to(made_differently, real_study, monkeypatch):
+    one = runs.load(real_study.run_id, real_study.client)
+    other = made_differently.assign_attrs(config=json.dumps(runs.configuration(one) | {"learning_rate": 0.5}))
+    monkeypatch.setattr(runs, "load", lambda study, client: {"one": one, "other": other}[study])
+    with pytest.warns(UserWarning, match="networks were made") as said:
+        sweep = runs.load_sweep(["one", "other"], "learning_rate", real_study.client)
+    assert "device cpu (26 networks), cuda (2 networks)" in str(said[1].message)
+    assert json.loads(json.loads(sweep.attrs["versions"])[1])["device"]["cuda"] == {"8": "1,2"}
 
 
 def test_studies_that_differ_in_one_setting_are_kept_apart_along_it(real_study, monkeypatch):

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import sys
 from pathlib import Path
 
 import matplotlib.image
+import matplotlib.pyplot
 import numpy as np
 import pandas as pd
 import pytest
+import typst
 import xarray as xr
-from conftest import run_command
+from conftest import ROOT, run_command
 from matplotlib import font_manager
 from pypdf import PdfReader
 
-from analysis.findings import evaluate
+from analysis import runs
+from analysis.findings import evaluate, markdown
 from analysis.study_analysis import Analysis, analyse
-from reports.comparison import settings, verdicts
+from reports.comparison import comparison, settings, verdicts
+from reports.content import content
 from reports.figures import FIGURES
-from reports.pdf import build, build_comparison
+from reports.figures.figure import counts
+from reports.pdf import _typeset, build, build_comparison
 from reports.style import FONTS, styled
+from reports.text import DRAWN, shown
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +109,154 @@ def test_the_report_is_archival_and_readable_without_seeing_it(analysis, tmp_pat
 def test_figures_are_drawn_in_the_font_that_is_shipped():
     with styled():
         assert Path(font_manager.findfont(font_manager.FontProperties(), fallback_to_default=False)).parent == FONTS
+
+
+NOTEBOOK = {"text.usetex": True, "axes.grid": True, "figure.autolayout": True, "savefig.bbox": "tight", "svg.fonttype": "none",
+            "lines.linewidth": 9, "axes.prop_cycle": matplotlib.cycler("color", ["r"]), "figure.dpi": 30,
+            "font.family": "monospace", "axes.formatter.use_locale": True, "image.cmap": "jet", "path.sketch": (1, 100, 2)}
+
+
+def test_a_user_s_settings_of_matplotlib_change_no_figure_and_stay(analysis, tmp_path):
+    names = ("truncation", "oscillation", "embedding")
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "set").mkdir()
+    for name in names:
+        FIGURES[name](analysis).save(tmp_path / "plain")
+    with matplotlib.rc_context(NOTEBOOK):
+        backend, before = matplotlib.get_backend(), dict(matplotlib.rcParams)
+        for name in names:
+            FIGURES[name](analysis).save(tmp_path / "set")
+        assert dict(matplotlib.rcParams) == before
+        assert matplotlib.get_backend() == backend
+        assert matplotlib.pyplot.get_fignums() == []
+    for file in sorted((tmp_path / "plain").iterdir()):
+        assert file.read_bytes() == (tmp_path / "set" / file.name).read_bytes(), file.name
+
+
+def test_a_command_reads_no_matplotlibrc_and_no_backend(analysis, real_study, tmp_path):
+    here, broken = tmp_path / "here", tmp_path / "broken"
+    for folder in (here, broken):
+        folder.mkdir()
+        (folder / "matplotlibrc").write_bytes(b"text.usetex: True\n\xff\xfe")
+    done = run_command([sys.executable, "-m", "reports", "figure", "truncation", "--study", real_study.run_id, "--out", "f.svg"],
+                       real_study.store, here, MPLBACKEND="module://matplotlib_inline.backend_inline", MATPLOTLIBRC=str(broken),
+                       MPLCONFIGDIR="/proc/nowhere", PYTHONPATH=str(ROOT))
+    assert done.returncode == 0, done.stderr
+    assert "atplotlib" not in done.stderr
+    FIGURES["truncation"](analysis).draw(tmp_path / "f.svg")
+    assert (here / "f.svg").read_bytes() == (tmp_path / "f.svg").read_bytes()
+
+
+TEXTS = {
+    "emoji": "a study \U0001f9ea \U0001f469\u200d\U0001f467 \U0001f1e9\U0001f1ea",
+    "chinese": "\u7814\u7a76",
+    "thai": "\u0e17\u0e14\u0e2a\u0e2d\u0e1a",
+    "arabic": "\u062f\u0631\u0627\u0633\u0629",
+    "marks": "e\u0301 x" + "\u0301" * 60,
+    "controls": "a\x00\x1b[31mred\x07",
+    "lines": "a\nb\tc\r\nd\u2028e\x85f",
+    "surrogates": "a\ud800b\udfff",
+    "unseen": "a\u200bb\u202ec\u2066d\ufeff\u00ad",
+    "private": "\ue000\U000f0000",
+    "unassigned": "\u0378\U000e0fff\uffff\U0010ffff",
+    "a name": "name " * 1000,
+    "a word": "w" * 2000,
+    "a Chinese word": "\u7814" * 5000,
+    "a path": "/a/long/" + "folder-with-a-name/" * 20,
+    "nothing": "",
+    "spaces": "  \u3000 ",
+    "markup": '#import "x": * _y_ $z$ <a> @b [c] `d` \\ // [/x] :smile: {e} %',
+    "entities": "&lt;b> &#8238;",
+    "any": "".join(chr(code) for code in np.random.default_rng(0).integers(0, 0x110000, 3000)),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_any_text_typesets(analysis, tmp_path, monkeypatch, name):
+    """In place of a study's name and id, a setting and its name, a missing network and its reason, and a variable's long name."""
+    text, dataset = TEXTS[name], analysis.dataset.copy()
+    config, missing = (json.loads(dataset.attrs[attribute]) for attribute in ("config", "missing"))
+    dataset["test_accuracy"] = dataset.test_accuracy.assign_attrs(long_name=text)
+    dataset = dataset.assign_attrs(study_name=text, study=text, config=json.dumps(config | {"data_dir": text, text: text}),
+                                   missing=json.dumps(missing | {text: text, "H=8 seed=99": text}))
+    named = dataclasses.replace(analysis, dataset=dataset)
+    words, _ = comparison(named, analysis)
+    compiled, pictures = typst.compile_with_warnings, []
+
+    def pictured(*arguments, pdf_standards, **options):
+        pages, _ = compiled(*arguments, **options, format="png", ppi=36)
+        pictures.extend(pages if isinstance(pages, list) else [pages])
+        return compiled(*arguments, pdf_standards=pdf_standards, **options)
+
+    monkeypatch.setattr(typst, "compile_with_warnings", pictured)
+    _typeset("report.typ", content(named, {}), {}, tmp_path)
+    _typeset("comparison.typ", words | {"figures": []}, {}, tmp_path)
+    assert 4 <= len(pictures) <= 16
+    for picture in pictures:
+        pixels = matplotlib.image.imread(io.BytesIO(picture))[..., :3]
+        margin = int(0.1 * pixels.shape[1])  # of 22 mm on 210 mm
+        assert pixels[:, -margin:].min() > 0.9, "something runs off the page"
+    told = markdown(dataset, analysis.findings)
+    told.encode()
+    assert len(told) < 60_000
+    assert not any(unseen in told for unseen in ("\u202e", "&#8238;", "&#8203;", "\u200b"))
+
+
+def test_what_has_no_glyph_or_is_not_seen_is_shown_by_its_code_points():
+    assert shown("a \u202e\U0001f9ea b") == "a [U+202E U+1F9EA] b"
+    assert shown("e\u0301 \u2192 \u03c0 \u20ac") == "\u00e9 \u2192 \u03c0 \u20ac"
+    assert shown("a\n\tb") == "a b"
+    assert shown("x" * 5000) == "x" * 200 + "\u2026 (5,000 characters)"
+    assert shown(shown("\u7814" * 5000), 4000) == shown("\u7814" * 5000)
+
+
+def test_every_character_that_is_kept_has_a_glyph_in_all_three_fonts(tmp_path):
+    text = "".join(sorted(DRAWN))
+    parts = [text[start : start + 150] for start in range(0, len(text), 150)]
+    words = {"title": "Characters", "settings": [["sans", part, ""] for part in parts], "cautions": parts, "verdicts": [],
+             "studies": [{"letter": "A", "name": "mono", "id": part, "networks": 0} for part in parts], "figures": []}
+    assert {shown(character) for character in DRAWN - {" "}} <= DRAWN  # some in their normal form
+    pdf = _typeset("comparison.typ", words, {}, tmp_path)
+    families = {str(font["/FontDescriptor"]["/FontName"]).partition("+")[2].partition("-")[0]
+                for page in PdfReader(pdf).pages for font in _fonts(page)}
+    assert families == {"LibertinusSerif", "SourceSansPro", "DejaVuSansMono"}
+
+
+def test_a_renamed_study_is_reported(analysis, real_study, tmp_path):
+    client, run_id = real_study.client, real_study.run_id
+    name = client.get_run(run_id).data.tags["mlflow.runName"]
+    client.set_tag(run_id, "mlflow.runName", "\u7814\u7a76 \U0001f9ea " + "long " * 500)
+    try:
+        dataset = runs.load(run_id, client)
+    finally:
+        client.set_tag(run_id, "mlflow.runName", name)
+    assert dataset.attrs["study_name"].startswith("\u7814")
+    named = dataclasses.replace(analysis, dataset=analysis.dataset.assign_attrs(dataset.attrs))
+    pdf = _typeset("report.typ", content(named, {}), {}, tmp_path)
+    assert "[U+7814 U+7A76] [U+1F9EA]" in " ".join(PdfReader(pdf).pages[0].extract_text().split())
+
+
+def test_networks_made_differently_or_not_trained_stand_on_the_first_page(analysis, tmp_path):
+    made = json.loads(analysis.dataset.attrs["versions"])
+    made["torch"] = {"2.13.0": {"8": "0-6", "16": "0-5"}, "2.12.1": {"16": "6"}}
+    dataset = analysis.dataset.assign_attrs(versions=json.dumps(made))
+    learned = xr.where(dataset.hidden_size == 16, 0.5 + dataset.test_accuracy / 2, dataset.test_accuracy / 2)
+    dataset["test_accuracy"] = learned.transpose("hidden_size", "seed").assign_attrs(dataset.test_accuracy.attrs)
+    mixed = Analysis(dataset, evaluate(dataset), {}, {})
+    pdf = _typeset("report.typ", content(mixed, {}), {}, tmp_path)
+    pages = [" ".join(page.extract_text().split()) for page in PdfReader(pdf).pages]
+    assert "7 at H = 16 (not all made by the same versions" in counts(mixed)
+    assert "H = 8: not trained. The mean test accuracy is" in pages[0]
+    assert "torch 2.13.0 (13 networks), 2.12.1 (1 network)" in pages[0]
+    rest = " ".join(pages)
+    assert "2.12.1 (H = 16 seed 6)" in rest
+    assert "not trained if the mean test accuracy is below 50%" in rest
+    rows = verdicts(mixed, analysis)
+    assert {row["studies"][0]["verdict"] for row in rows if row["hidden_size"] == 8 and row["claim"] != "C1"} == {"not trained"}
+    pdf = _typeset("comparison.typ", comparison(mixed, analysis)[0] | {"figures": []}, {}, tmp_path)
+    text = " ".join(PdfReader(pdf).pages[0].extract_text().split())
+    assert "Study A. The networks were made by different versions" in text
+    assert "made by torch" in text
 
 
 def _elements(node):

@@ -1,0 +1,66 @@
+"""Which versions, on which kind of device, made the networks of a study."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import xarray as xr
+
+from study.config import integers, ranges
+from study.record import LIBRARIES
+
+# What a record says of its making. One regime has one precision; it is kept here for those who read studies beside each other.
+NAMES = ("python", *LIBRARIES, "commit", "device", "precision")
+UNKNOWN = "unknown"
+Place = tuple[int, int]  # a hidden size and a seed
+
+
+def made_by(attributes: Mapping[str, object]) -> dict[str, str]:
+    """What the attributes of one record say made its network, by name (`NAMES`); `UNKNOWN` where they do not say it."""
+    stored = _mapping(attributes.get("config")) | _mapping(attributes.get("versions"))
+    return {name: str(stored.get(name, UNKNOWN))[:100] for name in NAMES}
+
+
+def gathered(networks: Mapping[Place, Mapping[str, str]]) -> str:
+    """What made which networks, as JSON: for each name its values, and for each value the seeds by hidden size.
+
+    One library of two versions reads ``{"torch": {"2.13.0": {"50": "0-9", "100": "0-8"}, "2.12.1": {"100": "9"}}}``.
+    """
+    found: dict[str, dict[str, dict[str, list[int]]]] = {}
+    for (size, seed), made in sorted(networks.items()):
+        for name, value in made.items():
+            found.setdefault(name, {}).setdefault(value, {}).setdefault(str(size), []).append(seed)
+    return json.dumps({name: {value: {size: ranges(seeds) for size, seeds in places.items()} for value, places in values.items()}
+                       for name, values in found.items()})
+
+
+def versions(dataset: xr.Dataset) -> dict[str, dict[str, dict[str, str]]]:
+    """What `gathered` put into the attribute `versions` of a dataset; none for a dataset that was saved before it did."""
+    stored = json.loads(dataset.attrs.get("versions", "{}"))
+    return {name: values for name, values in stored.items() if isinstance(values, dict)}
+
+
+def mixed(*datasets: xr.Dataset) -> dict[str, dict[str, int]]:
+    """The names of which the networks of one study, or of several, have more than one value, with the networks of each value."""
+    counts: dict[str, dict[str, int]] = {}
+    for dataset in datasets:
+        for name, values in versions(dataset).items():
+            for value, places in values.items():
+                known = counts.setdefault(name, {})
+                known[value] = known.get(value, 0) + sum(len(integers(seeds)) for seeds in places.values())
+    return {name: values for name, values in counts.items() if len(values) > 1}
+
+
+def places_in_words(places: Mapping[str, str]) -> str:
+    """Networks by hidden size and seeds: H = 50 seeds 0-9; H = 100 seed 3."""
+    return "; ".join(f"H = {size} seed{'s' * (not seeds.isdecimal())} {seeds}" for size, seeds in places.items())
+
+
+def _mapping(text: object) -> dict:
+    """An attribute's JSON object; empty where it holds none."""
+    try:
+        found = json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
