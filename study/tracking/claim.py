@@ -25,6 +25,7 @@ from study.config import StudyConfig, integers, ranges
 from study.errors import InputError
 from study.tracking.store import search
 from study.tracking.study_run import StudyRun, end_children
+from study.untrusted import json_object
 
 BEAT = 10.0  # seconds between two signs of life
 WATCH = 25.0  # seconds without one after which a coordinator elsewhere is taken for dead
@@ -157,10 +158,13 @@ def _overlaps(run: Run, config: StudyConfig) -> bool:
 
 
 def _coordinator(run: Run) -> dict:
+    """Who runs a study, as its tag says; empty where that cannot be read."""
     try:
-        return dict(json.loads(run.data.tags["coordinator"]))
-    except (KeyError, ValueError, TypeError):
+        who = json_object(run.data.tags["coordinator"])
+    except (KeyError, ValueError):
         return {}
+    kinds = {"host": str, "machine": str, "process": int, "since": float | int}
+    return who if all(isinstance(who.get(name), kind) for name, kind in kinds.items()) else {}
 
 
 def _machine() -> str:
