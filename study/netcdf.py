@@ -8,9 +8,12 @@ as words: none of them turns numbers into times, masks or scales them. Nor does 
 from __future__ import annotations
 
 import math
+import mmap
+import os
 import re
+import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
@@ -29,6 +32,7 @@ STRUCTURE = {b"CLASS", b"NAME", b"_Netcdf4Coordinates", b"_Netcdf4Dimid"}
 REFERENCES = {b"DIMENSION_LIST", b"REFERENCE_LIST"}
 # What HDF5 and netCDF note for themselves. A fill value is not needed: what is missing is NaN.
 OWN = {"CLASS", "NAME", "_Netcdf4Coordinates", "_Netcdf4Dimid", "_NCProperties", "_FillValue", "coordinates"}
+HEAP = re.compile(rb"GCOL\x01")
 NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable"
 
 
@@ -50,6 +54,7 @@ def parts(path: Path, most: int = LARGEST, described: bool = True) -> tuple[dict
     Where the variables' own attributes are not needed (`described`), this takes a third of the time.
     """
     with untrusted.opened(path, most) as handle:
+        _check_heaps(handle)
         try:
             # By way of the open file: that takes no lock, and what was checked is what is read.
             with h5py.File(handle, "r") as file:
@@ -58,6 +63,24 @@ def parts(path: Path, most: int = LARGEST, described: bool = True) -> tuple[dict
             raise
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
             raise Refused(f"is no netCDF that can be read ({untrusted.one_line(error)})") from None
+
+
+def _check_heaps(file: BinaryIO) -> None:
+    """Raises `Refused` where a heap, in which HDF5 keeps texts of any length, is damaged: the library can read in it for ever."""
+    if not os.fstat(file.fileno()).st_size:
+        raise Refused("is empty")
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        for found in HEAP.finditer(content):
+            place = found.start() + 16
+            [size] = struct.unpack_from("<Q", content[found.start() + 8 : place].ljust(8, b"\0"))
+            end = found.start() + size
+            while place + 16 <= end <= len(content):
+                index, length = struct.unpack_from("<H6xQ", content, place)
+                place += max(length, 1) if index == 0 else 16 + (length + 7) // 8 * 8
+                if index == 0 and length < 16:
+                    raise Refused("is damaged")
+            if not found.start() + 16 <= place <= end <= len(content):
+                raise Refused("is damaged")
 
 
 def _dataset(variables: dict[str, xr.Variable]) -> xr.Dataset:

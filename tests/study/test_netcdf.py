@@ -203,8 +203,9 @@ def test_no_attribute_changes_a_value(attribute, value, file):
 
 @pytest.mark.parametrize(("name", "attribute", "value", "words"), [
     ("curve", "metric", 3.0, "no text"), ("curve", "metric", "../up", "a metric"), ("curve", "metric", "a\nb", "a metric"),
-    ("curve", "long_name", np.arange(3), "no text"), ("curve", "units", "x" * 2000, "a long one"), ("curve", "missing", 1.0, "no text"),
-    ("curve", "valid_min", "zero", "two numbers"), ("curve", "valid_max", np.nan, "two numbers"), ("curve", "valid_max", 0.3, "limits"),
+    ("curve", "long_name", np.arange(3), "no text"), ("curve", "units", "x" * 2000, "a long one"),
+    ("curve", "missing", 1.0, "no text"), ("curve", "valid_min", "zero", "two numbers"),
+    ("curve", "valid_max", np.nan, "two numbers"), ("curve", "valid_max", 0.3, "limits"),
 ])
 def test_attributes_that_readers_trust_are_what_they_should_be(name, attribute, value, words, file):
     with h5py.File(file, "r+") as record:
