@@ -48,9 +48,10 @@ def check_reachable(client: MlflowClient, experiment: str, keys: Iterable[str]) 
             lost[place] = is_lost(client, run)
         return not lost[place]
 
-    found = complete_networks(client, experiment, keys)
+    wanted = list(keys)
+    found = complete_networks(client, experiment, wanted)
     if without := [runs[0] for runs in found.values() if not any(map(is_there, runs))]:
-        raise StudyError(f"{len(without)} of the networks are stored, but their artifacts cannot be reached: "
+        raise StudyError(f"the artifacts of {len(without)} stored networks, of {len(wanted)} in all, cannot be reached: "
                          f"{not_there(without[0])}")
 
 
