@@ -216,16 +216,11 @@ def _versions(provenance: dict) -> str:
 def weights(run_id: str, client: MlflowClient | None = None) -> RecurrentNetwork:
     """The trained network of a network run; raises `InputError` where its artifacts are not what was logged."""
     client = client or MlflowClient()
-    run = client.get_run(run_id)
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            network = RecurrentNetwork.load(fetch(client, run, Path(scratch)) / WEIGHTS)
+            return RecurrentNetwork.load(fetch(client, client.get_run(run_id), Path(scratch)) / WEIGHTS)
         except DamagedRecordError as error:
             raise InputError(f"{error}: run the study again to train this network anew") from None
-    if str(network.hidden_size) != run.data.params.get("hidden_size"):
-        raise InputError(f"{WEIGHTS} in run {run_id} is of a network of {network.hidden_size} units, which its run does not name: "
-                         "run the study again to train this network anew")
-    return network
 
 
 def stored_dataset(client: MlflowClient, run_id: str, path: str) -> xr.Dataset | None:
