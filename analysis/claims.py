@@ -156,7 +156,7 @@ def _ranges(rows, unit: str = "row") -> str:
 
 def sixes_separate(networks: xr.Dataset, _: Oscillation) -> Finding | None:
     """C6."""
-    if "sixes_agreement" not in networks:
+    if "sixes_agreement" not in networks or networks.sixes_agreement.isnull().all():
         return None
     values = networks.sixes_agreement.values
     others = networks.neighbour_agreement.sel(time_step=4).drop_sel(digit=6).mean().item()
@@ -177,8 +177,10 @@ def probe_reads_first(networks: xr.Dataset, _: Oscillation) -> Finding | None:
     """C7: by how many steps a probe passes 50% before the readout, and where the band of its lead in accuracy is above zero."""
     if "probe_accuracy" not in networks:
         return None
-    probe = networks.probe_accuracy.transpose("seed", ...).values
-    readout = probe - networks.probe_gap.transpose("seed", ...).values
+    probe = networks.probe_accuracy.dropna("seed").transpose("seed", ...).values
+    if not len(probe):
+        return None
+    readout = probe - networks.probe_gap.dropna("seed").transpose("seed", ...).values
     half, final = lead(probe, readout, 0.5, LEVEL), lead(probe, readout, 0.9 * readout[:, -1], LEVEL)
     estimate = half.ahead
     reached = {"probe": half.probe, "readout": half.readout}

@@ -20,6 +20,8 @@ SEED = 0
 PERPLEXITY = 30
 EXAGGERATED, SETTLING, FOLLOWING = 250, 500, 300  # iterations: of the first step twice, of each that starts from the one before
 METHODS = ("tsne", "umap")
+DIMENSIONS = {"points": ("time_step", "image", "axis"), "digit": ("image",), "time_step": ("time_step",),
+              **dict.fromkeys(("agreement_states", "agreement_plane", "neighbours_kept"), ("time_step",))}  # of what is embedded
 
 
 def embed(network: RecurrentNetwork, test: Images, steps: Sequence[int] = STEPS, method: str = "tsne") -> xr.Dataset:

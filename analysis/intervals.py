@@ -38,11 +38,12 @@ def share_interval(successes: int, n: int, level: float = 0.95) -> Estimate:
 
 
 def greater_than(values: np.ndarray, bound: float = 0.0) -> float:
-    """The one-sided p value of a t test that the mean of `values` `[n]` lies above `bound`.
+    """The one-sided p value of a t test that the mean of `values` `[n]` lies above `bound`, NaN left out.
 
     Where all networks agree the mean is known: 0 above the bound, else 1. NaN below 2 networks.
     """
     values = np.asarray(values, dtype=float)
+    values = values[~np.isnan(values)]
     if len(values) < 2:
         return float("nan")
     if np.ptp(values) == 0:

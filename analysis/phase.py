@@ -29,11 +29,13 @@ class Cycle:
 def cycle(networks: xr.Dataset, found: Oscillation, level: float = 0.95) -> Cycle | None:
     """The cycle of the networks of one hidden size, from each half of their images aligned by the other (`phase_aligned`); None
     where none oscillates."""
-    seeds = networks.seed.values[found.oscillates]
-    if "accuracy_appended_by_half" not in networks or not len(seeds):
+    if "accuracy_appended_by_half" not in networks:
         return None
-    halves = networks.accuracy_appended_by_half.transpose("seed", "blank_rows", "half").values[found.oscillates, TRANSIENT:]
-    periods = found.confirmed_periods[found.oscillates]
+    halves = networks.accuracy_appended_by_half.transpose("seed", "blank_rows", "half").values[:, TRANSIENT:]
+    kept = found.oscillates & np.isfinite(halves).all(axis=(1, 2))
+    seeds, halves, periods = networks.seed.values[kept], halves[kept], found.confirmed_periods[kept]
+    if not len(seeds):
+        return None
     curves = np.stack([phase_aligned(own, period) for own, period in zip(halves, periods, strict=True)])
     curves -= curves.mean(axis=1, keepdims=True)
     enough = len(curves) >= FEWEST_NETWORKS

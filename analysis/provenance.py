@@ -9,6 +9,7 @@ import xarray as xr
 
 from study.config import integers, ranges
 from study.record import LIBRARIES
+from study.untrusted import Refused, json_object, one_line
 
 # What a record says of its making. One regime has one precision; it is kept here for those who read studies beside each other.
 NAMES = ("python", *LIBRARIES, "commit", "device", "precision")
@@ -16,10 +17,10 @@ UNKNOWN = "unknown"
 Place = tuple[int, int]  # a hidden size and a seed
 
 
-def made_by(attributes: Mapping[str, object]) -> dict[str, str]:
+def made_by(attributes: Mapping[str, str]) -> dict[str, str]:
     """What the attributes of one record say made its network, by name (`NAMES`); `UNKNOWN` where they do not say it."""
     stored = _mapping(attributes.get("config")) | _mapping(attributes.get("versions"))
-    return {name: str(stored.get(name, UNKNOWN))[:100] for name in NAMES}
+    return {name: one_line(stored.get(name, UNKNOWN), 100) for name in NAMES}
 
 
 def gathered(networks: Mapping[Place, Mapping[str, str]]) -> str:
@@ -57,10 +58,9 @@ def places_in_words(places: Mapping[str, str]) -> str:
     return "; ".join(f"H = {size} seed{'s' * (not seeds.isdecimal())} {seeds}" for size, seeds in places.items())
 
 
-def _mapping(text: object) -> dict:
+def _mapping(text: str) -> dict:
     """An attribute's JSON object; empty where it holds none."""
     try:
-        found = json.loads(text)
-    except (TypeError, ValueError, RecursionError):
+        return json_object(text)
+    except (TypeError, Refused):
         return {}
-    return found if isinstance(found, dict) else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import time
 import warnings
@@ -22,13 +23,29 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from analysis import records
 from analysis.cautions import made_differently
-from study import durable
+from analysis.settings import stored_settings
+from study import durable, netcdf
 from study.errors import InputError
+from study.measurements import SETS, of_set
 from study.network import RecurrentNetwork
 from study.record import MEASUREMENTS, RECORD_VERSION, WEIGHTS, versions
 from study.tracking import note, views
-from study.tracking.store import DOWNLOADS, PAGE, DamagedRecordError, children, fetch, log_folder, marks, search
+from study.tracking.store import (
+    DOWNLOADS,
+    PAGE,
+    DamagedRecordError,
+    UnreachableError,
+    children,
+    fetch,
+    log_folder,
+    marks,
+    search,
+    stored_content,
+    stored_file,
+)
+from study.untrusted import MOST_TEXT, Refused, one_line
 
+PLACE = re.compile("[0-9]{1,19}", re.ASCII)  # a hidden size or a seed, as a parameter of a run
 # What decides what a network becomes, beside its seed and hidden size.
 REGIME = ("epochs", "learning_rate", "batch_size", "dataset", "train_images", "blank_rows", "measurements", "precision")
 
@@ -59,11 +76,10 @@ def find(client: MlflowClient, study: str) -> Study:
             kind = run.data.tags.get("kind", "no part of a study")
             raise InputError(f"study={study}: this run is no study (its kind: {kind}); expected a study's run id, or latest")
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            config = json.loads(Path(client.download_artifacts(run.info.run_id, "study.json", folder)).read_text())
-    except (MlflowException, OSError, ValueError):
-        raise InputError(f"study={run.info.run_id}: its configuration (study.json) is missing or unreadable; expected another "
-                         "study's run id") from None
+        config = stored_settings(stored_content(client, run, "study.json", MOST_TEXT))
+    except (DamagedRecordError, Refused) as error:
+        raise InputError(f"study={run.info.run_id}: its configuration (study.json) is missing or unreadable ({one_line(error)}); "
+                         "expected another study's run id") from None
     nested = children(client, run.info.experiment_id, run.info.run_id)
     networks = [child for child in nested if child.data.tags.get("kind") == "network"]
     return Study(run, config, sorted(networks, key=lambda child: child.info.start_time))
@@ -83,18 +99,18 @@ def load(study: str = "latest", client: MlflowClient | None = None) -> xr.Datase
     complete, reasons = _by_place(found)
     _of_one_regime(found, complete)
     key = records.cache_key([sizes, seeds, versions(), [[*place, *marks(run)] for place, run in sorted(complete.items())]])
-    dataset = records.cached(key)
+    dataset, damage = records.cached(key), {}
     if dataset is None:
-        dataset, damage = _read(client, complete, sizes, seeds)
-        reasons |= {place: f"{words}; run the study again to train it anew" for place, words in damage.items()}
+        dataset, damage = _read(client, complete, found.config)
+        reasons |= damage
         told = len(complete) + len(reasons) >= len(sizes) * len(seeds)  # a running study would leave one dataset after the other
         if told and not damage:
             records.keep(key, dataset)
-    run = found.run
-    missing = {
-        f"H={size} seed={seed}": reasons.get((size, seed), "no run")
-        for size in sizes for seed in seeds if not dataset.run_id.sel(hidden_size=size, seed=seed).item()
-    }
+    run, there = found.run, {place: run.info.run_id for place, run in complete.items() if place not in damage}
+    ids = [[there.get((size, seed), "") for seed in seeds] for size in sizes]
+    dataset["run_id"] = (("hidden_size", "seed"), np.array(ids, dtype=object).astype(str))
+    missing = {records.in_words((size, seed)): reasons.get((size, seed), "no run")
+               for size in sizes for seed in seeds if (size, seed) not in there}
     return dataset.assign_attrs(
         study=found.run_id,
         study_name=run.data.tags.get(MLFLOW_RUN_NAME, ""),
@@ -140,46 +156,54 @@ def _of_one_regime(study: Study, complete: dict[records.Place, Run]) -> None:
         for name in REGIME:
             expected, found = str(study.config.get(name)), run.data.params.get(name)
             if found is not None and found != expected:
-                raise InputError(f"study={study.run_id}: H={size} seed={seed} (run {run.info.run_id}) has {name}={found} where the "
-                                 f"study has {expected}: expected networks of one regime; move it to a study of its own")
+                raise InputError(f"study={study.run_id}: H={size} seed={seed} (run {run.info.run_id}) has "
+                                 f"{name}={one_line(found, 50)} where the study has {expected}: expected networks of one regime; "
+                                 "move it to a study of its own")
 
 
 def _by_place(study: Study) -> tuple[dict[records.Place, Run], dict[records.Place, str]]:
     """The complete run of each network (the newest, where there are more), and the reason of each that has none."""
     complete, reasons = {}, {}
     for run in study.networks:
-        if not {"hidden_size", "seed"} <= set(run.data.params):
-            continue  # a store that went away in the middle of logging leaves such a run, and another in its place
-        place = int(run.data.params["hidden_size"]), int(run.data.params["seed"])
+        place = _place(run)
+        if place is None or place[0] not in study.config["hidden_sizes"] or place[1] not in study.config["seeds"]:
+            continue  # a store that went away in the middle of logging leaves a run without, and another in its place
         if run.data.tags.get("complete") == "true":
             complete[place] = run
         elif place not in complete:
-            reasons[place] = run.data.tags.get("failure", f"its run is {run.info.status.lower()} and not complete")
-    return complete, reasons
+            reasons[place] = one_line(run.data.tags.get("failure", f"its run is {run.info.status.lower()} and not complete"))
+    return complete, {place: why for place, why in reasons.items() if place not in complete}
 
 
-def _read(
-    client: MlflowClient, complete: dict[records.Place, Run], sizes: list[int], seeds: list[int]
-) -> tuple[xr.Dataset, dict[records.Place, str]]:
-    """The records of network runs as one dataset, with their run ids, and what is wrong with those left out."""
-    files, damage = {}, {}
+def _place(run: Run) -> records.Place | None:
+    """The hidden size and the seed that a network run names; None where it names none."""
+    size, seed = (run.data.params.get(name, "") for name in ("hidden_size", "seed"))
+    return (int(size), int(seed)) if PLACE.fullmatch(size) and PLACE.fullmatch(seed) else None
+
+
+def _read(client: MlflowClient, complete: dict[records.Place, Run], config: dict) -> tuple[xr.Dataset, dict[records.Place, str]]:
+    """The records of network runs as one dataset, and what is wrong with those left out.
+
+    Raises `StudyError` where there is none that could be reached.
+    """
+    files, damage, away = {}, {}, {}
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(DOWNLOADS) as pool:
-        def fetched(run: Run) -> Path | str:
+        def fetched(run: Run) -> Path | str | UnreachableError:
             try:
                 return fetch(client, run, Path(scratch)) / MEASUREMENTS
             except DamagedRecordError as error:
-                return str(error)
+                return f"{error}; run the study again to train it anew"
+            except UnreachableError as error:
+                return error
 
         for place, file in zip(complete, pool.map(fetched, complete.values()), strict=True):
-            if isinstance(file, Path):
-                files[place] = file
-            else:
-                damage[place] = file
-        dataset, unreadable = records.stack(files, sizes, seeds)
-        damage |= unreadable
-    ids = [["" if (place := (size, seed)) in damage or place not in complete else complete[place].info.run_id for seed in seeds]
-           for size in sizes]
-    dataset["run_id"] = (("hidden_size", "seed"), np.array(ids, dtype=object).astype(str))
+            {Path: files, str: damage}.get(Path if isinstance(file, Path) else type(file), away)[place] = file
+        if away and not files:
+            raise next(iter(away.values()))
+        expected = of_set(config["measurements"]) if config["measurements"] in SETS else ()
+        dataset, unreadable = records.stack(files, config["hidden_sizes"], config["seeds"], records.GROUPS[0], expected)
+        damage |= {place: f"{words}; run the study again to train it anew" for place, words in unreadable.items()}
+        damage |= {place: one_line(error) for place, error in away.items()}
     return dataset, damage
 
 
@@ -195,12 +219,10 @@ def weights(run_id: str, client: MlflowClient | None = None) -> RecurrentNetwork
 
 def stored_dataset(client: MlflowClient, run_id: str, path: str) -> xr.Dataset | None:
     """A dataset that was logged as a netCDF artifact of a run; None where there is none, or none that can be read."""
-    if not holds(client, run_id, path):
-        return None
-    with tempfile.TemporaryDirectory() as here:
+    with tempfile.TemporaryDirectory() as scratch:
         try:
-            return xr.load_dataset(client.download_artifacts(run_id, path, here), engine="h5netcdf")
-        except (OSError, ValueError, KeyError):
+            return netcdf.read(stored_file(client, client.get_run(run_id), path, Path(scratch), netcdf.LARGEST))
+        except (DamagedRecordError, OSError, ValueError):
             return None
 
 

@@ -1,10 +1,12 @@
-"""Where artifacts may be written: inside their run's folder, whatever a name or a link in the store says."""
+"""Where artifacts lie, and where they may be written: inside their run's folder, whatever a name or a link in the store says."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlparse
-from urllib.request import url2pathname
+
+from mlflow.utils.file_utils import local_file_uri_to_path
+from mlflow.utils.uri import is_local_uri
 
 from study.errors import InputError
 
@@ -25,9 +27,26 @@ def checked(artifact_uri: str, path: str) -> str:
 
 
 def local_root(artifact_uri: str) -> Path | None:
-    """The folder of a run's artifacts, where they lie on this machine's disk."""
-    address = urlparse(artifact_uri)
-    return Path(url2pathname(address.path)) if address.scheme in ("", "file") else None
+    """The folder of a run's, or of an experiment's, artifacts where they lie on this machine's disk.
+
+    MLflow alone knows which: of ``#``, ``?`` and ``%`` in an address it takes some as they are, some for what they stand for.
+    """
+    if not is_local_uri(artifact_uri, is_tracking_or_registry_uri=False):
+        return None
+    return Path(local_file_uri_to_path(artifact_uri)).absolute()
+
+
+def location(artifact_uri: str, run_id: str) -> str:
+    """Where the artifacts of all runs beside one lie: the address of a run's artifacts without what is the run's own."""
+    return artifact_uri.partition(f"/{run_id}/")[0]
+
+
+def obstacle(folder: Path) -> str:
+    """Why files cannot be written below a folder, which is made if need be; empty where they can."""
+    nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    if not nearest.is_dir():
+        return f"{nearest} is no folder"
+    return "" if os.access(nearest, os.W_OK | os.X_OK) else f"{nearest} cannot be written to"
 
 
 def checked_folder(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialized
 
-from study import durable
+from study import durable, untrusted
 from study.data import CACHE
 from study.history import HISTORY, History
-from study.record import versions
+from study.record import LARGEST_FILE, versions
 from study.training import TrainingState
 
 FOLDER = CACHE / "checkpoints"
@@ -49,9 +50,11 @@ def load(key: str) -> Checkpoint | None:
     A file that cannot be read, or that another network or other library versions wrote, is named in a warning and set aside.
     """
     here = path(key)
-    if not here.exists():
+    if not os.path.lexists(here):
         return None
     try:
+        with untrusted.opened(here, LARGEST_FILE):  # else a FIFO in its place would block
+            pass
         with safe_open(here, "pt") as file:
             marks = file.metadata() or {}
             foreign = [name for name, value in _marks(key).items() if marks.get(name) != value]
@@ -61,7 +64,7 @@ def load(key: str) -> Checkpoint | None:
             state = TrainingState(tensors["weights"], tensors["first_moment"], tensors["second_moment"], int(marks["epoch"]),
                                   int(marks["steps"]))
             return Checkpoint(state, History.of_arrays({name: tensors[name].numpy() for name in HISTORY}))
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         aside = here.with_suffix(".set-aside")
         here.replace(aside)
         log.warning("checkpoint %s cannot be used (%s): set aside as %s, training starts afresh", here, error, aside.name)

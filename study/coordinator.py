@@ -23,7 +23,7 @@ from study.stopping import Stop, ended_on_error
 from study.tracking import StudyRun, connect, earlier
 from study.tracking.claim import Claim, supersede
 from study.tracking.environment import current_experiment
-from study.tracking.store import impatient
+from study.tracking.store import checked_location, impatient
 
 
 def run_study(config: StudyConfig, console: Console, afterwards: Callable[[str], int],
@@ -45,8 +45,12 @@ def run_study(config: StudyConfig, console: Console, afterwards: Callable[[str],
     with backends.opened(config) as backend:
         client = connect()
         with impatient(), _answering():
-            claim = Claim(client, current_experiment(client), config, regime_key(networks[0], source.digest), console)
+            experiment = current_experiment(client)
+            claim = Claim(client, experiment, config, regime_key(networks[0], source.digest), console)
             _not_in_sync(claim.look())
+            if config.resume == "auto":
+                earlier.check_reachable(client, experiment, [network_key(network, source.digest) for network in networks])
+            checked_location(client, experiment, fresh=config.resume == "never")
             study = StudyRun(client, config, source, claim.tags)
         try:
             with ended_on_error(study) as stop:

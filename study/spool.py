@@ -16,10 +16,20 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from study import durable
+from study import durable, untrusted
 from study.config import NetworkConfig, StudyConfig
 from study.data import CACHE
-from study.record import MEASUREMENTS, WEIGHTS, Failure, NetworkRecord, network_key, provenance, write_measurements
+from study.record import (
+    LARGEST_FILE,
+    MEASUREMENTS,
+    WEIGHTS,
+    Failure,
+    NetworkRecord,
+    network_key,
+    provenance,
+    write_measurements,
+)
+from study.untrusted import MOST_TEXT, json_object, strings
 
 FOLDER = CACHE / "spool"
 STUDY, RESULT, LOCK = "study.json", "result.json", "lock"
@@ -69,9 +79,9 @@ class Spool:
     def description(self) -> tuple[StudyConfig, str] | None:
         """The study's configuration and data digest; None where they were not kept."""
         try:
-            content = json.loads(durable.read(self.folder / STUDY, 1 << 20))
+            content = json_object(untrusted.content(self.folder / STUDY, MOST_TEXT))
             return StudyConfig(**content["config"]), str(content["data_digest"])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def add(self, result: NetworkRecord | Failure, data_digest: str) -> Entry:
@@ -161,17 +171,15 @@ def in_use(study: str) -> bool:
 
 
 def _read(folder: Path) -> Entry:
-    content = json.loads((folder / RESULT).read_text())
-    for name, expected in content["digests"].items():
-        if name not in (WEIGHTS, MEASUREMENTS):
-            raise ValueError(f"it names the file {name!r}")
-        if durable.digest(folder / name) != expected:
+    content = json_object(untrusted.content(folder / RESULT, MOST_TEXT))
+    digests, failure = strings(dict(content["digests"])), content["failure"]
+    if set(digests) != (set() if failure else {WEIGHTS, MEASUREMENTS}) or not isinstance(failure, str | None):
+        raise ValueError("it is not whole, or names other files than a result has")
+    for name, expected in digests.items():
+        if untrusted.digest(folder / name, LARGEST_FILE) != expected:
             raise ValueError(f"{name} is altered")
-    if content["failure"] is None and len(content["digests"]) != 2:
-        raise ValueError("it is not whole")
     config = NetworkConfig(**content["config"])
-    return Entry(folder, folder.name, config, float(content["started"]), float(content["ended"]), content["digests"],
-                 content["failure"])
+    return Entry(folder, folder.name, config, float(content["started"]), float(content["ended"]), digests, failure)
 
 
 def _discard(folder: Path) -> None:

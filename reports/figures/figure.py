@@ -160,7 +160,8 @@ def curve_numbers(analysis: Analysis, variables: list[str]) -> pd.DataFrame:
             dimension = curves.dims[1]
             steps = found.steps if found else curves[dimension].values
             frames.append(pd.DataFrame({
-                "hidden_size": size, "variable": name, "step_name": dimension, "step": steps, "n": networks.sizes["seed"],
+                "hidden_size": size, "variable": name, "step_name": dimension, "step": steps,
+                "n": found.band.n if found else int(curves.notnull().any(dimension).sum()),
                 "mean": found.band.mean if found else curves.mean("seed").values,
                 "lower": found.band.lower if found else np.nan,
                 "upper": found.band.upper if found else np.nan,

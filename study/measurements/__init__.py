@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from study.errors import InputError, quoted
 from study.measurements import attractors, dimensionality, early, eigenvalues, experiments, fixed_points, geometry, probes
-from study.measurements.labels import labelled
+from study.measurements.labels import MEASURED, labelled
 from study.measurements.recording import Recording
 
 # Each set holds those before it: what the paper reports; what a study measures unless told otherwise; everything.
@@ -66,15 +66,16 @@ def known(names: Sequence[str]) -> list[str]:
 def measure(recording: Recording, names: Sequence[str] | None = None) -> xr.Dataset:
     """Measurements of one network (all, where none are named), as one dataset whose variables carry units and a description.
 
-    A network whose weights are not all finite has no states to measure: `weights_dropped`, how many are not, is then all there is.
+    The attribute `measured` names them, for those who read the record when there are more. A network whose weights are not all
+    finite has no states to measure: `weights_dropped`, how many are not, is then all there is.
     """
     weights = torch.cat([weight.flatten() for weight in recording.network.state_dict().values()])
     dropped = int((~weights.isfinite()).sum())
-    chosen = [one for name, one in MEASUREMENTS.items() if not dropped and (names is None or name in names)]
+    chosen = {name: one for name, one in MEASUREMENTS.items() if not dropped and (names is None or name in names)}
     with _one_plain_thread():
-        arrays = [array for one in chosen for array in one.function(recording)]
+        arrays = [array for one in chosen.values() for array in one.function(recording)]
     arrays.append(labelled("weights_dropped", dropped, {}, "weights that are not finite"))
-    return xr.Dataset({array.name: array for array in arrays})
+    return xr.Dataset({array.name: array for array in arrays}, attrs={MEASURED: " ".join(chosen)})
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
+MEASURED = "measured"  # the attribute of a record that names its measurements
 COORDINATES = {
     "rows_shown": "rows of the image shown to the network",
     "blank_rows": "rows of zeros shown after the image",

@@ -30,6 +30,7 @@ from study.errors import InputError
 from study.tracking.job import TOKEN, end_children, end_twins
 from study.tracking.store import search
 from study.tracking.study_run import StudyRun
+from study.untrusted import json_object
 
 BEAT = 10.0  # seconds between two signs of life
 GRID = ("seeds", "hidden_sizes")  # the tags that say what a study is made of
@@ -200,10 +201,13 @@ def _chunk(name: str, number: int) -> str:
 
 
 def _coordinator(run: Run) -> dict:
+    """Who runs a study, as its tag says; empty where that cannot be read."""
     try:
-        return dict(json.loads(run.data.tags["coordinator"]))
-    except (KeyError, ValueError, TypeError):
+        who = json_object(run.data.tags["coordinator"])
+    except (KeyError, ValueError):
         return {}
+    kinds = {"host": str, "machine": str, "process": int, "since": float | int}
+    return who if all(isinstance(who.get(name), kind) for name, kind in kinds.items()) else {}
 
 
 def _machine() -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,12 +11,14 @@ from pathlib import Path
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from study import artifact_paths, credentials, durable
+from study import artifact_paths, credentials, untrusted
 from study.credentials import without_credentials
-from study.errors import InputError, reason
-from study.record import MEASUREMENTS, WEIGHTS
+from study.errors import InputError, StudyError, reason
+from study.record import LARGEST_FILE, MEASUREMENTS, WEIGHTS
+from study.untrusted import Refused, json_object
 
 DOWNLOADS = 8  # runs fetched at a time
 PAGE = 1000  # rows a search answers at most
@@ -76,26 +78,129 @@ class DamagedRecordError(Exception):
     """An artifact of a network's record that is missing, or not what was logged; the message says which, in words."""
 
 
+class UnreachableError(StudyError):
+    """Artifacts that may be whole, but that are not where their runs say, or cannot be read; the message says which, in words."""
+
+
 def fetch(client: MlflowClient, run: Run, scratch: Path) -> Path:
     """A folder that holds the weights and the measurements of a complete network run, as they were logged.
 
     It is the run's own folder where the store is on this machine's disk, else a new one in `scratch`. Raises
-    `DamagedRecordError` where a file is missing or has not the digest that the run's tag `digests` names.
+    `DamagedRecordError` where a file is missing or does not match the digest in the run's tag `digests`, `UnreachableError` where
+    the files cannot be read.
+    """
+    try:
+        digests = json_object(run.data.tags.get("digests", "{}"))
+    except Refused:
+        raise DamagedRecordError(f"the tag `digests` cannot be read in run {run.info.run_id}") from None
+    for name in (WEIGHTS, MEASUREMENTS):
+        file = stored_file(client, run, name, scratch / run.info.run_id, LARGEST_FILE)
+        with _reading(run, name, file):
+            found = untrusted.digest(file, LARGEST_FILE)
+        if found != digests.get(name):
+            raise DamagedRecordError(f"{name} is altered or cut short in run {run.info.run_id}")
+    return file.parent
+
+
+def stored_file(client: MlflowClient, run: Run, path: str, scratch: Path, most: int) -> Path:
+    """Where an artifact of a run can be read: in the store where it is on this machine's disk, else downloaded into `scratch`.
+
+    Raises `DamagedRecordError` where the run has no such artifact, or one of more than `most` bytes, and `UnreachableError` where
+    the place is not there in which the run's artifacts lie.
     """
     root = artifact_paths.local_root(run.info.artifact_uri)
-    folder = root or scratch / run.info.run_id
-    if root is None:
-        folder.mkdir()
-    stored = {file.path for file in client.list_artifacts(run.info.run_id)} if root is None else set()
-    digests = json.loads(run.data.tags.get("digests", "{}"))
-    for name in (WEIGHTS, MEASUREMENTS):
-        if name in stored:
-            client.download_artifacts(run.info.run_id, name, str(folder))
-        if not (folder / name).exists():
-            raise DamagedRecordError(f"{name} is missing in run {run.info.run_id}")
-        if durable.digest(folder / name) != digests.get(name):
-            raise DamagedRecordError(f"{name} is altered or cut short in run {run.info.run_id}")
-    return folder
+    try:
+        if root is not None:
+            (root / path).lstat()
+            return root / path
+        listed = {file.path: file.file_size for file in client.list_artifacts(run.info.run_id, path.rpartition("/")[0] or None)}
+        if path in listed:
+            untrusted.bounded(listed[path], most)
+            scratch.mkdir(parents=True, exist_ok=True)
+            return Path(client.download_artifacts(run.info.run_id, path, str(scratch)))
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except Refused as refused:
+        raise DamagedRecordError(f"{path} {refused} in run {run.info.run_id}") from None
+    except OSError as error:
+        if root is None:
+            raise
+        raise _unreadable(root / path, error) from None
+    if is_lost(client, run):
+        raise UnreachableError(f"the artifacts of run {run.info.run_id} are not reachable: {not_there(run)}")
+    raise DamagedRecordError(f"{path} is missing in run {run.info.run_id}")
+
+
+def stored_content(client: MlflowClient, run: Run, path: str, most: int) -> bytes:
+    """All of an artifact of a run. Raises as `stored_file` does."""
+    with tempfile.TemporaryDirectory() as scratch:
+        file = stored_file(client, run, path, Path(scratch), most)
+        with _reading(run, path, file):
+            return untrusted.content(file, most)
+
+
+@contextmanager
+def _reading(run: Run, path: str, file: Path) -> Iterator[None]:
+    """Tells a file that is not what was logged from one that cannot be reached."""
+    try:
+        yield
+    except Refused as refused:
+        raise DamagedRecordError(f"{path} {refused} in run {run.info.run_id}") from None
+    except OSError as error:
+        raise _unreadable(file, error) from None
+
+
+def is_lost(client: MlflowClient, run: Run) -> bool:
+    """Whether a run's artifacts are missing along with all others that should lie beside them.
+
+    Where a run's own folder alone is gone, someone has removed it. Where nothing is left of the place that holds the folders of
+    all runs, the place itself has moved, or its disk is not mounted.
+    """
+    root, place = artifact_paths.local_root(run.info.artifact_uri), _place(run)
+    try:
+        if root is None:
+            beside = get_artifact_repository(place, client.tracking_uri)
+            return not client.list_artifacts(run.info.run_id) and not beside.list_artifacts()
+        folder = artifact_paths.local_root(place)
+        return not root.is_dir() and not (folder.is_dir() and any(folder.iterdir()))
+    except OSError as error:
+        if root is None:  # the server's own
+            raise
+        raise _unreadable(root, error) from None
+
+
+def not_there(run: Run) -> str:
+    """What to say of the place of a run's artifacts that is not there, and what to do."""
+    return (f"{without_credentials(_place(run))}, which their runs name, is not there or empty; mount its disk or start its "
+            "server; if the store was moved, say where it is now with python -m study relocate; or train all anew with "
+            "resume=never")
+
+
+def checked_location(client: MlflowClient, experiment: str, fresh: bool = False) -> None:
+    """Raises `InputError` where a run of an experiment could not store its artifacts, or would store them where a store was that
+    has been moved: at a place that is not there, although runs have stored artifacts in it. One that is `fresh` may make it anew.
+    """
+    found = client.get_experiment(experiment)
+    folder = artifact_paths.local_root(found.artifact_location)
+    if folder is None:
+        return
+    if why := artifact_paths.obstacle(folder):
+        raise InputError(f"the artifacts of experiment {found.name} belong in {folder}, where none can be written ({why}): give "
+                         "access, or, if the store was moved, say where it is now with python -m study relocate")
+    if not fresh and not folder.is_dir():
+        stored = search(client, [experiment], "tags.kind = 'network' and tags.complete = 'true'")
+        there = [run for run in stored if artifact_paths.local_root(_place(run)) == folder]
+        if there:
+            raise InputError(f"the artifacts of experiment {found.name} cannot be reached: {not_there(there[0])}")
+
+
+def _place(run: Run) -> str:
+    """Where the artifacts of a run and of those beside it lie."""
+    return artifact_paths.location(run.info.artifact_uri, run.info.run_id)
+
+
+def _unreadable(file: Path, error: OSError) -> UnreachableError:
+    return UnreachableError(f"{file} cannot be read ({error.strerror or error}): give access, or see to its disk")
 
 
 def marks(run: Run) -> list:
@@ -106,7 +211,7 @@ def marks(run: Run) -> list:
         return known
     for name in (WEIGHTS, MEASUREMENTS):
         try:
-            stat = (root / name).stat()
+            stat = (root / name).lstat()
             known += [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
         except OSError:
             known.append(None)

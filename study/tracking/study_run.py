@@ -18,6 +18,7 @@ from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from safetensors import safe_open
 
+from study import durable
 from study.config import NetworkConfig, StudyConfig, ranges
 from study.credentials import without_credentials
 from study.data import DataSource
@@ -27,7 +28,7 @@ from study.spool import Entry
 from study.tracking import note, views
 from study.tracking.environment import current_experiment
 from study.tracking.job import JobRun, params
-from study.tracking.store import PAGE, DamagedRecordError, children, log_files, search
+from study.tracking.store import PAGE, checked_location, children, log_files, search
 
 CLASSIFIER = Path(__file__).parent.parent / "classifier.py"
 LONGEST_NAME = 80  # characters of hidden sizes in a study's name
@@ -51,10 +52,11 @@ class StudyRun(JobRun):
     def reopened(cls, client: MlflowClient, run_id: str, config: StudyConfig, source: DataSource) -> StudyRun:
         """The study run with an id; where this store has none, one that stands for it (tag `synced_from`), made if need be."""
         try:
-            client.get_run(run_id)
+            checked_location(client, client.get_run(run_id).info.experiment_id)
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
+            checked_location(client, current_experiment(client))
             found = search(client, [current_experiment(client)], f"tags.synced_from = '{run_id}'")
             study = cls(client, config, source, {"synced_from": run_id}, found[0].info.run_id if found else None)
             study.describe()
@@ -94,18 +96,14 @@ class StudyRun(JobRun):
         self.client.log_batch(run.info.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
         self.counts["reused"] += 1
 
-    def copy(self, run: Run, folder: Path) -> None:
+    def copy(self, run: Run, folder: Path, measurements: xr.Dataset) -> None:
         """Repeats a complete network run of a finished study under this one; `folder` holds its artifacts.
 
-        The logged model is shared; the tag `reused_from` names the original. Raises `DamagedRecordError` where the measurements
-        are no netCDF, for all their right digest.
+        The logged model is shared; the tag `reused_from` names the original.
         """
-        try:
-            measurements = read_measurements(folder / MEASUREMENTS)
-        except (OSError, ValueError, KeyError):
-            raise DamagedRecordError(f"{MEASUREMENTS} cannot be read in run {run.info.run_id}") from None
+        digests = {name: durable.digest(folder / name) for name in (WEIGHTS, MEASUREMENTS)}
         entry = Entry(folder, run.data.tags["network_key"], network_config(run), run.info.start_time / 1000,
-                      run.info.end_time / 1000, json.loads(run.data.tags["digests"]), failure=None)
+                      run.info.end_time / 1000, digests, failure=None)
         models = [output.model_id for output in (run.outputs.model_outputs if run.outputs else [])]
         self._log_network(entry, measurements, {"reused_from": run.info.run_id}, models)
         self.counts["reused"] += 1
