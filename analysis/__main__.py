@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from study import stopping
+
+if __name__ == "__main__":
+    stopping.listen()  # before what follows, which takes a while to import
+
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from study.command_line import quiet_libraries, run
+from study.command_line import run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console(soft_wrap=True)
@@ -34,7 +39,7 @@ def analyse(
         raise InputError(f"embedding={embedding}: expected one of: {', '.join(METHODS)}")
     if out and Path(out).exists() and not Path(out).is_dir():
         raise InputError(f"out={out}: this is a file; expected a folder, which is made if need be")
-    client = connect()
+    client = connect(existing=True)
     analysis = study_analysis.analyse(client, study, embedding)
     study_analysis.log(client, analysis)
     if out:
@@ -61,7 +66,7 @@ def power_command(
 
     if width <= 0:
         raise InputError(f"width={width}: expected a number above 0")
-    dataset = runs.load(study, connect())
+    dataset = runs.load(study, connect(existing=True))
 
     def say(goal: str, need: Need) -> None:
         console.print(f"{goal}: {need.networks or f'more than {MOST}'} seeds", highlight=False)
@@ -83,5 +88,4 @@ def power_command(
 
 
 if __name__ == "__main__":
-    quiet_libraries()
     run(app)

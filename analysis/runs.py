@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import LifecycleStage, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
 
@@ -23,8 +24,20 @@ from analysis import records
 from study.errors import InputError
 from study.network import RecurrentNetwork
 from study.record import MEASUREMENTS, RECORD_VERSION, WEIGHTS, read_measurements, versions
+from study.stopping import ended
 from study.tracking import views
-from study.tracking.store import DOWNLOADS, PAGE, DamagedRecordError, children, fetch, log_folder, marks, search
+from study.tracking.store import (
+    DOWNLOADS,
+    PAGE,
+    DamagedRecordError,
+    children,
+    fetch,
+    is_missing,
+    log_folder,
+    marks,
+    search,
+    terminate,
+)
 
 # What decides what a network becomes, beside its seed and hidden size.
 REGIME = ("epochs", "learning_rate", "batch_size", "dataset", "train_images", "blank_rows", "measurements", "precision")
@@ -50,17 +63,25 @@ def find(client: MlflowClient, study: str) -> Study:
     else:
         try:
             run = client.get_run(study)
-        except MlflowException:
+        except MlflowException as error:
+            if not is_missing(error):
+                raise
             raise InputError(f"study={study}: the tracking store has no such run; expected a study's run id, or latest") from None
         if run.data.tags.get("kind") != "study":
             kind = run.data.tags.get("kind", "no part of a study")
             raise InputError(f"study={study}: this run is no study (its kind: {kind}); expected a study's run id, or latest")
-    try:
+        if run.info.lifecycle_stage != LifecycleStage.ACTIVE:
+            raise InputError(f"study={study}: this study is deleted; restore it (mlflow runs restore --run-id {study}, or with its "
+                             f"experiment, mlflow experiments restore -x {run.info.experiment_id}), or name another")
+    config = None
+    if holds(client, run.info.run_id, "study.json"):
         with tempfile.TemporaryDirectory() as folder:
-            config = json.loads(Path(client.download_artifacts(run.info.run_id, "study.json", folder)).read_text())
-    except (MlflowException, OSError, ValueError):
+            file = Path(client.download_artifacts(run.info.run_id, "study.json", folder))
+            with suppress(OSError, ValueError):
+                config = json.loads(file.read_text())
+    if config is None:
         raise InputError(f"study={run.info.run_id}: its configuration (study.json) is missing or unreadable; expected another "
-                         "study's run id") from None
+                         "study's run id")
     nested = children(client, run.info.experiment_id, run.info.run_id)
     networks = [child for child in nested if child.data.tags.get("kind") == "network"]
     return Study(run, config, sorted(networks, key=lambda child: child.info.start_time))
@@ -230,25 +251,28 @@ def log_aggregate(
                  f"and params.hidden_size = '{hidden_size}'")
     earlier = search(client, [study.run.info.experiment_id], condition)
     tags = {"kind": "aggregate", "study": study.run_id, MLFLOW_PARENT_RUN_ID: study.run_id}
-    run = client.create_run(study.run.info.experiment_id, tags=tags, run_name=f"H={hidden_size} all seeds")
-    run_id, stamp = run.info.run_id, int(time.time() * 1000)
+    stamp = int(time.time() * 1000)
     points = [
         Metric(f"{metric}/{part}", float(value), stamp, int(step))
         for metric, (steps, parts) in curves.items()
         for part, values in parts.items()
         for step, value in zip(steps, values, strict=True) if np.isfinite(value)
     ]
-    try:
+
+    def begin() -> str:
+        run = client.create_run(study.run.info.experiment_id, tags=tags, run_name=f"H={hidden_size} all seeds")
+        return run.info.run_id
+
+    with ended(begin, lambda run_id, status: terminate(client, run_id, status)) as run_id:
         client.log_batch(run_id, params=[Param("hidden_size", str(hidden_size))])
         for start in range(0, len(points), PAGE):
             client.log_batch(run_id, metrics=points[start : start + PAGE])
-    except BaseException:
-        client.set_terminated(run_id, "FAILED")
-        raise
-    client.log_batch(run_id, tags=[RunTag("complete", "true"), RunTag("current", "true")])
-    client.set_terminated(run_id)
+        client.log_batch(run_id, tags=[RunTag("complete", "true"), RunTag("current", "true")])
+        client.set_terminated(run_id)
     for run in earlier:
         client.log_batch(run.info.run_id, tags=[RunTag("current", "false"), RunTag("superseded_by", run_id)])
+        if run.info.status == "RUNNING":  # an analysis was killed; one that lives, beside this, ends it again when it is done
+            terminate(client, run.info.run_id, "KILLED")
     return run_id
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from study import stopping
+
+if __name__ == "__main__":
+    stopping.listen()  # before what follows, which takes a while to import
+
 import shutil
 import tempfile
 from pathlib import Path
@@ -10,7 +15,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from study.command_line import quiet_libraries, run
+from study.command_line import run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console(soft_wrap=True)
@@ -35,7 +40,7 @@ def report(
     from study.tracking import connect
 
     checked_target("out", out)
-    client = connect()
+    client = connect(existing=True)
     analysis = analyse(client, study)
     with tempfile.TemporaryDirectory() as folder:
         built = build(analysis, Path(folder))
@@ -51,10 +56,8 @@ def refresh_command(study: Study = "latest") -> None:
     """Draw the figures and verdicts of a study that is still running, from the networks it has so far."""
     from reports.live import refresh
     from study.tracking import connect
-    from study.tracking.store import impatient
 
-    with impatient():
-        networks = refresh(connect(), study)
+    networks = refresh(connect(existing=True), study)
     console.print(f"figures of study {study} drawn from {networks} networks", highlight=False)
 
 
@@ -78,7 +81,7 @@ def figure_command(
     if target.suffix.lower() not in FORMATS:
         raise InputError(f"out={target}: expected a file name that ends in one of: {', '.join(FORMATS)}")
     checked_target("out", target)
-    client = connect()
+    client = connect(existing=True)
     analysis = analyse(client, study) if name in OF_STATES else of_dataset(runs.load(study, client))
     figure = FIGURES[name](analysis)
     if figure is None:
@@ -103,7 +106,7 @@ def compare_command(
     from study.tracking import connect
 
     checked_target("out", out)
-    client = connect()
+    client = connect(existing=True)
     one, other = (of_dataset(runs.load(study, client)) for study in (first, second))
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(build_comparison(one, other, Path(folder)), out)
@@ -116,5 +119,4 @@ def compare_command(
 
 
 if __name__ == "__main__":
-    quiet_libraries()
     run(app)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
+from study import stopping
+
+if __name__ == "__main__":
+    stopping.listen()  # before what follows, which takes a while to import
+
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +14,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from study.command_line import quiet_libraries, run
+from study.command_line import run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__, no_args_is_help=True)
 console = Console(soft_wrap=True)
@@ -57,9 +61,10 @@ def run_command(
 
 def _analyse_and_report(run_id: str, out: Path) -> int:
     """The next two stages, which read the study from MLflow as anyone could: commands, not imports. The first bad status."""
+    from study.live import run_stage
+
     for stage in (["analysis", "--study", run_id], ["reports", "--study", run_id, "--out", str(out)]):
-        status = subprocess.run([sys.executable, "-m", *stage], check=False).returncode
-        if status:
+        if status := run_stage(stage):
             console.print(f"the networks are stored in run {run_id}; to go on: python -m {' '.join(stage)}", highlight=False)
             return status
     return 0
@@ -142,5 +147,4 @@ def tune_command(
 
 
 if __name__ == "__main__":
-    quiet_libraries()
     run(app)

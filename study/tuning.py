@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from typing import Annotated
+from uuid import uuid4
 
 import optuna
 import torch
@@ -14,10 +15,10 @@ from optuna.storages.journal import JournalFileBackend
 from pydantic import BeforeValidator, Field, PositiveInt
 from rich.console import Console
 
+from study import stopping
 from study.config import Frozen, NetworkConfig, StudyConfig, validated
 from study.data import DataSource, Images, checked_training_images, load, prepare
 from study.errors import InputError, checked_target
-from study.stopping import ended_on_error
 from study.tracking import JobRun, connect
 from study.training import TrainingStack
 
@@ -63,10 +64,12 @@ def tune(config: TuningConfig, console: Console) -> None:
     source = prepare(regime.dataset, regime.data_dir)
     checked_training_images(source, config.train_images)
     search = _open(config)
-    job = JobRun(connect(), "tune", f"tune {source.name} H={config.hidden_size} towards {config.target:.1%}",
-                 config.model_dump(mode="json"))
     jobs = min(regime.resolved_jobs(), config.trials)
-    with ended_on_error(job), parallel_config(backend="loky", inner_max_num_threads=1), Parallel(n_jobs=jobs) as pool:
+    client, name = connect(), f"tune {source.name} H={config.hidden_size} towards {config.target:.1%}"
+    with (stopping.ended(lambda: JobRun(client, "tune", name, config.model_dump(mode="json"), {"search": _identity(search)}),
+                         JobRun.end) as job,
+          parallel_config(backend="loky", inner_max_num_threads=1), Parallel(n_jobs=jobs) as pool):
+        job.supersede_killed("search")
         while (left := config.trials - _finished(search)) > 0:
             trials = [search.ask() for _ in range(min(jobs, left))]
             proposed = [_network(trial, config, regime) for trial in trials]
@@ -101,6 +104,13 @@ def _question(config: TuningConfig) -> str:
     """The name of a search in its journal: searches that ask something else do not mix."""
     return (f"{config.dataset} {config.train_images} images, H={config.hidden_size}, {config.epochs} epochs, "
             f"target {config.target}, learning rate {config.learning_rates}, batch size {config.batch_sizes}")
+
+
+def _identity(search: optuna.Study) -> str:
+    """What tells a search from any other, wherever its journal is moved to."""
+    if "identity" not in search.user_attrs:
+        search.set_user_attr("identity", uuid4().hex)
+    return search.user_attrs["identity"]
 
 
 def _finished(search: optuna.Study) -> int:

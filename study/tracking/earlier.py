@@ -13,7 +13,8 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from study.tracking.store import DOWNLOADS, DamagedRecordError, fetch, search
+from study.tracking.claim import has_released
+from study.tracking.store import DOWNLOADS, DamagedRecordError, fetch, is_missing, search
 from study.tracking.study_run import StudyRun
 
 
@@ -30,8 +31,8 @@ def complete_networks(client: MlflowClient, experiment: str, keys: Iterable[str]
 def take(study: StudyRun, keys: Iterable[str], say: Callable[[str], None]) -> set[str]:
     """Puts the networks that earlier studies completed under this study's run; the keys of those that it has now.
 
-    A network of a study that did not finish moves, one of a finished study is copied. An artifact that is not what was logged is
-    named, and its run passed over.
+    A network of a study that stopped while it trained moves, one of a study that has all its networks is copied. An artifact that
+    is not what was logged is named, and its run passed over.
     """
     client, taken = study.client, set()
     finished: dict[str, bool] = {}
@@ -72,6 +73,9 @@ def _words(run: Run) -> str:
 
 def _finished(client: MlflowClient, run_id: str) -> bool:
     try:
-        return client.get_run(run_id).info.status == "FINISHED"
-    except MlflowException:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if not is_missing(error):
+            raise
         return False
+    return run.info.status == "FINISHED" or has_released(run)

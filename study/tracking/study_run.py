@@ -23,9 +23,10 @@ from study.data import DataSource
 from study.network import STATE_NAMES
 from study.record import MEASUREMENTS, WEIGHTS, read_measurements, step_metrics, versions
 from study.spool import Entry
+from study.stopping import ended
 from study.tracking import views
 from study.tracking.job import JobRun, params
-from study.tracking.store import PAGE, DamagedRecordError, children, current_experiment, log_files, search
+from study.tracking.store import PAGE, DamagedRecordError, children, current_experiment, is_missing, log_files, search
 
 CLASSIFIER = Path(__file__).parent.parent / "classifier.py"
 MODEL_REQUIREMENTS = [f"{name}=={versions()[name]}" for name in ("mlflow", "numpy", "safetensors")]
@@ -51,13 +52,18 @@ class StudyRun(JobRun):
         try:
             client.get_run(run_id)
         except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            if not is_missing(error):
                 raise
             found = search(client, [current_experiment(client)], f"tags.synced_from = '{run_id}'")
             study = cls(client, config, source, {"synced_from": run_id}, found[0].info.run_id if found else None)
             study.describe()
             return study
         return cls(client, config, source, run_id=run_id)
+
+    @property
+    def stored(self) -> int:
+        """How many networks are stored under the study, as far as they were counted."""
+        return self.counts["reused"] + self.counts["trained"]
 
     def describe(self) -> None:
         """Logs what the study is: its configuration, versions and data set, and how many networks are expected."""
@@ -79,10 +85,10 @@ class StudyRun(JobRun):
     def log_result(self, entry: Entry) -> str:
         """Logs one network as a child run; its run id. What lacks the tag `complete` is no result."""
         if entry.failure is not None:
-            run_id = self.create_child(_name(entry.config), "network", entry.started,
-                                       {"network_key": entry.key, "failure": entry.failure})
-            self.client.log_batch(run_id, params=params(entry.config.model_dump(mode="json")))
-            self.client.set_terminated(run_id, "FAILED", end_time=int(entry.ended * 1000))
+            tags = {"network_key": entry.key, "failure": entry.failure}
+            with ended(lambda: self.create_child(_name(entry.config), "network", entry.started, tags), self.end_child) as run_id:
+                self.client.log_batch(run_id, params=params(entry.config.model_dump(mode="json")))
+                self.client.set_terminated(run_id, "FAILED", end_time=int(entry.ended * 1000))
             return run_id
         return self._log_network(entry, read_measurements(entry.folder / MEASUREMENTS))
 
@@ -128,11 +134,6 @@ class StudyRun(JobRun):
         self.end("FINISHED" if len(stored) + self.counts["failed"] >= self.counts["expected"] else "FAILED")
         return len(stored), self.counts["expected"]
 
-    def end(self, status: str) -> None:
-        """Ends the run, and those below it that were left running."""
-        end_children(self.client, self.experiment_id, self.run_id)
-        super().end(status)
-
     def count(self, what: str) -> None:
         """Counts one network more; a store that does not answer learns of it with the next."""
         self.counts[what] += 1
@@ -146,13 +147,9 @@ class StudyRun(JobRun):
     def _log_network(self, entry: Entry, measurements: xr.Dataset, tags: Mapping[str, str] | None = None,
                      models: Sequence[str] = ()) -> str:
         """Logs a network with the logged models it shares with another run, or with one of its own."""
-        run_id = self.create_child(_name(entry.config), "network", entry.started, {"network_key": entry.key, **(tags or {})})
-        try:
+        tags = {"network_key": entry.key, **(tags or {})}
+        with ended(lambda: self.create_child(_name(entry.config), "network", entry.started, tags), self.end_child) as run_id:
             self._fill(run_id, entry, measurements, models)
-        except BaseException:
-            with suppress(Exception):  # where this fails, too, the end of the study ends it
-                self.client.set_terminated(run_id, "FAILED")
-            raise
         return run_id
 
     def _fill(self, run_id: str, entry: Entry, measurements: xr.Dataset, models: Sequence[str]) -> None:
@@ -197,17 +194,6 @@ class StudyRun(JobRun):
             input_example=np.zeros((1, 2, features), dtype=np.float32),
             pip_requirements=MODEL_REQUIREMENTS,
         )
-
-
-def end_children(client: MlflowClient, experiment: str, run_id: str, **tags: str) -> None:
-    """Ends, and tags, the child runs that were left running: by a request that was cut off, or a process that was killed."""
-    for run in children(client, experiment, run_id):
-        if run.info.status != "RUNNING":
-            continue
-        complete = run.data.tags.get("complete") == "true"
-        if not complete:
-            client.log_batch(run.info.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
-        client.set_terminated(run.info.run_id, "FINISHED" if complete else "KILLED")
 
 
 def network_config(run: Run) -> NetworkConfig:
