@@ -50,7 +50,7 @@ def guard() -> None:
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     for name in ("stdout", "stderr"):
-        stream = getattr(sys, name) or Path(os.devnull).open("w", encoding="utf-8")
+        stream = getattr(sys, name) or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (it stays)
         if not isinstance(stream, Output):
             stream.reconfigure(errors="backslashreplace")  # a name the terminal has no letters for
             setattr(sys, name, Output(stream))

@@ -9,13 +9,14 @@ from uuid import uuid4
 
 import optuna
 import torch
-from joblib import Parallel, delayed, parallel_config
+from joblib import Parallel, delayed
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from pydantic import BeforeValidator, Field, PositiveInt
 from rich.console import Console
 
 from study import stopping
+from study.backends import available_jobs, here
 from study.config import Frozen, NetworkConfig, StudyConfig, validated
 from study.data import DataSource, Images, checked_training_images, load, prepare
 from study.errors import InputError, checked_target
@@ -64,11 +65,11 @@ def tune(config: TuningConfig, console: Console) -> None:
     source = prepare(regime.dataset, regime.data_dir)
     checked_training_images(source, config.train_images)
     search = _open(config)
-    jobs = min(regime.resolved_jobs(), config.trials)
+    jobs = min(available_jobs(regime), config.trials)
     client, name = connect(), f"tune {source.name} H={config.hidden_size} towards {config.target:.1%}"
     with (stopping.ended(lambda: JobRun(client, "tune", name, config.model_dump(mode="json"), {"search": _identity(search)}),
                          JobRun.end) as job,
-          parallel_config(backend="loky", inner_max_num_threads=1), Parallel(n_jobs=jobs) as pool):
+          here(), Parallel(n_jobs=jobs) as pool):
         job.supersede_killed("search")
         while (left := config.trials - _finished(search)) > 0:
             trials = [search.ask() for _ in range(min(jobs, left))]

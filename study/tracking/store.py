@@ -38,7 +38,7 @@ def connect(existing: bool = False) -> MlflowClient:
     told = without_credentials(uri)
     patience = max(DOOR, MLFLOW_HTTP_REQUEST_TIMEOUT.get())
     try:
-        empty = within(patience, lambda: _is_empty(uri))
+        empty = within(patience, lambda: _is_empty(uri, existing))
         if empty and not existing:
             with held():  # half made it would be of no use to anyone
                 MlflowClient().search_experiments(max_results=1)
@@ -56,8 +56,11 @@ def connect(existing: bool = False) -> MlflowClient:
     return MlflowClient()
 
 
-def _is_empty(uri: str) -> bool:
-    """Whether the store is a database that holds nothing yet; raises where it cannot be opened, which MLflow tries for 102 s."""
+def _is_empty(uri: str, existing: bool) -> bool:
+    """Whether the store is a database that holds nothing yet.
+
+    Raises where it cannot be opened, which MLflow would try for 102 s, or is a file that is to be written and cannot be.
+    """
     if get_uri_scheme(uri) not in DATABASE_ENGINES:
         return False
     import sqlalchemy  # takes a while, and a server needs none
@@ -68,7 +71,13 @@ def _is_empty(uri: str) -> bool:
     if on_disk and not Path(path).exists():  # which to open would make
         return True
     engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
-    return not sqlalchemy.inspect(engine).get_table_names()
+    empty = not sqlalchemy.inspect(engine).get_table_names()
+    if on_disk and not existing:
+        if not os.access(path, os.W_OK):
+            raise PermissionError(f"{path} is read-only")
+        with engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+    return empty
 
 
 def _ask(uri: str) -> None:
@@ -149,8 +158,10 @@ def current_experiment(client: MlflowClient) -> str:
         raise no_run(error) from None
 
 
-def no_run(error: MlflowException) -> InputError:
-    """What to say where the store answers, but lets no run be made."""
+def no_run(error: MlflowException) -> Exception:
+    """What to say where the store answers, but lets no run be made; the error itself where the store failed."""
+    if not is_missing(error) and error.error_code not in ("PERMISSION_DENIED", "RESOURCE_ALREADY_EXISTS"):
+        return error
     return InputError(f"no run can be made in the tracking store ({reason(error)}): check MLFLOW_RUN_ID, MLFLOW_EXPERIMENT_ID and "
                       "MLFLOW_EXPERIMENT_NAME, that the experiment is not deleted, and that you may write to it")
 
