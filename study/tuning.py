@@ -64,9 +64,9 @@ def tune(config: TuningConfig, console: Console) -> None:
                                      "epochs": config.epochs, "train_images": config.train_images})
     source = prepare(regime.dataset, regime.data_dir)
     checked_training_images(source, config.train_images)
-    search = _open(config)
     jobs = min(available_jobs(regime), config.trials)
     client, name = connect(), f"tune {source.name} H={config.hidden_size} towards {config.target:.1%}"
+    search = _open(config)
     with (stopping.ended(lambda: JobRun(client, "tune", name, config.model_dump(mode="json"), {"search": _identity(search)}),
                          JobRun.end) as job,
           here(), Parallel(n_jobs=jobs) as pool):

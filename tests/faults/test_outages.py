@@ -20,7 +20,7 @@ COMMANDS = {
     "check": ("study", "check"), "sync": ("study", "sync"),
     "tune": ("study", "tune", "--trials", "1", "--train-images", "240"),
     "run": ("study", "run"), "analysis": ("analysis", "--study", "latest"),
-    "power": ("analysis", "power"), "report": ("reports",), "figure": ("reports", "figure", "truncation"),
+    "power": ("analysis", "power"), "report": ("reports", "--study", "latest"), "figure": ("reports", "figure", "truncation"),
     "compare": ("reports", "compare", "latest", "0123456789abcdef0123456789abcdef"), "refresh": ("reports", "refresh"),
 }
 ANSWERS = {
