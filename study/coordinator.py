@@ -56,10 +56,11 @@ def run_study(config: StudyConfig, console: Console, afterwards: Callable[[str],
                     status = afterwards(study.run_id)
                 study.end("FAILED" if status else "FINISHED")
         except Exception:
-            with suppress(Exception):
-                claim.deleted = claim.deleted or (study is not None and study.is_deleted())
-            if study is not None and claim.deleted:
-                raise _deleted(study) from None
+            if study is not None:
+                with suppress(Exception):  # what the heart has not noticed yet
+                    claim.deleted = claim.deleted or stopping.within(stopping.LEAVE, study.is_deleted)
+                if claim.deleted:
+                    raise _deleted(study) from None
             raise
         except KeyboardInterrupt:
             if study is None:
