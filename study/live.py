@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 
 from study.command_line import STAGE
@@ -43,8 +44,9 @@ class Refresher:
             self._next = now + max(self.every, REST * (now - self._begun))
         if self.command and self.every and self._running is None and now >= self._next:
             self._begun = now
-            self._running = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                             stderr=subprocess.DEVNULL)
+            with suppress(OSError):  # no more processes, or files, may be had
+                self._running = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                                 stderr=subprocess.DEVNULL)
 
 
 def run_stage(arguments: Sequence[str]) -> int:
