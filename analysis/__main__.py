@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from study import stopping
+
+if __name__ == "__main__":
+    stopping.listen()  # before what follows, which takes a while to import
+
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from study.command_line import quiet_libraries, run
+from study.command_line import run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console(soft_wrap=True, markup=False, emoji=False)  # what is stored may hold anything
@@ -38,7 +43,7 @@ def analyse(
     from analysis.ledger import words
     from study.tracking import connect
 
-    client = connect()
+    client = connect(existing=True)
     analysis = study_analysis.analyse(client, study, embedding, images)
     study_analysis.log(client, analysis)
     if folder is not None:
@@ -71,7 +76,7 @@ def power_command(
     from analysis.findings import evaluate, present, step_curves
     from study.tracking import connect
 
-    dataset = runs.load(study, connect())
+    dataset = runs.load(study, connect(existing=True))
 
     def say(goal: str, need: Need) -> None:
         console.print(f"{goal}: {need.networks or f'more than {MOST}'} seeds", highlight=False)
@@ -95,5 +100,4 @@ def power_command(
 
 
 if __name__ == "__main__":
-    quiet_libraries()
     run(app)

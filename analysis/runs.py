@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import LifecycleStage, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
@@ -29,6 +29,7 @@ from study.errors import InputError
 from study.measurements import SETS, of_set
 from study.network import RecurrentNetwork
 from study.record import MEASUREMENTS, RECORD_VERSION, WEIGHTS, versions
+from study.stopping import ended
 from study.tracking import note, views
 from study.tracking.store import (
     DOWNLOADS,
@@ -37,11 +38,13 @@ from study.tracking.store import (
     UnreachableError,
     children,
     fetch,
+    is_missing,
     log_folder,
     marks,
     search,
     stored_content,
     stored_file,
+    terminate,
 )
 from study.untrusted import MOST_TEXT, Refused, one_line
 
@@ -70,11 +73,16 @@ def find(client: MlflowClient, study: str) -> Study:
     else:
         try:
             run = client.get_run(study)
-        except MlflowException:
+        except MlflowException as error:
+            if not is_missing(error):
+                raise
             raise InputError(f"study={study}: the tracking store has no such run; expected a study's run id, or latest") from None
         if run.data.tags.get("kind") != "study":
             kind = run.data.tags.get("kind", "no part of a study")
             raise InputError(f"study={study}: this run is no study (its kind: {kind}); expected a study's run id, or latest")
+        if run.info.lifecycle_stage != LifecycleStage.ACTIVE:
+            raise InputError(f"study={study}: this study is deleted; restore it (mlflow runs restore --run-id {study}, or with its "
+                             f"experiment, mlflow experiments restore -x {run.info.experiment_id}), or name another")
     try:
         config = stored_settings(stored_content(client, run, "study.json", MOST_TEXT))
     except (DamagedRecordError, Refused) as error:
@@ -255,29 +263,31 @@ def log_aggregate(
     condition = (f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{study.run_id}' and tags.kind = 'aggregate' "
                  f"and params.hidden_size = '{hidden_size}'")
     tags = {"kind": "aggregate", "study": study.run_id, MLFLOW_PARENT_RUN_ID: study.run_id}
-    run = client.create_run(study.run.info.experiment_id, tags=tags, run_name=f"H={hidden_size} all seeds")
-    run_id, stamp = run.info.run_id, int(time.time() * 1000)
+    stamp = int(time.time() * 1000)
     points = [
         Metric(f"{metric}/{part}", float(value), stamp, int(step))
         for metric, (steps, parts) in curves.items()
         for part, values in parts.items()
         for step, value in zip(steps, values, strict=True) if np.isfinite(value)
     ]
-    try:
+
+    def begin() -> str:
+        run = client.create_run(study.run.info.experiment_id, tags=tags, run_name=f"H={hidden_size} all seeds")
+        return run.info.run_id
+
+    with ended(begin, lambda run_id, status: terminate(client, run_id, status)) as run_id:
         client.log_batch(run_id, params=[Param("hidden_size", str(hidden_size))])
         for start in range(0, len(points), PAGE):
             client.log_batch(run_id, metrics=points[start : start + PAGE])
-    except BaseException:
-        client.set_terminated(run_id, "FAILED")
-        raise
-    client.log_batch(run_id, tags=[RunTag("complete", "true"), RunTag("current", "true")])
-    client.set_terminated(run_id)
+        client.log_batch(run_id, tags=[RunTag("complete", "true"), RunTag("current", "true")])
+        client.set_terminated(run_id)
     for run in search(client, [study.run.info.experiment_id], condition):
         if run.info.run_id == run_id:
             continue
-        if run.info.status == "RUNNING":  # made twice by a request that was repeated, or left by an analysis that was killed
-            client.set_terminated(run.info.run_id, "KILLED")
         client.log_batch(run.info.run_id, tags=[RunTag("current", "false"), RunTag("superseded_by", run_id)])
+        # Made twice by a request that was repeated, or left by an analysis that was killed; one that lives ends it again.
+        if run.info.status == "RUNNING":
+            terminate(client, run.info.run_id, "KILLED")
     return run_id
 
 

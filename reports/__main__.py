@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from study import stopping
+
+if __name__ == "__main__":
+    stopping.listen()  # before what follows, which takes a while to import
+
 import logging
 import os
 import tempfile
@@ -12,7 +17,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from study.command_line import quiet_libraries, run
+from study.command_line import run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console(soft_wrap=True, markup=False, emoji=False)  # what is stored may hold anything
@@ -44,7 +49,7 @@ def report(
     from study import durable
     from study.tracking import connect
 
-    client = connect()
+    client = connect(existing=True)
     analysis = analyse(client, study, data_dir=images)
     for line in analysis.left_out:
         console.print(line, highlight=False)
@@ -65,10 +70,8 @@ def refresh_command(study: Study = "latest") -> None:
     checked_study(study)
     from reports.live import refresh
     from study.tracking import connect
-    from study.tracking.store import impatient
 
-    with impatient():
-        networks = refresh(connect(), study)
+    networks = refresh(connect(existing=True), study)
     console.print(f"figures of study {study} drawn from {networks} networks", highlight=False)
 
 
@@ -97,7 +100,7 @@ def figure_command(
     from analysis.study_analysis import analyse, of_dataset
     from study.tracking import connect
 
-    client = connect()
+    client = connect(existing=True)
     of_states = name in OF_STATES
     analysis = analyse(client, study, data_dir=images) if of_states else of_dataset(runs.load(study, client))
     figure = FIGURES[name](analysis)
@@ -129,7 +132,7 @@ def compare_command(
     from study import durable
     from study.tracking import connect
 
-    client = connect()
+    client = connect(existing=True)
     one, other = (of_dataset(runs.load(study, client)) for study in studies)
     with tempfile.TemporaryDirectory() as folder:
         durable.write(target, build_comparison(one, other, Path(folder)).read_bytes())
@@ -155,6 +158,5 @@ def import_matplotlib() -> None:
 
 
 if __name__ == "__main__":
-    quiet_libraries()
     import_matplotlib()
     run(app)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from study import stopping
+
+if __name__ == "__main__":
+    stopping.listen()  # before what follows, which takes a while to import
+
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +15,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from study.command_line import quiet_libraries, run
+from study.command_line import run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console(soft_wrap=True, markup=False, emoji=False)  # what is stored may hold anything
@@ -59,10 +63,11 @@ def run_command(
 
 def _analyse_and_report(run_id: str, out: Path, data_dir: Path) -> int:
     """The next two stages, which read the study from MLflow as anyone could: commands, not imports. The first bad status."""
+    from study.live import run_stage
+
     study = ["--study", run_id, "--data-dir", str(data_dir)]
     for stage in (["analysis", *study], ["reports", *study, "--out", str(out)]):
-        status = subprocess.run([sys.executable, "-m", *stage], check=False).returncode
-        if status:
+        if status := run_stage(stage):
             console.print(f"the networks are stored in run {run_id}; to go on: python -m {shlex.join(stage)}", highlight=False)
             return status
     return 0
@@ -83,11 +88,12 @@ def relocate_command(
     incomplete: Annotated[bool, typer.Option("--incomplete", help="Go on though some complete networks are not there.")] = False,
 ) -> None:
     """Tell the store where its artifacts are, after their folder was moved. Without folders: list where it looks for them."""
-    from study.errors import InputError
+    from study.errors import InputError, quoted
     from study.tracking import relocation
 
     if bool(old) != bool(new):
-        raise InputError(f"{old or new}: expected two folders, where the artifacts were and where they are, or none, to list them")
+        raise InputError(f"old={quoted(old)}, new={quoted(new)}: expected two folders, where the artifacts were and where they "
+                         "are, or none, to list them")
     if not old:
         for root in relocation.roots():
             there = "not on this machine" if root.there is None else f"{root.there} of {root.complete} complete networks are there"
@@ -165,5 +171,4 @@ def tune_command(
 
 
 if __name__ == "__main__":
-    quiet_libraries()
     run(app)

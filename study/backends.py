@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import re
+import resource
 import socket
 import threading
 import time
@@ -27,6 +29,7 @@ from study.stacks import Stack, workers
 from study.workers import train_and_measure
 
 DEATHS = 3  # of workers, one after another without a result between them, after which a study gives up
+FILES, FILES_OF_WORKER = 40, 4  # that a study keeps open at most: by itself, and for each of its workers
 log = logging.getLogger(__name__)
 Results = list[NetworkRecord | Failure]
 
@@ -92,13 +95,51 @@ def opened(config: StudyConfig) -> Iterator[Backend]:
             raise InputError(f"scheduler={config.scheduler}: only backend=dask has one; add backend=dask, or leave it out")
         from joblib.externals.loky import BrokenProcessPool as LokyPoolBroken
 
-        # One thread a worker, also in the libraries below torch: jobs workers then use jobs cores.
-        context = partial(parallel_config, backend="loky", inner_max_num_threads=1)
-        yield Backend(partial(workers, config.resolved_jobs()), context, "n_jobs", Coordinator(_ours(), os.getpid()),
+        yield Backend(partial(workers, available_jobs(config)), here, "n_jobs", Coordinator(_ours(), os.getpid()),
                       (BrokenProcessPool, LokyPoolBroken), (), _forget)
     else:
         with _dask(config.scheduler) as backend:
             yield backend
+
+
+def available_jobs(config: StudyConfig) -> int:
+    """How many worker processes this machine lets a study have; one computes in this process.
+
+    Raises `InputError` where what joblib is told cannot be followed, or too few files may be open.
+    """
+    try:
+        jobs = config.resolved_jobs()
+    except ValueError:
+        given = os.environ.get("LOKY_MAX_CPU_COUNT")
+        raise InputError(f"LOKY_MAX_CPU_COUNT={given}: expected the number of cores to use, or unset it") from None
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = FILES + FILES_OF_WORKER * jobs
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise InputError(f"this process may open {hard} files and needs {needed} for {jobs} jobs: allow more (ulimit -n 1024)"
+                         + (", or use fewer jobs" if jobs > 1 else ""))
+    if soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    if why := _no_semaphores():
+        log.warning("worker processes cannot be started (%s, in /dev/shm): networks are computed one after another", why)
+        return 1
+    return jobs
+
+
+def here() -> AbstractContextManager:
+    """A context in which joblib computes on this machine."""
+    if _no_semaphores():
+        return parallel_config(backend="sequential")
+    # One thread a worker, also in the libraries below torch: jobs workers then use jobs cores.
+    return parallel_config(backend="loky", inner_max_num_threads=1)
+
+
+def _no_semaphores() -> str:
+    """Why processes cannot wait for each other here, as in a container without shared memory; empty where they can."""
+    try:
+        multiprocessing.get_context("spawn").Semaphore()
+    except (OSError, ImportError) as error:
+        return reason(error)
+    return ""
 
 
 @contextmanager

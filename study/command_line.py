@@ -1,43 +1,61 @@
-"""How a command ends: a user's mistake is one line on standard error and status 2, never a traceback."""
+"""How a command ends: whatever goes wrong outside is one line on standard error and a status, never a traceback."""
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import sys
+import traceback
+import warnings
+from contextlib import suppress
 
 import typer
 
-from study.credentials import screen_output
+from study import output, stopping
 from study.errors import InputError, StudyError, printable, quoted, reason
 
 # typer carries its own copy of click; this is that copy's class of mistakes in the arguments.
 UsageError = typer.BadParameter.__base__
-STORES = ("mlflow", "requests", "urllib3", "sqlalchemy")  # whose exceptions say that a tracking store failed, in the middle
+# Whose exceptions, or those that come through them, say that a tracking store failed.
+STORES = ("mlflow", "requests", "urllib3", "sqlalchemy", "sqlite3")
+STAGE = "HIDDEN_ORBITS_STAGE"  # in the environment of a command that another of ours waits for, and speaks for
+# A request that is not answered is ours to repeat: MLflow's own patience would hold a command for minutes. The user's stands.
+IMPATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+              "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false", "PGCONNECT_TIMEOUT": "10"}
+ADVICE = {
+    errno.ENOSPC: "make room", errno.EDQUOT: "make room", errno.EROFS: "give access", errno.EACCES: "give access",
+    errno.EMFILE: "allow more open files (ulimit -n 1024)", errno.ENFILE: "allow more open files",
+    errno.EAGAIN: "allow more processes (ulimit -u)", errno.ENOMEM: "free some memory",
+}
 
 
 def run(app: typer.Typer) -> None:
     """Runs a command-line application and exits with its status."""
-    screen_output()
+    quiet_libraries()
+    output.guard()
     try:
-        status = app(standalone_mode=False)  # an exit's status is returned, Ctrl-C's is 130
-    except InputError as error:
-        _end(str(error), 2)
-    except StudyError as error:
-        _end(str(error), error.status)
-    except UsageError as error:
-        _end(usage(error), 2)
+        with stopping.begun():
+            message, status = "", app(standalone_mode=False)  # an exit's status is returned, Ctrl-C's is 130
+    except (InputError, StudyError, UsageError) as error:
+        message, status = _told(error)
+    except KeyboardInterrupt:
+        message, status = "stopped", 130
     except Exception as error:
-        if type(error).__module__.split(".")[0] not in STORES:
+        if stopping.came():  # an import that is cut short fails in any way
+            message, status = "stopped", 130
+        elif through_store(error):
+            message, status = store_failed(error), 1
+        elif isinstance(error, OSError):
+            message, status = _machine_failed(error), 1
+        else:
             raise
-        _end(f"the tracking store failed ({reason(error)}): nothing stored is lost; run the same command again when it answers", 1)
     if status == 130:
-        _end("stopped", 130)
-    sys.exit(status)
-
-
-def _end(message: str, status: int) -> None:
-    print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr, flush=True)
-    sys.exit(status)
+        message = message or "stopped"
+        _end_untaken_run()
+    if message and not (status == 130 and STAGE in os.environ):
+        print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr, flush=True)
+    sys.exit(output.finish(status or 0))
 
 
 def usage(error: UsageError) -> str:
@@ -55,7 +73,49 @@ def usage(error: UsageError) -> str:
 
 
 def quiet_libraries() -> None:
-    """Keeps MLflow and Git from explaining themselves between the lines of a command."""
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    """Keeps libraries from explaining themselves between the lines of a command, and from waiting for long."""
+    for name, value in ({"GIT_PYTHON_REFRESH": "quiet", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+                         "MLFLOW_LOGGING_LEVEL": "CRITICAL"} | IMPATIENCE).items():
+        os.environ.setdefault(name, value)
+    for name in ("urllib3", "sqlalchemy"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", message=".*joblib will operate in serial mode")
+
+
+def through_store(error: Exception) -> bool:
+    """Whether an error is a tracking store's: of a library that speaks to it, or raised beneath one."""
+    names = [type(error).__module__, *(frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__))]
+    return any(name.split(".")[0] in STORES for name in names)
+
+
+def store_failed(error: Exception) -> str:
+    """What to say of an error of a tracking store."""
+    if deleted(error):
+        return (f"what this command writes to was deleted meanwhile ({reason(error)}): restore it (mlflow runs restore --run-id ID "
+                "or mlflow experiments restore -x ID), then run the same command again")
+    return f"the tracking store failed ({reason(error)}): nothing stored is lost; run the same command again when it answers"
+
+
+def deleted(error: Exception) -> bool:
+    """Whether an error of the tracking store says that a run, or the experiment, was deleted."""
+    return "must be in the 'active' state" in str(error)
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    if isinstance(error, UsageError):
+        return usage(error), 2
+    return str(error), getattr(error, "status", 2)
+
+
+def _machine_failed(error: OSError) -> str:
+    advice = ADVICE.get(error.errno, "mend that")
+    return f"this machine refused something ({reason(error)}): {advice}, then run the same command again; nothing stored is lost"
+
+
+def _end_untaken_run() -> None:
+    """Ends the run that `mlflow run` made for this command, where it was stopped before it took it for its own."""
+    if "MLFLOW_RUN_ID" in os.environ and STAGE not in os.environ:
+        with suppress(Exception):
+            from study.tracking.store import end_untaken
+
+            stopping.within(stopping.LEAVE, lambda: end_untaken(os.environ["MLFLOW_RUN_ID"]))

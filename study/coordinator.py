@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import suppress
 
 from mlflow.entities import Run
 from rich.console import Console
 
-from study import backends, spool
+from study import backends, spool, stopping
 from study.backends import Backend
 from study.config import NetworkConfig, StudyConfig
 from study.data import checked_training_images, prepare
 from study.delivery import Delivery
-from study.errors import InputError, StudyError, reason
+from study.errors import InputError, StudyError
 from study.live import Refresher
 from study.progress import StudyProgress
 from study.record import Failure, NetworkRecord, network_key, regime_key
 from study.spool import Spool
 from study.stacks import checked_memory, stacks
-from study.stopping import Stop, ended_on_error
 from study.tracking import StudyRun, connect, earlier
-from study.tracking.claim import Claim, supersede
+from study.tracking.claim import Claim
 from study.tracking.environment import current_experiment
-from study.tracking.store import checked_location, impatient
+from study.tracking.store import checked_location, supersede
 
 
 def run_study(config: StudyConfig, console: Console, afterwards: Callable[[str], int],
@@ -42,39 +41,54 @@ def run_study(config: StudyConfig, console: Console, afterwards: Callable[[str],
     checked_training_images(source, config.train_images)
     if config.backend == "loky":
         checked_memory(networks[0])
+    study = None
     with backends.opened(config) as backend:
         client = connect()
-        with impatient(), _answering():
-            experiment = current_experiment(client)
-            claim = Claim(client, experiment, config, regime_key(networks[0], source.digest), console)
-            _not_in_sync(claim.look())
-            if config.resume == "auto":
-                earlier.check_reachable(client, experiment, [network_key(network, source.digest) for network in networks])
-            checked_location(client, experiment, fresh=config.resume == "never")
-            study = StudyRun(client, config, source, claim.tags)
+        experiment = current_experiment(client)
+        claim = Claim(client, experiment, config, regime_key(networks[0], source.digest), console)
+        _not_in_sync(claim.look())
+        if config.resume == "auto":
+            earlier.check_reachable(client, experiment, [network_key(network, source.digest) for network in networks])
+        checked_location(client, experiment, fresh=config.resume == "never")
         try:
-            with ended_on_error(study) as stop:
-                with impatient(), _answering():
-                    stopped = claim.hold(study.run_id)
+            with stopping.ended(lambda: StudyRun(client, config, source, claim.tags), StudyRun.end) as study:
+                stopped = claim.hold(study.run_id)
                 with claim:
-                    with impatient(), _answering():
-                        study.describe()
-                        supersede(study, stopped)
-                    with impatient(), Refresher(meanwhile(study.run_id), config.refresh) as refresher:
-                        _compute(study, networks, backend, console, stop, refresher)
+                    study.describe()
+                    for run in stopped:
+                        supersede(client, run, study.run_id)
+                    with Refresher(meanwhile(study.run_id), config.refresh) as refresher:
+                        _compute(study, networks, backend, console, refresher)
+                    claim.release()
                     status = afterwards(study.run_id)
-                with _answering():
-                    study.end("FAILED" if status else "FINISHED")
+                study.end("FAILED" if status else "FINISHED")
+        except Exception:
+            if study is not None:
+                with suppress(Exception):  # what the heart has not noticed yet
+                    claim.deleted = claim.deleted or stopping.within(stopping.LEAVE, study.is_deleted)
+                if claim.deleted:
+                    raise _deleted(study) from None
+            raise
         except KeyboardInterrupt:
-            stored = study.counts["reused"] + study.counts["trained"]
+            if study is None:
+                raise
+            if claim.deleted:
+                raise _deleted(study) from None
             why = f"run {claim.lost_to} has taken this study over" if claim.lost_to else "the same command goes on from there"
-            raise StudyError(f"stopped: {stored} of {study.counts['expected']} networks are stored in run {study.run_id}; {why}",
-                             130) from None
+            stored = f"{study.stored} of {study.counts['expected']} networks are stored in run {study.run_id}"
+            raise StudyError(f"stopped: {stored}; {why}", 130) from None
     return status
 
 
-def _compute(study: StudyRun, networks: list[NetworkConfig], backend: Backend, console: Console, stop: Stop, refresher: Refresher
-             ) -> None:
+def _deleted(study: StudyRun) -> StudyError:
+    """What to say where someone deleted the study run while it ran."""
+    return StudyError(
+        f"run {study.run_id} of this study, or its experiment, was deleted while it ran: the study stopped with {study.stored} of "
+        f"{study.counts['expected']} networks stored, and what is not waits in the spool; to go on, run the same command again "
+        f"(where the experiment was deleted, restore it first: mlflow experiments restore -x {study.experiment_id})")
+
+
+def _compute(study: StudyRun, networks: list[NetworkConfig], backend: Backend, console: Console, refresher: Refresher) -> None:
     """Fills the study run: with networks that are stored already, with results that wait in a spool, with new ones."""
     def say(line: str) -> None:
         console.print(line, highlight=False)
@@ -84,10 +98,9 @@ def _compute(study: StudyRun, networks: list[NetworkConfig], backend: Backend, c
     box = Spool(study.run_id)
     try:
         box.describe(config, source.digest)
-        with Delivery(study, say) as delivery, stop.heard():
+        with Delivery(study, say) as delivery, stopping.heard():
             if config.resume == "auto":
-                with _answering():
-                    found = earlier.take(study, wanted, say)
+                found = earlier.take(study, wanted, say)
                 for entry in _waiting(box, wanted, found):
                     delivery.hand_over(entry, "reused")
                     found.add(entry.key)
@@ -98,7 +111,7 @@ def _compute(study: StudyRun, networks: list[NetworkConfig], backend: Backend, c
             plan = stacks([network for key, network in wanted.items() if key not in found])
             say(_plan_in_words(study, backend.jobs(plan) if plan else 0, len(found)))
             failures = []
-            with StudyProgress(plan, console) as progress:
+            with StudyProgress(plan, console) as progress, stopping.heard():
                 for index, results in backend.compute(plan, source, progress.file):
                     for result in results:
                         delivery.hand_over(box.add(result, source.digest))
@@ -110,8 +123,10 @@ def _compute(study: StudyRun, networks: list[NetworkConfig], backend: Backend, c
         if left:
             raise StudyError(f"{left} results could not be logged to the tracking store ({delivery.trouble}): they are kept in "
                              f"{box.folder}; when it takes results again, log them with: python -m study sync")
-        with _answering():
-            study.log_counts()
+        if delivery.removed:
+            raise StudyError(f"{delivery.removed} results were removed from {box.folder} before the tracking store had them: run "
+                             "the same command again to train those networks anew")
+        study.log_counts()
     finally:
         box.close()
     say("{expected} networks expected: {reused} reused, {trained} trained, {failed} failed".format(**study.counts))
@@ -154,15 +169,3 @@ def _in_words(result: NetworkRecord | Failure) -> str:
         accuracy, dimension = result.measurements.test_accuracy, result.measurements.peak_dimension
         outcome = f"test accuracy {float(accuracy):.2%}, peak dimension {int(dimension)}"
     return f"H={result.config.hidden_size} seed={result.config.seed}  {outcome}"
-
-
-@contextmanager
-def _answering() -> Iterator[None]:
-    """Calls to the tracking store that nothing can go on without."""
-    try:
-        yield
-    except (InputError, StudyError):
-        raise
-    except Exception as error:  # each kind of store raises its own
-        raise StudyError(f"the tracking store stopped answering ({reason(error)}): what is trained is kept; run the same command "
-                         "again when it answers") from None

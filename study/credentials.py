@@ -17,7 +17,6 @@ from configparser import ConfigParser, Error
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TextIO
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 CUT = "***"
@@ -70,34 +69,6 @@ def without_user_names(text: str) -> str:
 def has_user(address: str) -> bool:
     """Whether an address names a user or a password."""
     return bool(_user_information(address)) or without_credentials(address) != address
-
-
-class Screened:
-    """A text stream that lets no credentials through, whoever writes to it."""
-
-    def __init__(self, stream: TextIO):
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        """Writes a text without its credentials."""
-        self._stream.write(without_credentials(text))
-        return len(text)
-
-    def writelines(self, lines: Iterable[str]) -> None:
-        """Writes texts without their credentials."""
-        for line in lines:
-            self.write(line)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._stream, name)
-
-
-def screen_output() -> None:
-    """Lets no credentials through to standard output and standard error, from libraries' loggers and tracebacks neither."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is not None and not isinstance(stream, Screened):
-            setattr(sys, name, Screened(stream))
 
 
 # What is known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 
 from study import spool
@@ -17,16 +18,19 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 15.0  # seconds between two attempts
 class Delivery:
     """A context in which results that are handed over are logged one after another by a thread of its own.
 
-    A result leaves the spool when the store has all of it. `trouble` says in words why the store took nothing the last time.
+    A result leaves the spool when the store has all of it. `trouble` says in words why the store took nothing the last time, and is
+    empty where it takes results; `removed` counts results that someone removed from the spool before the store had them.
     """
 
     def __init__(self, study: StudyRun, say: Callable[[str], None]):
         self.study, self.say = study, say
-        self.trouble = ""
+        self.trouble, self.removed = "", 0
         self._queue: queue.SimpleQueue[tuple[Entry, str] | None] = queue.SimpleQueue()
         self._left = 0
+        self._refused: float | None = None  # since when, on the monotonic clock, the store takes nothing; None where it does
         self._changed = threading.Condition()
         self._stop = threading.Event()
+        self._now = threading.Event()  # ends a pause
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     def __enter__(self) -> Delivery:
@@ -36,6 +40,7 @@ class Delivery:
     def __exit__(self, *error: object) -> None:
         """Lets the result at hand be finished, for a few seconds; what is left stays in the spool."""
         self._stop.set()
+        self._now.set()
         self._queue.put(None)
         self._thread.join(timeout=5)
 
@@ -46,12 +51,18 @@ class Delivery:
         self._queue.put((entry, counted))
 
     def finish(self, patience: float) -> int:
-        """Waits until all is logged, or the store has taken nothing for `patience` seconds; how many results are left."""
+        """Waits for what is on its way; how many results are left where the store, tried again, takes none for `patience` seconds.
+
+        While it takes results, however slowly, it is waited for.
+        """
         with self._changed:
+            self._refused = None
+            self._now.set()
             while self._left:
-                before = self._left
-                if not self._changed.wait_for(lambda: self._left < before, timeout=max(patience, 0.1)):  # noqa: B023
+                left = None if self._refused is None else self._refused + patience - time.monotonic()
+                if left is not None and left <= 0:
                     break
+                self._changed.wait(left)
             return self._left
 
     def _work(self) -> None:
@@ -71,15 +82,23 @@ class Delivery:
                     self.study.log_result(entry)
                 spool.remove(entry)
             except Exception as error:  # each kind of store raises its own
+                if not entry.folder.is_dir():
+                    self.removed += 1
+                    return True
                 if not self.trouble:
                     self.say(f"the tracking store took no result ({reason(error)}): training goes on, results wait in "
                              f"{entry.folder.parent}")
-                self.trouble, again = reason(error), True
-                self._stop.wait(pause)
+                again = True
+                with self._changed:
+                    self.trouble = reason(error)
+                    self._refused = self._refused or time.monotonic()
+                    self._changed.notify_all()
+                self._now.wait(pause)
+                self._now.clear()
                 pause = min(2 * pause, LONGEST_PAUSE)
                 continue
             if self.trouble:
-                self.trouble = ""
+                self.trouble, self._refused = "", None
                 self.say("the tracking store takes results again")
             self.study.count("failed" if entry.failure else counted)
             return True

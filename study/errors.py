@@ -31,7 +31,10 @@ class StudyError(Exception):
 
 def reason(error: BaseException) -> str:
     """What an error says, in one line without any credentials in it."""
-    first = (str(error).strip() or type(error).__name__).split("\n")[0]
+    text = str(error).strip() or type(error).__name__
+    # Of a chain of errors, told by a library around a network or a database, what lies at the bottom.
+    bottom = re.search(r"Caused by \w+\([\"']?(.*?)[\"']?\)\)?$|\(\w+\.\w*Error\) .*", text, re.MULTILINE)
+    first = (bottom[1] or bottom[0] if bottom else text).split("\n")[0]
     return " ".join(without_user_names(without_credentials(first)).split())[:200]
 
 

@@ -45,7 +45,7 @@ class StudyProgress:
         self.finished: set[int] = set()
         self.reported = 0
         self.begun = self._last_line = time.monotonic()
-        self._folder = tempfile.TemporaryDirectory(prefix="hidden-orbits-")
+        self._folder = tempfile.TemporaryDirectory(prefix="hidden-orbits-", ignore_cleanup_errors=True)
         self._stop = threading.Event()
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
         self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
@@ -97,7 +97,7 @@ class StudyProgress:
             return 1.0
         try:
             return 0.9 * int(self.file(stack).read_text()) / config.epochs  # the rest is measuring
-        except (FileNotFoundError, ValueError):
+        except (OSError, ValueError):
             return 0.0
 
     def _watch(self) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from mlflow import MlflowClient
 from rich.console import Console
 
-from study import spool
+from study import spool, stopping
 from study.data import prepare
 from study.errors import InputError, StudyError, reason
 from study.spool import Spool
 from study.tracking import StudyRun, connect
-from study.tracking.store import impatient
 
 
 def sync(console: Console) -> None:
@@ -21,10 +20,9 @@ def sync(console: Console) -> None:
     """
     client = connect()
     logged = 0
-    with impatient():
-        for box in spool.abandoned():
-            if entries := box.entries():
-                logged += _sync_one(client, box, entries, console)
+    for box in spool.abandoned():
+        if entries := box.entries():
+            logged += _sync_one(client, box, entries, console)
     if not logged:
         console.print(f"no result waits in {spool.FOLDER}", highlight=False)
 
@@ -37,12 +35,12 @@ def _sync_one(client: MlflowClient, box: Spool, entries: list[spool.Entry], cons
     config, digest = described
     source = prepare(config.dataset, config.data_dir, digest)
     try:
-        study = StudyRun.reopened(client, box.study, config, source)
-        for entry in entries:
-            if not study.has(entry.key):
-                study.log_result(entry)
-            spool.remove(entry)
-        stored, expected = study.close()
+        with stopping.ended(lambda: StudyRun.reopened(client, box.study, config, source), StudyRun.end) as study:
+            for entry in entries:
+                if not study.has(entry.key):
+                    study.log_result(entry)
+                spool.remove(entry)
+            stored, expected = study.close()
     except (InputError, StudyError):
         raise
     except Exception as error:  # each kind of store raises its own

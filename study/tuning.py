@@ -5,16 +5,19 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from typing import Annotated
+from uuid import uuid4
 
 import numpy as np
 import optuna
 import torch
-from joblib import Parallel, delayed, parallel_config
+from joblib import Parallel, delayed
 from optuna.storages import JournalStorage
 from optuna.trial import TrialState
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from rich.console import Console
 
+from study import stopping
+from study.backends import available_jobs, here
 from study.config import (
     LEARNING_RATES,
     BatchSize,
@@ -35,7 +38,6 @@ from study.data import CLASSES, DataSource, Images, checked_training_images, loa
 from study.errors import StudyError
 from study.journal import held, no_journal, replayed
 from study.stacks import checked_memory
-from study.stopping import ended_on_error
 from study.tracking import JobRun, connect
 from study.tracking.environment import current_experiment
 from study.training import TrainingStack
@@ -102,9 +104,9 @@ def tune(config: TuningConfig, console: Console) -> None:
     checked_training_images(source, config.train_images)
     largest = regime.model_copy(update={"hidden_sizes": (config.hidden_size,), "batch_size": config.batch_sizes[1]})
     checked_memory(largest.networks()[0], "hidden_size")
-    client = connect()
+    jobs = min(available_jobs(regime), config.trials)
+    client, name = connect(), f"tune {source.name} H={config.hidden_size} towards {config.target:.1%}"
     current_experiment(client)  # before the journal is written
-    jobs = min(regime.resolved_jobs(), config.trials)
 
     def say(line: str) -> None:
         console.print(line, highlight=False)
@@ -113,11 +115,11 @@ def tune(config: TuningConfig, console: Console) -> None:
     with held(config.storage) as (journal, torn):
         if torn:
             say(f"{config.storage}: {torn} bytes of a record that was cut off are taken out; all whole records are kept")
-        storage = replayed(journal)
-        job = JobRun(client, "tune", f"tune {source.name} H={config.hidden_size} towards {config.target:.1%}",
-                     config.model_dump(mode="json"))
-        with ended_on_error(job), parallel_config(backend="loky", inner_max_num_threads=1), Parallel(n_jobs=jobs) as pool:
-            search = _search(storage, config)
+        search = _search(replayed(journal), config)
+        with (stopping.ended(lambda: JobRun(client, "tune", name, config.model_dump(mode="json"), {"search": _identity(search)}),
+                             JobRun.end) as job,
+              here(), Parallel(n_jobs=jobs) as pool):
+            job.supersede_killed("search")
             while (left := config.trials - len(_finished(search))) > 0:
                 trials = [_asked(search, config, regime) for _ in range(min(jobs, left))]
                 started = time.time()
@@ -175,6 +177,13 @@ def _question(config: TuningConfig) -> str:
     """The name of a search in its journal: searches that ask something else do not mix."""
     return (f"{config.dataset} {config.train_images} images, H={config.hidden_size}, {config.epochs} epochs, "
             f"target {config.target}, learning rate {config.learning_rates}, batch size {config.batch_sizes}")
+
+
+def _identity(search: optuna.Study) -> str:
+    """What tells a search from any other, wherever its journal is moved to."""
+    if "identity" not in search.user_attrs:
+        search.set_user_attr("identity", uuid4().hex)
+    return search.user_attrs["identity"]
 
 
 def _finished(search: optuna.Study) -> list[optuna.trial.FrozenTrial]:

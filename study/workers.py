@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,7 +121,8 @@ def _train(
                     if not gone:
                         checkpoints.save(keys[config], Checkpoint(*kept))
             if progress and progress.parent.is_dir():
-                progress.write_text(str(epoch.number))
+                with suppress(OSError):  # a full disk costs no more than what the bar shows
+                    progress.write_text(str(epoch.number))
     columns = zip(part.configs, stack.networks(), stack.diverged.tolist(), histories, strict=False)
     return [_Trained(*column) for column in columns]
 

@@ -67,13 +67,16 @@ BAD = {
     "dataset": WORD, "measurements": WORD, "device": [*WORD, "tpu"], "precision": [*WORD, "fp8"], "resume": WORD, "backend": WORD,
     "embedding": [*WORD, "pca"], "name": WORD, "only": WORD, "names": ["probes"],
     "scheduler": ADDRESS, "data_dir": FOLDER, "study": STUDY, "first": STUDY, "second": STUDY, "storage": OUT, "out": OUT,
+    "old": ["", "nul\0byte", "two\nlines", "\udcff", "x" * 300, "x" * 5000],
+    "new": ["", "nowhere", "nul\0byte", "two\nlines", "x" * 300, "x" * 5000, "/dev/null", "{things}/file.svg", "{things}/fifo.svg"],
     "expect_accuracy": [*REAL, "1.01", "55", "-0.5", "55%"],
     "weights": ["nowhere", "{things}/folder.svg", "{things}/file.svg", "x" * 300, "x" * 5000, "nul\0byte"],
 }
-FLAGS = {"report"}  # which take no value
+FLAGS = {"report", "incomplete"}  # which take no value
 # What a command needs beside the parameter that is tried.
 NEEDED = {("study", "measure"): {"weights": "{things}/w.safetensors", "data_dir": str(ROOT / "data")},
           ("study", "run"): {"data_dir": str(ROOT / "data")}, ("study", "tune"): {"data_dir": str(ROOT / "data")},
+          ("study", "relocate"): {"old": "/nowhere", "new": "{things}/folder.svg"},
           ("reports", "figure"): {"name": "truncation"}, ("reports", "compare"): {"first": "latest", "second": "latest"}}
 NAMED = {"names": "probes", "first": "study=", "second": "study=", "name": "figure=", "only": "no measurement", "weights": ""}
 

@@ -15,6 +15,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -27,15 +28,15 @@ from rich.console import Console
 
 from study.config import StudyConfig, ranges
 from study.errors import InputError
-from study.tracking.job import TOKEN, end_children, end_twins
-from study.tracking.store import search
-from study.tracking.study_run import StudyRun
+from study.tracking.job import TOKEN, end_twins
+from study.tracking.store import is_deleted, is_missing, search
 from study.untrusted import json_object
 
 BEAT = 10.0  # seconds between two signs of life
 GRID = ("seeds", "hidden_sizes")  # the tags that say what a study is made of
 CHUNK = 4000  # characters a tag; MLflow cuts one, or refuses it, at 8,000
 WATCH = 25.0  # seconds without one after which a coordinator elsewhere is taken for dead
+SILENCE = 3600.0  # seconds without one after which one that only analyses is: longer than clocks of two machines differ by
 
 
 class Claim:
@@ -53,22 +54,23 @@ class Claim:
                      "claim": "asked"} | _grid_tags(config)
         self.run_id = ""
         self.lost_to = ""
+        self.deleted = False
         self._silent: set[tuple[str, str]] = set()  # run ids and heartbeats that were watched in vain
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
     def look(self, ahead: Callable[[Run], bool] = lambda run: True) -> list[Run]:
-        """The studies with some of the same networks that did not finish.
+        """The studies with some of the same networks that stopped before their end.
 
-        Raises `InputError`, saying where it runs, if one of those `ahead` has a living coordinator.
+        Raises `InputError`, saying where it runs, if one of those `ahead` has a living coordinator that trains.
         """
         if self.run_id:  # it may have been made twice
             end_twins(self.client, self.experiment, self.run_id, self.tags[TOKEN])
         found = search(self.client, [self.experiment], f"tags.kind = 'study' and tags.regime_key = '{self.regime}'")
         others = [run for run in found if run.data.tags.get(TOKEN) != self.tags[TOKEN] and _unfinished(run)
-                  and _overlaps(run, self.config)]
+                  and _overlaps(run, self.config) and not _analyses(run)]
         for run in others:
-            if ahead(run) and self._lives(run):
+            if ahead(run) and not has_released(run) and self._lives(run):
                 who = _coordinator(run)
                 raise InputError(
                     f"this study, or one with the same networks, is being run already: run {run.info.run_id} on host "
@@ -88,6 +90,10 @@ class Claim:
             self.client.set_tag(run_id, "kind", "refused")
             raise
 
+    def release(self) -> None:
+        """Lets others have the networks: all are stored, and what follows only reads them."""
+        self.client.set_tag(self.run_id, "claim", "released")
+
     def __enter__(self) -> Claim:
         self._thread.start()
         return self
@@ -105,15 +111,8 @@ class Claim:
         if run.info.status != "RUNNING":
             return False
         who, beat = _coordinator(run), run.data.tags.get("heartbeat", "")
-        if who.get("machine") == _machine():
-            try:
-                process = psutil.Process(who["process"])
-                if process.status() == psutil.STATUS_ZOMBIE:
-                    return False
-                if abs(process.create_time() - who["since"]) < 1:  # else another process, or the clock was set
-                    return True
-            except psutil.NoSuchProcess:
-                return False
+        if (seen := _process_lives(who)) is not None:
+            return seen
         if (run.info.run_id, beat) in self._silent:
             return False
         self.console.print(f"study {run.info.run_id} on host {who.get('host')} did not end: watching {WATCH:.0f} s for a sign of "
@@ -131,28 +130,53 @@ class Claim:
 
     def _beat(self) -> None:
         while not self._stop.wait(BEAT):
+            by = ""
             try:
                 # One that was asleep, with the machine it runs on, may have been superseded meanwhile.
-                by = self.client.get_run(self.run_id).data.tags.get("superseded_by")
-                self.client.set_tag(self.run_id, "heartbeat", _now())
-            except Exception:  # each kind of store raises its own; the next beat tries again
-                continue
-            if by and not self._stop.is_set():
+                by = self.client.get_run(self.run_id).data.tags.get("superseded_by", "")
+                self.client.set_tag(self.run_id, "heartbeat", _now())  # which a run that was deleted does not take
+            except Exception as error:  # each kind of store raises its own; the next beat tries again
+                with suppress(Exception):
+                    self.deleted = is_missing(error) and is_deleted(self.client, self.run_id)
+                if not self.deleted:
+                    continue
+            if (by or self.deleted) and not self._stop.is_set():
                 self.lost_to = by
                 signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
                 return
 
 
-def supersede(study: StudyRun, runs: list[Run]) -> None:
-    """Ends studies that stopped, and what they left running, and marks them as superseded by this one; nothing is deleted.
+def has_released(run: Run) -> bool:
+    """Whether a study, whatever became of it since, had all its networks stored and let others have them."""
+    return run.data.tags.get("claim") == "released"
 
-    The mark on a study comes last: one that has it is not looked at again.
-    """
-    for run in runs:
-        end_children(study.client, study.experiment_id, run.info.run_id, superseded_by=study.run_id)
-        if run.info.status == "RUNNING":
-            study.client.set_terminated(run.info.run_id, "KILLED")
-        study.client.set_tag(run.info.run_id, "superseded_by", study.run_id)
+
+def _analyses(run: Run) -> bool:
+    """Whether a study that has all its networks still draws and typesets, as far as can be told without watching it."""
+    if run.info.status != "RUNNING" or not has_released(run):
+        return False
+    if (seen := _process_lives(_coordinator(run))) is not None:
+        return seen
+    try:
+        last = datetime.fromisoformat(run.data.tags["heartbeat"])
+        return (datetime.now(UTC) - last).total_seconds() < SILENCE
+    except (KeyError, ValueError, TypeError):
+        return False
+
+
+def _process_lives(who: dict) -> bool | None:
+    """Whether a coordinator is among the processes of this machine; None where it was on another, or cannot be told."""
+    if who.get("machine") != _machine():
+        return None
+    try:
+        process = psutil.Process(who["process"])
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        if abs(process.create_time() - who["since"]) < 1:  # else another process, or the clock was set
+            return True
+    except psutil.NoSuchProcess:
+        return False
+    return None
 
 
 def _unfinished(run: Run) -> bool:

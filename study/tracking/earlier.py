@@ -20,7 +20,8 @@ from study.errors import InputError, StudyError
 from study.measurements import of_set
 from study.network import RecurrentNetwork
 from study.record import MEASUREMENTS, WEIGHTS, measured, network_key, read_measurements
-from study.tracking.store import DOWNLOADS, DamagedRecordError, fetch, is_lost, not_there, search
+from study.tracking.claim import has_released
+from study.tracking.store import DOWNLOADS, DamagedRecordError, fetch, is_lost, is_missing, not_there, search
 from study.tracking.study_run import StudyRun, network_config
 from study.untrusted import Refused, one_line
 
@@ -58,9 +59,9 @@ def check_reachable(client: MlflowClient, experiment: str, keys: Iterable[str]) 
 def take(study: StudyRun, keys: Iterable[str], say: Callable[[str], None]) -> set[str]:
     """Puts the networks that earlier studies completed under this study's run; the keys of those that it has now.
 
-    A network of a study that did not finish moves, one of a finished study is copied. An artifact that is not what was logged is
-    named, and its run passed over; so are measurements that the study would make and that networks lack. Raises `StudyError` where
-    an artifact cannot be reached.
+    A network of a study that stopped while it trained moves, one of a study that has all its networks is copied. An artifact that
+    is not what was logged is named, and its run passed over; so are measurements that the study would make and that networks lack.
+    Raises `StudyError` where an artifact cannot be reached.
     """
     client, taken = study.client, set()
     finished: dict[str, bool] = {}
@@ -126,6 +127,9 @@ def _words(run: Run) -> str:
 
 def _finished(client: MlflowClient, run_id: str) -> bool:
     try:
-        return client.get_run(run_id).info.status == "FINISHED"
-    except MlflowException:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if not is_missing(error):
+            raise
         return False
+    return run.info.status == "FINISHED" or has_released(run)

@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_SOURCE_TYPE
 
 from study.errors import InputError, quoted, reason
-from study.tracking.store import children
+from study.tracking.store import children, is_missing
 
 EXPERIMENT = "hidden-orbits"
 
@@ -60,8 +60,10 @@ def current_experiment(client: MlflowClient) -> str:
     return experiment.experiment_id
 
 
-def no_run(error: MlflowException) -> InputError:
-    """What to say where the store answers, but lets no run be made."""
+def no_run(error: MlflowException) -> Exception:
+    """What to say where the store answers, but lets no run be made; the error itself where the store failed."""
+    if not is_missing(error) and error.error_code not in ("PERMISSION_DENIED", "RESOURCE_ALREADY_EXISTS"):
+        return error
     names = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
     given = "".join(f"; {name}={quoted(os.environ[name])}" for name in names if name in os.environ)
     return InputError(f"no run can be made in the tracking store ({reason(error)}{given}): check MLFLOW_RUN_ID, "

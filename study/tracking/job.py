@@ -5,21 +5,22 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from uuid import uuid4
 
 from mlflow import MlflowClient
-from mlflow.entities import LifecycleStage, Metric, Param, Run, RunTag
+from mlflow.entities import LifecycleStage, Metric, Param, Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 
 from study.credentials import without_credentials
 from study.errors import InputError
+from study.stopping import ended
 from study.tracking.environment import current_experiment, handed_run, no_run
-from study.tracking.store import children, search
+from study.tracking.store import end_children, is_deleted, search, set_tags, supersede, terminate
 
 TOKEN = "token"  # the tag that tells two answers to one `runs/create` from two commands
-BATCH = 50  # tags a request; MLflow takes 100
 GIVEN_BY_MLFLOW = re.compile(r"[a-z]+-[a-z]+-\d+")  # as in "bold-carp-417"
 
 
@@ -50,9 +51,22 @@ class JobRun:
         set_tags(client, self.run_id, {tag: value for tag, value in tags.items() if run.data.tags.get(tag) != value})
         # It has logged its parameters already, too, and a parameter cannot be logged with another spelling.
         new = {key: value for key, value in parameters.items() if key not in run.data.params}
-        client.log_batch(self.run_id, params=params(new))
-        if not run_id:
-            end_twins(client, self.experiment_id, self.run_id, tags[TOKEN])
+        try:
+            client.log_batch(self.run_id, params=params(new))
+            if not run_id:
+                end_twins(client, self.experiment_id, self.run_id, tags[TOKEN])
+        except BaseException:
+            with suppress(Exception):
+                terminate(client, self.run_id, "FAILED")
+            raise
+
+    def supersede_killed(self, tag: str) -> None:
+        """Ends runs that a kill left running: those of this kind and with the same value of a tag, of which one lives at a time."""
+        mine = self.client.get_run(self.run_id).data.tags
+        condition = f"attributes.status = 'RUNNING' and tags.kind = '{mine['kind']}' and tags.{tag} = '{mine[tag]}'"
+        for run in search(self.client, [self.experiment_id], condition):
+            if run.info.run_id != self.run_id:
+                supersede(self.client, run, self.run_id)
 
     def create_child(self, name: str, kind: str, started: float, tags: dict[str, str]) -> str:
         """A run nested directly under this one; its id."""
@@ -62,33 +76,29 @@ class JobRun:
 
     def log_child(self, name: str, kind: str, started: float, parameters: dict[str, object], numbers: dict[str, float]) -> None:
         """A finished child run that is no more than its parameters and some numbers."""
-        run_id = self.create_child(name, kind, started, {})
-        self.client.log_batch(run_id, params=params(parameters), metrics=metrics(numbers))
-        self.client.set_terminated(run_id)
+        with ended(lambda: self.create_child(name, kind, started, {}), self.end_child) as run_id:
+            self.client.log_batch(run_id, params=params(parameters), metrics=metrics(numbers))
+            self.client.set_terminated(run_id)
+
+    def end_child(self, run_id: str, status: str) -> None:
+        """Ends a child run."""
+        terminate(self.client, run_id, status)
+
+    def is_deleted(self) -> bool:
+        """Whether someone deleted the run, or its experiment."""
+        return is_deleted(self.client, self.run_id)
 
     def log_numbers(self, numbers: dict[str, float]) -> None:
         """Numbers of the whole job, as metrics."""
         self.client.log_batch(self.run_id, metrics=metrics(numbers))
 
     def end(self, status: str) -> None:
-        """Ends the run, and those below it that were left running; `mlflow run` leaves one that has ended as it is, and may itself
-        be gone by now.
+        """Ends the run, and those below it that were left running.
+
+        `mlflow run` leaves one that has ended as it is, and may itself be gone by now.
         """
         end_children(self.client, self.experiment_id, self.run_id)
-        self.client.set_terminated(self.run_id, status)
-
-
-def end_children(client: MlflowClient, experiment: str, run_id: str, **tags: str) -> None:
-    """Ends, and tags, the child runs that were left running: by a request that was cut off or answered twice, or a process that
-    was killed.
-    """
-    for run in children(client, experiment, run_id):
-        if run.info.status != "RUNNING":
-            continue
-        complete = run.data.tags.get("complete") == "true"
-        if not complete:
-            set_tags(client, run.info.run_id, tags)
-        client.set_terminated(run.info.run_id, "FINISHED" if complete else "KILLED")
+        terminate(self.client, self.run_id, status)
 
 
 def end_twins(client: MlflowClient, experiment: str, run_id: str, token: str) -> None:
@@ -99,15 +109,8 @@ def end_twins(client: MlflowClient, experiment: str, run_id: str, token: str) ->
     """
     for twin in search(client, [experiment], f"tags.{TOKEN} = '{token}' and attributes.status = 'RUNNING'"):
         if twin.info.run_id != run_id:
-            client.set_terminated(twin.info.run_id, "KILLED")
+            terminate(client, twin.info.run_id, "KILLED")
             set_tags(client, twin.info.run_id, {"superseded_by": run_id, "kind": "refused"})
-
-
-def set_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
-    """Sets any number of tags."""
-    every = [RunTag(name, value) for name, value in tags.items()]
-    for start in range(0, len(every), BATCH):
-        client.log_batch(run_id, tags=every[start : start + BATCH])
 
 
 def params(parameters: Mapping[str, object]) -> list[Param]:

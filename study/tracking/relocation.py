@@ -25,7 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from study import credentials
 from study.credentials import without_credentials
-from study.errors import InputError, reason
+from study.errors import InputError, nameable, quoted, reason
 from study.record import MEASUREMENTS, WEIGHTS
 
 # What holds places, as it is called, and where.
@@ -77,8 +77,13 @@ def relocate(old: str, new: Path, incomplete: bool = False) -> Moved:
     `old` is a folder, or an address as the store names it. Raises `InputError` where nothing lies there, where `new` does not hold
     the artifacts of each complete network (unless `incomplete`), and where the store is no database.
     """
+    for name, value in (("old", old), ("new", new)):
+        try:
+            nameable(value)
+        except ValueError as error:
+            raise InputError(f"{name}={quoted(value)}: {error}; expected a folder, such as /srv/mlruns") from None
     if not new.is_dir():
-        raise InputError(f"{new}: expected the folder that holds the artifacts now")
+        raise InputError(f"new={quoted(new)}: expected the folder that holds the artifacts now")
     new = Path(_absolute(new))
     with _opened() as engine, engine.begin() as connection:
         return _rewrite(connection, old if _scheme(old) or old.startswith("file:") else _absolute(old), new, incomplete)

@@ -4,74 +4,182 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import LifecycleStage, Run, RunTag, ViewType
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
+from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from mlflow.store.db.db_types import DATABASE_ENGINES
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_PROJECT_ENTRY_POINT
+from mlflow.utils.uri import get_uri_scheme
 
 from study import artifact_paths, credentials, untrusted
 from study.credentials import without_credentials
 from study.errors import InputError, StudyError, reason
 from study.record import LARGEST_FILE, MEASUREMENTS, WEIGHTS
+from study.stopping import held, within
 from study.untrusted import Refused, json_object
 
 DOWNLOADS = 8  # runs fetched at a time
 PAGE = 1000  # rows a search answers at most
-# A request that is not answered is ours to repeat: MLflow's own patience would hold a study for minutes.
-IMPATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+BATCH = 50  # tags a request; MLflow takes 100
+DOOR = 20.0  # seconds that a store has to answer at all
+NO_RUN = "0" * 32  # an id that no run has
 
 
-@contextmanager
-def impatient() -> Iterator[None]:
-    """Meanwhile a request that is not answered fails soon; what the user set stands."""
-    added = {name: value for name, value in IMPATIENCE.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
-
-
-def connect() -> MlflowClient:
+def connect(existing: bool = False) -> MlflowClient:
     """A client of the tracking store, which has answered and let us in.
 
-    Raises `InputError` where the store cannot be reached, or refuses the user name and password.
+    A store that is a database on this machine's disk, and not there yet, is made, unless it is to be an `existing` one. Raises
+    `InputError` where the store cannot be reached, refuses the user name and password, or is not MLflow's.
     """
     credentials.note(mlflow.get_tracking_uri())
-    uri = without_credentials(mlflow.get_tracking_uri().strip())
+    uri = mlflow.get_tracking_uri()
+    told = without_credentials(uri.strip())
+    patience = max(DOOR, MLFLOW_HTTP_REQUEST_TIMEOUT.get())
     try:
-        with impatient():
-            client = MlflowClient()
-            client.search_experiments(max_results=1)
+        empty = within(patience, lambda: _is_empty(uri, existing))
+        if empty and not existing:
+            with held():  # half made it would be of no use to anyone
+                MlflowClient().search_experiments(max_results=1)
+        elif not empty:
+            within(patience, lambda: _ask(uri))
     except Exception as error:  # each kind of store raises its own
         if "error code 401" in str(error):
-            raise InputError(f"the tracking server {uri} refuses the user name or the password: set MLFLOW_TRACKING_USERNAME and "
+            raise InputError(f"the tracking server {told} refuses the user name or the password: set MLFLOW_TRACKING_USERNAME and "
                              "MLFLOW_TRACKING_PASSWORD to ones it knows") from None
-        raise InputError(f"the tracking store {uri} cannot be reached ({reason(error)}): start its server, or set "
+        raise InputError(f"the tracking store {told} cannot be reached ({reason(error)}): start its server, or set "
                          "MLFLOW_TRACKING_URI to one that answers, such as sqlite:///mlflow.db") from None
-    return client
+    if empty and existing:
+        raise InputError(f"the tracking store {told} is not there, or empty: run a study first, or set MLFLOW_TRACKING_URI to the "
+                         "store that holds one")
+    return MlflowClient()
 
 
-def search(client: MlflowClient, experiments: list[str], condition: str) -> list[Run]:
+def _is_empty(uri: str, existing: bool) -> bool:
+    """Whether the store is a database that holds nothing yet.
+
+    Raises where it cannot be opened, which MLflow would try for 102 s, or is a file that is to be written and cannot be.
+    """
+    if get_uri_scheme(uri) not in DATABASE_ENGINES:
+        return False
+    import sqlalchemy  # takes a while, and a server needs none
+
+    url = sqlalchemy.make_url(uri)
+    path = url.database or ""
+    on_disk = url.get_backend_name() == "sqlite" and path not in ("", ":memory:") and not path.startswith("file:")
+    if on_disk and not Path(path).exists():  # which to open would make
+        return True
+    engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
+    empty = not sqlalchemy.inspect(engine).get_table_names()
+    if on_disk and not existing:
+        if not os.access(path, os.W_OK):
+            raise PermissionError(f"{path} is read-only")
+        with engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+    return empty
+
+
+def _ask(uri: str) -> None:
+    """Asks the store two questions whose answers are known; raises where it gives others."""
+    client = MlflowClient()
+    client.search_experiments(max_results=1)
+    try:
+        client.get_run(NO_RUN)
+    except MlflowException as error:
+        if is_missing(error):
+            return
+        raise
+    raise MlflowException("it does not answer as MLflow does")
+
+
+def is_missing(error: Exception) -> bool:
+    """Whether the store answers that there is no such thing, or no more; any other error says that it failed."""
+    return isinstance(error, MlflowException) and error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+
+
+def is_deleted(client: MlflowClient, run_id: str) -> bool:
+    """Whether a run was deleted, by itself or with its experiment, or is gone for good."""
+    try:
+        return client.get_run(run_id).info.lifecycle_stage != LifecycleStage.ACTIVE
+    except MlflowException as error:
+        if is_missing(error):
+            return True
+        raise
+
+
+def terminate(client: MlflowClient, run_id: str, status: str, end_time: int | None = None) -> None:
+    """Ends a run, also one that was deleted meanwhile: else it would be running when someone restores it."""
+    try:
+        client.set_terminated(run_id, status, end_time)
+    except MlflowException:
+        if not is_deleted(client, run_id):
+            raise
+        client.restore_run(run_id)
+        try:
+            client.set_terminated(run_id, status, end_time)
+        finally:
+            client.delete_run(run_id)
+
+
+def supersede(client: MlflowClient, run: Run, by: str) -> None:
+    """Ends a run that stopped, and what it left running, and marks it as superseded by another; nothing is deleted.
+
+    The mark on the run comes last: one that has it is not looked at again.
+    """
+    end_children(client, run.info.experiment_id, run.info.run_id, superseded_by=by)
+    if run.info.status == "RUNNING":
+        terminate(client, run.info.run_id, "KILLED")
+    client.set_tag(run.info.run_id, "superseded_by", by)
+
+
+def end_untaken(run_id: str) -> None:
+    """Ends a run that `mlflow run` made, and whose command was stopped before it took it for its own."""
+    client = MlflowClient()
+    run = client.get_run(run_id)
+    if run.info.status == "RUNNING" and MLFLOW_PROJECT_ENTRY_POINT in run.data.tags and "kind" not in run.data.tags:
+        terminate(client, run_id, "KILLED")
+
+
+def search(client: MlflowClient, experiments: list[str], condition: str, view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
     """All runs that meet a condition, however many."""
     found, token = [], None
     while True:
-        page = client.search_runs(experiments, condition, max_results=PAGE, page_token=token)
+        page = client.search_runs(experiments, condition, view, max_results=PAGE, page_token=token)
         found.extend(page)
         token = page.token
         if not token:
             return found
 
 
-def children(client: MlflowClient, experiment: str, run_id: str) -> list[Run]:
+def children(client: MlflowClient, experiment: str, run_id: str, view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
     """The runs nested directly under a run."""
-    return search(client, [experiment], f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run_id}'")
+    return search(client, [experiment], f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run_id}'", view)
+
+
+def set_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
+    """Sets any number of tags."""
+    every = [RunTag(name, value) for name, value in tags.items()]
+    for start in range(0, len(every), BATCH):
+        client.log_batch(run_id, tags=every[start : start + BATCH])
+
+
+def end_children(client: MlflowClient, experiment: str, run_id: str, **tags: str) -> None:
+    """Ends, and tags, the child runs that were left running: by a request that was cut off or answered twice, or a process that
+    was killed.
+    """
+    for run in children(client, experiment, run_id, ViewType.ALL):
+        if run.info.status != "RUNNING":
+            continue
+        complete = run.data.tags.get("complete") == "true"
+        if not complete and run.info.lifecycle_stage == LifecycleStage.ACTIVE:
+            set_tags(client, run.info.run_id, tags)
+        terminate(client, run.info.run_id, "FINISHED" if complete else "KILLED")
 
 
 class DamagedRecordError(Exception):

@@ -25,10 +25,11 @@ from study.data import DataSource
 from study.network import STATE_NAMES
 from study.record import MEASUREMENTS, WEIGHTS, read_measurements, step_metrics, versions
 from study.spool import Entry
+from study.stopping import ended
 from study.tracking import note, views
 from study.tracking.environment import current_experiment
 from study.tracking.job import JobRun, params
-from study.tracking.store import PAGE, checked_location, children, log_files, search
+from study.tracking.store import PAGE, checked_location, children, is_missing, log_files, search
 
 CLASSIFIER = Path(__file__).parent.parent / "classifier.py"
 LONGEST_NAME = 80  # characters of hidden sizes in a study's name
@@ -54,7 +55,7 @@ class StudyRun(JobRun):
         try:
             checked_location(client, client.get_run(run_id).info.experiment_id)
         except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            if not is_missing(error):
                 raise
             checked_location(client, current_experiment(client))
             found = search(client, [current_experiment(client)], f"tags.synced_from = '{run_id}'")
@@ -62,6 +63,11 @@ class StudyRun(JobRun):
             study.describe()
             return study
         return cls(client, config, source, run_id=run_id)
+
+    @property
+    def stored(self) -> int:
+        """How many networks are stored under the study, as far as they were counted."""
+        return self.counts["reused"] + self.counts["trained"]
 
     def describe(self) -> None:
         """Logs what the study is: its configuration, versions and data set, and how many networks are expected."""
@@ -83,10 +89,10 @@ class StudyRun(JobRun):
     def log_result(self, entry: Entry) -> str:
         """Logs one network as a child run; its run id. What lacks the tag `complete` is no result."""
         if entry.failure is not None:
-            run_id = self.create_child(_name(entry.config), "network", entry.started,
-                                       {"network_key": entry.key, "failure": without_credentials(entry.failure)})
-            self.client.log_batch(run_id, params=params(entry.config.model_dump(mode="json")))
-            self.client.set_terminated(run_id, "FAILED", end_time=int(entry.ended * 1000))
+            tags = {"network_key": entry.key, "failure": without_credentials(entry.failure)}
+            with ended(lambda: self.create_child(_name(entry.config), "network", entry.started, tags), self.end_child) as run_id:
+                self.client.log_batch(run_id, params=params(entry.config.model_dump(mode="json")))
+                self.client.set_terminated(run_id, "FAILED", end_time=int(entry.ended * 1000))
             return run_id
         return self._log_network(entry, read_measurements(entry.folder / MEASUREMENTS))
 
@@ -141,13 +147,9 @@ class StudyRun(JobRun):
     def _log_network(self, entry: Entry, measurements: xr.Dataset, tags: Mapping[str, str] | None = None,
                      models: Sequence[str] = ()) -> str:
         """Logs a network with the logged models it shares with another run, or with one of its own."""
-        run_id = self.create_child(_name(entry.config), "network", entry.started, {"network_key": entry.key, **(tags or {})})
-        try:
+        tags = {"network_key": entry.key, **(tags or {})}
+        with ended(lambda: self.create_child(_name(entry.config), "network", entry.started, tags), self.end_child) as run_id:
             self._fill(run_id, entry, measurements, models)
-        except BaseException:
-            with suppress(Exception):  # where this fails, too, the end of the study ends it
-                self.client.set_terminated(run_id, "FAILED")
-            raise
         return run_id
 
     def _fill(self, run_id: str, entry: Entry, measurements: xr.Dataset, models: Sequence[str]) -> None:

@@ -6,21 +6,25 @@ import json
 import os
 import signal
 import socket
+import sys
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
 
+import numpy as np
 import psutil
 import pytest
+from mlflow.entities import ViewType
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from places import ROOT, STUDY
 
+from analysis import runs
 from study.config import StudyConfig
 from study.data import prepare
 from study.record import regime_key
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stop_is_clean_within_ten_seconds_and_the_same_command_goes_on(number, place, undisturbed):
     study = place.start()
     study.until_printed("1/4 networks")
@@ -166,3 +170,129 @@ def test_a_network_that_diverges_is_recorded_left_out_and_counted(place):
     assert set(json.loads(place.dataset().attrs["missing"])) == {"H=12 seed=0", "H=12 seed=1"}
 
 
+# Logs the band of a hidden size, of so many points that it can be stopped on the way.
+AGGREGATE = """
+import numpy as np
+import typer
+from study import stopping
+from study.command_line import run
+stopping.listen()
+app = typer.Typer()
+
+@app.callback(invoke_without_command=True)
+def log():
+    from analysis import runs
+    from study.tracking import connect
+    client, curve = connect(existing=True), np.linspace(0, 1, 300_000)
+    runs.log_aggregate(client, runs.find(client, "latest"), 12, {"curve": (np.arange(len(curve)), {"mean": curve})})
+
+run(app)
+"""
+
+
+def test_an_analysis_that_is_stopped_or_killed_leaves_nothing_running(place):
+    assert place.run(seeds="0", epochs="1").process.returncode == 0
+    for number, status in ((signal.SIGHUP, 130), (signal.SIGKILL, -9)):
+        analysis = place.popen([sys.executable, "-c", AGGREGATE], PYTHONPATH=str(ROOT))
+        analysis.until(lambda: place.runs("tags.kind = 'aggregate' and attributes.status = 'RUNNING'"))
+        analysis.process.send_signal(number)
+        assert analysis.wait(30) == status
+        assert analysis.output == ("error: stopped\n" if status == 130 else "")
+    killed, stopped = place.runs("tags.kind = 'aggregate'")
+    assert (killed.info.status, stopped.info.status) == ("RUNNING", "KILLED")
+    study = runs.find(place.client, "latest")
+    now = runs.log_aggregate(place.client, study, 12, {"curve": (np.arange(3), {"mean": np.arange(3.0)})})
+    assert not place.runs("attributes.status = 'RUNNING'")
+    killed = place.client.get_run(killed.info.run_id)
+    assert (killed.info.status, killed.data.tags["superseded_by"]) == ("KILLED", now)
+
+
+def test_a_search_that_is_stopped_or_killed_leaves_nothing_running(place):
+    search = [sys.executable, "-m", "study", "tune", "--trials", "30", "--epochs", "1", "--train-images", "240",
+              "--batch-sizes", "10,20", "--hidden-size", "4", "--storage", str(place.folder / "journal")]
+    for number, status in ((signal.SIGTERM, 130), (signal.SIGKILL, -9)):
+        tune = place.popen(search)
+        tune.until_printed("trial ", 90)
+        tune.process.send_signal(number)
+        assert tune.wait(30) == status
+        assert "Traceback" not in tune.output
+    killed, stopped = place.runs("tags.kind = 'tune'")
+    assert (killed.info.status, stopped.info.status) == ("RUNNING", "KILLED")
+    last = place.popen([part if part != "30" else "6" for part in search])
+    assert last.wait() == 0, last.output
+    assert not place.runs("attributes.status = 'RUNNING'")
+    killed = place.client.get_run(killed.info.run_id)
+    assert killed.info.status == "KILLED"
+    assert killed.data.tags["superseded_by"] == place.runs("tags.kind = 'tune'")[0].info.run_id
+
+
+def test_a_command_that_is_stopped_at_once_ends_the_run_that_mlflow_made_for_it(place):
+    client = place.client
+    [experiment] = [e for e in client.search_experiments() if e.name == "hidden-orbits"]
+    made, someone_s = [client.create_run(experiment.experiment_id, tags=tags)
+                       for tags in ({"mlflow.project.entryPoint": "main"}, {})]
+    script = ("import sys, os, signal, runpy, study.stopping as s; listen = s.listen; "
+              "s.listen = lambda: (listen(), os.kill(os.getpid(), signal.SIGTERM)); "
+              "sys.argv[1:] = ['run', '--seeds', '0']; runpy.run_module('study', run_name='__main__')")
+    for run in (made, someone_s):
+        study = place.popen([sys.executable, "-c", script], MLFLOW_RUN_ID=run.info.run_id, PYTHONPATH=str(ROOT))
+        assert study.wait(60) == 130
+        assert study.output == "error: stopped\n"
+    assert client.get_run(made.info.run_id).info.status == "KILLED"
+    assert client.get_run(someone_s.info.run_id).info.status == "RUNNING"  # such as a notebook's
+
+
+@pytest.mark.parametrize("experiment", [False, True])
+def test_a_study_that_is_deleted_while_it_runs_stops_and_says_so(experiment, place):
+    study = place.start(seeds="0-9", epochs="40")
+    study.until_printed("1/10 networks", 90)
+    [run] = place.studies()
+    if experiment:
+        place.client.delete_experiment(run.info.experiment_id)
+    else:
+        place.client.delete_run(run.info.run_id)
+    assert study.wait(40) == 1, study.output
+    assert f"run {run.info.run_id} of this study, or its experiment, was deleted while it ran" in study.output
+    assert len([line for line in study.output.splitlines() if line.startswith("error")]) == 1
+    assert "Traceback" not in study.output
+    everything = place.client.search_runs([run.info.experiment_id], run_view_type=ViewType.ALL)
+    assert not [one for one in everything if one.info.status == "RUNNING"]
+    stopped = place.client.get_run(run.info.run_id)
+    assert stopped.info.status in ("KILLED", "FAILED")
+    assert stopped.info.lifecycle_stage == "deleted"
+    told = place.start(module="analysis", command=("--study", run.info.run_id))
+    assert told.wait() == 2
+    assert f"study={run.info.run_id}: this study is deleted; restore it" in told.output
+    if not experiment:
+        again = place.run(seeds="0", epochs="40")
+        assert again.process.returncode == 0, again.output
+        assert "1 networks expected: 1 reused, 0 trained, 0 failed" in again.output
+
+
+def test_a_study_that_has_all_its_networks_lets_others_have_them_while_it_draws(place):
+    """The first is stopped in the middle of its analysis by SIGSTOP; the second runs to its end, and then the first."""
+    options = {"seeds": "0-1", "epochs": "1"}
+    first = place.start(command=("run",), out=str(place.folder / "first.pdf"), **options)
+    first.until(lambda: place.runs("tags.kind = 'study' and tags.claim = 'released'"), 120)
+    os.kill(first.process.pid, signal.SIGSTOP)
+    [one] = place.studies()
+    second = place.run(**options)
+    assert second.process.returncode == 0, second.output
+    assert "2 networks expected: 2 reused, 0 trained, 0 failed" in second.output
+    two = place.studies()[0]
+    assert {run.data.tags["reused_from"] for run in place.networks(two)} == {run.info.run_id for run in place.networks(one)}
+    assert len(place.networks(one)) == 2
+    os.kill(first.process.pid, signal.SIGCONT)
+    assert first.wait() == 0, first.output
+    assert place.client.get_run(one.info.run_id).info.status == "FINISHED"
+    # One that dies there is as good as finished for its networks, and does not stay RUNNING.
+    third = place.start(command=("run",), out=str(place.folder / "third.pdf"), **options)
+    third.until(lambda: len(place.runs("tags.kind = 'study' and tags.claim = 'released'")) == 3, 120)
+    three = place.studies()[0]
+    third.kill()
+    place.client.delete_run(one.info.run_id)
+    fourth = place.run(**options)
+    assert "2 networks expected: 2 reused, 0 trained, 0 failed" in fourth.output
+    dead = place.client.get_run(three.info.run_id)
+    assert (dead.info.status, dead.data.tags["superseded_by"]) == ("KILLED", place.studies()[0].info.run_id)
+    assert len(place.networks(three)) == 2
