@@ -187,7 +187,7 @@ def markdown(dataset: xr.Dataset, findings: Findings, running: bool = False, roo
     overall = f"Over all hidden sizes: {verdicts}." if verdicts else ""
     rows = [f"| {finding.claim}: {finding.hypothesis} | {finding.hidden_size} | {words(finding)} | **{finding.verdict}** |"
             for finding in findings.ledger]
-    notes = "\n\n".join(f"**Note:** {_plain(caution)}" for caution in findings.cautions)
+    notes = "\n\n".join(f"**To be read with caution:** {_plain(caution)}" for caution in findings.cautions)
     listed = counted = ""
     if missing and not running:
         listed = "\n".join(["Missing:", "", *(f"- {_plain(name)}: {_plain(reason)}" for name, reason in missing.items())])

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import torch
 
-from study import durable
+from study import durable, untrusted
 from study.errors import InputError, StudyError, nameable, quoted, reason
 from study.torchvision_operators import import_datasets
+from study.untrusted import Refused
 
 DATASETS = {"mnist": "MNIST"}  # our name -> the folder torchvision expects
 CLASSES = 10
@@ -169,13 +170,15 @@ def _described(name: str, data_dir: Path) -> DataSource:
     source = DataSource(name, data_dir, {})
     sums = source.folder / SUMS
     try:
-        lines = durable.read(sums, 1 << 16).decode().splitlines()
+        lines = untrusted.content(sums, 1 << 16, follow=True).decode().splitlines()
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"no data set {name} under data_dir={data_dir}: {sums} is missing; {ADVICE}, or name the folder that "
                          f"holds {name}/") from None
     except UnicodeDecodeError:
         raise InputError(f"{sums} is no text: expected lines of a digest and a file name; {ADVICE}") from None
-    except (OSError, ValueError) as error:
+    except Refused as refusal:
+        raise InputError(f"{sums} {refusal}; {ADVICE}") from None
+    except OSError as error:
         raise InputError(f"{sums} cannot be read ({reason(error)}); {ADVICE}") from None
     digests: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
@@ -210,12 +213,14 @@ def _content(packed: Path) -> bytes:
     """What a gzip file unpacks to; no more is unpacked than a data set may have."""
     unpacking = zlib.decompressobj(wbits=31)
     try:
-        content = unpacking.decompress(durable.read(packed, MOST), MOST)
+        content = unpacking.decompress(untrusted.content(packed, MOST, follow=True), MOST)
     except FileNotFoundError:
         raise InputError(f"{packed} is missing; {ADVICE}") from None
     except zlib.error:
         raise InputError(f"{packed} is cut short or damaged; {ADVICE}") from None
-    except (OSError, ValueError) as error:
+    except Refused as refusal:
+        raise InputError(f"{packed} {refusal}; {ADVICE}") from None
+    except OSError as error:
         raise InputError(f"{packed} cannot be read ({reason(error)}); {ADVICE}") from None
     if len(content) == MOST:
         raise InputError(f"{packed} is too large: it unpacks to {MOST >> 20} MiB or more; {ADVICE}")
@@ -227,8 +232,8 @@ def _content(packed: Path) -> bytes:
 def _holds(path: Path, digest: str) -> bool:
     """Whether a regular file of this digest lies there."""
     try:
-        return hashlib.sha256(durable.read(path, MOST)).hexdigest() == digest
-    except (OSError, ValueError):
+        return untrusted.digest(path, MOST) == digest
+    except (OSError, Refused):
         return False
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
@@ -30,30 +29,6 @@ def write(target: Path, content: bytes) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-
-
-def regular(path: Path, most: int) -> int:
-    """The size of a regular file of at most `most` bytes.
-
-    Raises `ValueError`, in words, for a folder, a device, a FIFO or a larger file: reading those may take for ever. `OSError` where
-    there is no such file.
-    """
-    status = path.stat()
-    if stat.S_ISDIR(status.st_mode):
-        raise ValueError("it is a folder")
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError("it is a device, a FIFO or a socket")
-    if status.st_size > most:
-        raise ValueError(f"it has {status.st_size >> 20} MiB, expected at most {most >> 20}" if most >> 20 else
-                         f"it has {status.st_size} bytes, expected at most {most}")
-    return status.st_size
-
-
-def read(path: Path, most: int) -> bytes:
-    """The content of a `regular` file; raises what that raises."""
-    size = regular(path, most)
-    with path.open("rb") as file:
-        return file.read(size)
 
 
 def cannot_write(target: Path, error: OSError) -> StudyError:

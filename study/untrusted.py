@@ -20,14 +20,14 @@ class Refused(ValueError):
 
 
 @contextmanager
-def opened(path: Path, most: int) -> Iterator[BinaryIO]:
-    """An ordinary file of at most `most` bytes, open for reading.
+def opened(path: Path, most: int, follow: bool = False) -> Iterator[BinaryIO]:
+    """An ordinary file of at most `most` bytes, open for reading; a link to one only where links are to be followed.
 
-    Nothing is followed and nothing blocks: raises `Refused` for a link, a folder, a FIFO, a device, and for a larger file, and
-    `OSError` where there is none, or where it cannot be reached.
+    Nothing blocks: raises `Refused` for a link, a folder, a FIFO, a device, and for a larger file, and `OSError` where there is
+    none, or where it cannot be reached.
     """
-    _ordinary(path.lstat().st_mode)
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    _ordinary((path.stat() if follow else path.lstat()).st_mode)
+    handle = os.open(path, os.O_RDONLY | (0 if follow else os.O_NOFOLLOW) | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(handle, "rb") as file:
         found = os.fstat(handle)
         _ordinary(found.st_mode)  # it may have been replaced
@@ -41,9 +41,9 @@ def bounded(size: int | None, most: int) -> None:
         raise Refused(f"has {size / MEBIBYTE:,.0f} MiB, more than the {most / MEBIBYTE:,.0f} MiB that are read")
 
 
-def content(path: Path, most: int) -> bytes:
+def content(path: Path, most: int, follow: bool = False) -> bytes:
     """All of an ordinary file. Raises as `opened` does."""
-    with opened(path, most) as file:
+    with opened(path, most, follow) as file:
         found = file.read(most + 1)  # it may have grown
     bounded(len(found), most)
     return found
@@ -83,8 +83,10 @@ def one_line(text: object, most: int = 200) -> str:
 def _ordinary(mode: int) -> None:
     if stat.S_ISLNK(mode):
         raise Refused("is a link")
+    if stat.S_ISDIR(mode):
+        raise Refused("is a folder")
     if not stat.S_ISREG(mode):
-        raise Refused("is no ordinary file")
+        raise Refused("is no ordinary file, but a device, a FIFO or a socket")
 
 
 def _no_number(name: str) -> NoReturn:

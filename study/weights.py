@@ -15,8 +15,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialized
 
-from study import durable
-from study.errors import InputError, reason
+from study import durable, untrusted
+from study.errors import InputError, quoted, reason
+from study.untrusted import Refused
 
 # The names plain PyTorch gives these weights in a module with `rnn = nn.RNN(28, H, bias=False)` and
 # `readout = nn.Linear(H, 10)`, so that a state dictionary can be brought from, or taken to, such a module.
@@ -98,7 +99,7 @@ def check(tensors: Tensors, origin: str) -> None:
         readout = ", a readout" if {"readout.weight", "readout.bias"} <= set(missing) else ""
         raise refuse(f"lacks {', '.join(missing)}{readout}: expected {', '.join(sorted(expected))}")
     if extra := sorted(set(tensors) - {*expected, *ABSENT}):
-        raise refuse(f"holds {_plain(extra[0])}, of which this network knows nothing: expected only {', '.join(sorted(expected))}")
+        raise refuse(f"holds {quoted(extra[0])}, of which this network knows nothing: expected only {', '.join(sorted(expected))}")
     for name, (precision, shape) in tensors.items():
         axes = 2 if "weight" in name else 1
         if len(shape) != axes or precision not in FLOATS:
@@ -117,12 +118,13 @@ def check(tensors: Tensors, origin: str) -> None:
 def _plausible(path: Path) -> None:
     """Raises `InputError` where a path is no file that begins as safetensors do: eight bytes, the length of the header."""
     try:
-        size = durable.regular(path, MOST)
-        with path.open("rb") as file:
-            start = file.read(8)
+        with untrusted.opened(path, MOST, follow=True) as file:
+            start, size = file.read(8), file.seek(0, 2)
     except FileNotFoundError:
         raise InputError(f"no weights at {path}: expected a .safetensors file") from None
-    except (OSError, ValueError) as error:
+    except Refused as refusal:
+        raise InputError(f"{path} cannot be read as safetensors (it {refusal}): expected a .safetensors file") from None
+    except OSError as error:
         raise InputError(f"{path} cannot be read as safetensors ({reason(error)}): expected a .safetensors file") from None
     header = int.from_bytes(start, "little")
     if start[:4] == b"PK\3\4" or start[:1] == b"\x80":
@@ -155,7 +157,7 @@ def _check_said(said: Statements, tensors: Tensors, origin: str) -> None:
     for name, value in said:
         for fact in facts:
             if name in fact.names and value not in fact.agree:
-                raise InputError(f"{origin} says {name}: {_plain(value)}, but it would be measured as {COMPUTED} ({hidden} hidden "
+                raise InputError(f"{origin} says {name}: {quoted(value)}, but it would be measured as {COMPUTED} ({hidden} hidden "
                                  f"units, {features} pixels a row): expected {name}: {fact.agree[0]}")
 
 
@@ -177,11 +179,6 @@ def _listed(tensors: Tensors) -> str:
     """The tensors with their shapes and types, some of them where there are many."""
     if not tensors:
         return "no tensors"
-    shown = [f"{_plain(name)} {list(shape)} {precision.removeprefix('torch.')}"
+    shown = [f"{quoted(name, 60)} {list(shape)} {precision.removeprefix('torch.')}"
              for name, (precision, shape) in list(tensors.items())[:LISTED]]
     return ", ".join(shown) + (f" and {len(tensors) - LISTED} more" if len(tensors) > LISTED else "")
-
-
-def _plain(text: str) -> str:
-    """A text of unknown origin, short and printable."""
-    return repr(text)[1:-1][:60]

@@ -140,9 +140,9 @@ def _large(path):
 
 @pytest.mark.parametrize("file", ["SHA256SUMS", "train-images-idx3-ubyte.gz"])
 @pytest.mark.parametrize(("make", "word"), [
-    (_folder, "it is a folder"), (_fifo, "it is a device, a FIFO or a socket"), (_large, "expected at most"),
-    (_link("/dev/zero"), "it is a device"), (_link("nowhere"), "is missing"),
-    (_link("train-images-idx3-ubyte.gz"), "is no text|cannot be read"), (_link("/proc/self/mem"), "does not name|damaged"),
+    (_folder, "is a folder"), (_fifo, "is no ordinary file, but a device, a FIFO or a socket"), (_large, "more than the"),
+    (_link("/dev/zero"), "but a device"), (_link("nowhere"), "is missing"),
+    (_link("train-images-idx3-ubyte.gz"), "is no text|cannot be read"), (_link("/proc/self/mem"), "cannot be read"),
 ])
 def test_what_is_no_file_is_named_and_holds_nothing_up(make, word, file, tmp_path, own_cache):
     folder = write_data_set(tmp_path / "data")
