@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path, PurePosixPath
 
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.uri import is_local_uri
 
-from study.errors import InputError
+from study.errors import InputError, nearest, take_a_file
 
 
 def checked(artifact_uri: str, path: str) -> str:
@@ -43,10 +42,11 @@ def location(artifact_uri: str, run_id: str) -> str:
 
 def obstacle(folder: Path) -> str:
     """Why files cannot be written below a folder, which is made if need be; empty where they can."""
-    nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
-    if not nearest.is_dir():
-        return f"{nearest} is no folder"
-    return "" if os.access(nearest, os.W_OK | os.X_OK) else f"{nearest} cannot be written to"
+    try:
+        take_a_file(nearest(folder))
+    except OSError as error:
+        return str(error.strerror)
+    return ""
 
 
 def checked_folder(folder: Path) -> Path:

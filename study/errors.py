@@ -74,7 +74,7 @@ def checked_target(name: str, value: str | Path) -> Path:
             raise ValueError(f"this is a {_kind(path)}")
         if path.exists() and not os.access(path, os.W_OK):
             raise ValueError("this file is read-only")
-        _take_a_file(path.parent)
+        take_a_file(path.parent)
     return path
 
 
@@ -90,7 +90,7 @@ def checked_folder(name: str, value: str | Path, files: Iterable[str], inner: st
                 raise ValueError(f"{'this' if folder == path else quoted(folder)} is a {_kind(folder)}")
             if odd := [file for pattern in files for file in folder.glob(pattern) if _kind(file) != "file"]:
                 raise ValueError(f"{quoted(odd[0])} in it is a {_kind(odd[0])}")
-        _take_a_file(next(place for place in (path, *path.parents) if _kind(place) != "new"))
+        take_a_file(nearest(path))
     return path
 
 
@@ -126,8 +126,19 @@ def _kind(path: Path) -> str:
     return kinds.get(stat.S_IFMT(mode), "device")
 
 
-def _take_a_file(folder: Path) -> None:
-    """Makes a file in a folder and removes it: access rights alone tell little of read-only disks, of /proc, or to root."""
+def nearest(path: Path) -> Path:
+    """What is there of a path: itself, or the next folder above it that is."""
+    return next(place for place in (path, *path.absolute().parents) if os.path.lexists(place))
+
+
+def take_a_file(folder: Path) -> None:
+    """Makes a file in a folder and removes it: access rights alone tell little of read-only disks, of /proc, or to root.
+
+    Raises `OSError` where the folder takes none.
+    """
     probe = folder / f".{uuid4().hex}.part"
-    probe.touch(exist_ok=False)
-    probe.unlink()
+    try:
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        raise OSError(error.errno, f"no file can be made in {folder}: {error.strerror}") from None

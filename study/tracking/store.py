@@ -20,7 +20,7 @@ from mlflow.utils.uri import get_uri_scheme
 
 from study import artifact_paths, credentials, untrusted
 from study.credentials import without_credentials
-from study.errors import InputError, StudyError, reason
+from study.errors import InputError, StudyError, nearest, reason, take_a_file
 from study.record import LARGEST_FILE, MEASUREMENTS, WEIGHTS
 from study.stopping import held, within
 from study.untrusted import Refused, json_object
@@ -74,6 +74,8 @@ def _is_empty(uri: str, existing: bool) -> bool:
     path = url.database or ""
     on_disk = url.get_backend_name() == "sqlite" and path not in ("", ":memory:") and not path.startswith("file:")
     if on_disk and not Path(path).exists():  # which to open would make
+        if not existing:
+            take_a_file(nearest(Path(path).parent))
         return True
     engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
     empty = not sqlalchemy.inspect(engine).get_table_names()

@@ -105,6 +105,10 @@ def test_a_store_that_is_not_there_is_not_made_to_read_from_it(command, tmp_path
     assert not list(tmp_path.iterdir())
 
 
+def test_a_store_that_cannot_be_made_is_named_at_once(tmp_path):
+    one_line(Place(tmp_path, "sqlite:////proc/nowhere/mlflow.db"), "check", 60, "no file can be made in /proc")
+
+
 @pytest.mark.parametrize(("how", "words"), [("garbage", "file is not a database"), ("folder", "unable to open database file"),
                                             ("locked", "database is locked"), ("being written", "database is locked")])
 def test_a_database_that_cannot_be_used_is_named_in_one_line(how, words, place):
