@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,7 @@ from study.network import RecurrentNetwork
 from study.record import MEASUREMENTS, RECORD_VERSION, WEIGHTS, versions
 from study.stopping import ended
 from study.tracking import note, views
+from study.tracking.job import TOKEN, end_twins
 from study.tracking.store import (
     DOWNLOADS,
     PAGE,
@@ -262,7 +264,7 @@ def log_aggregate(
     """
     condition = (f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{study.run_id}' and tags.kind = 'aggregate' "
                  f"and params.hidden_size = '{hidden_size}'")
-    tags = {"kind": "aggregate", "study": study.run_id, MLFLOW_PARENT_RUN_ID: study.run_id}
+    tags = {"kind": "aggregate", "study": study.run_id, MLFLOW_PARENT_RUN_ID: study.run_id, TOKEN: uuid4().hex}
     stamp = int(time.time() * 1000)
     points = [
         Metric(f"{metric}/{part}", float(value), stamp, int(step))
@@ -281,11 +283,12 @@ def log_aggregate(
             client.log_batch(run_id, metrics=points[start : start + PAGE])
         client.log_batch(run_id, tags=[RunTag("complete", "true"), RunTag("current", "true")])
         client.set_terminated(run_id)
+    end_twins(client, study.run.info.experiment_id, run_id, tags[TOKEN])
     for run in search(client, [study.run.info.experiment_id], condition):
         if run.info.run_id == run_id:
             continue
         client.log_batch(run.info.run_id, tags=[RunTag("current", "false"), RunTag("superseded_by", run_id)])
-        # Made twice by a request that was repeated, or left by an analysis that was killed; one that lives ends it again.
+        # Left by an analysis that was killed; one that lives ends it again.
         if run.info.status == "RUNNING":
             terminate(client, run.info.run_id, "KILLED")
     return run_id
