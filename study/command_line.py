@@ -74,8 +74,9 @@ def usage(error: UsageError) -> str:
 
 def quiet_libraries() -> None:
     """Keeps libraries from explaining themselves between the lines of a command, and from waiting for long."""
-    for name, value in ({"GIT_PYTHON_REFRESH": "quiet", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-                         "MLFLOW_LOGGING_LEVEL": "CRITICAL"} | IMPATIENCE).items():
+    quiet = {"GIT_PYTHON_REFRESH": "quiet", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+             "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+    for name, value in (quiet | IMPATIENCE).items():
         os.environ.setdefault(name, value)
     for name in ("urllib3", "sqlalchemy"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

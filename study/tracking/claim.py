@@ -43,7 +43,8 @@ class Claim:
     """The claim of this process on the networks of a study.
 
     `tags` are for the study run that is about to be made. In the order of a study's life: `look`, `hold`, and then a context in
-    which the heart beats. `lost_to` is the id of a study run that took this one for dead and superseded it.
+    which the heart beats, and in it, once all networks are stored, `release`. `lost_to` is the id of a study run that took this one
+    for dead and superseded it; `deleted` says that someone deleted the study run.
     """
 
     def __init__(self, client: MlflowClient, experiment: str, config: StudyConfig, regime: str, console: Console):

@@ -48,10 +48,11 @@ class JobRun:
         if not run_id:  # `mlflow run` stores the address of the git remote, whatever stands in it
             tags |= {tag: without_credentials(value) for tag, value in run.data.tags.items()
                      if tag.startswith(("mlflow.source", "mlflow.project"))}
-        set_tags(client, self.run_id, {tag: value for tag, value in tags.items() if run.data.tags.get(tag) != value})
+        changed = {tag: value for tag, value in tags.items() if run.data.tags.get(tag) != value}
         # It has logged its parameters already, too, and a parameter cannot be logged with another spelling.
         new = {key: value for key, value in parameters.items() if key not in run.data.params}
         try:
+            set_tags(client, self.run_id, changed)
             client.log_batch(self.run_id, params=params(new))
             if not run_id:
                 end_twins(client, self.experiment_id, self.run_id, tags[TOKEN])

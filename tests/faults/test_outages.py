@@ -18,7 +18,7 @@ from study.tracking import connect
 
 COMMANDS = {
     "check": ("study", "check"), "sync": ("study", "sync"),
-    "tune": ("study", "tune", "--trials", "1", "--train-images", "240"),
+    "tune": ("study", "tune", "--trials", "1", "--train-images", "240", "--batch-sizes", "10,20"),
     "run": ("study", "run"), "analysis": ("analysis", "--study", "latest"),
     "power": ("analysis", "power"), "report": ("reports", "--study", "latest"), "figure": ("reports", "figure", "truncation"),
     "compare": ("reports", "compare", "latest", "0123456789abcdef0123456789abcdef"), "refresh": ("reports", "refresh"),
