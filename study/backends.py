@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import re
 import resource
 import socket
 import threading
@@ -146,8 +145,6 @@ def _no_semaphores() -> str:
 def _dask(scheduler: str) -> Iterator[Backend]:
     if scheduler == "none":
         raise InputError("backend=dask needs the address of a scheduler: add scheduler=tcp://host:8786")
-    if not re.fullmatch(r"[a-z]+://\S+:\d+", scheduler):
-        raise InputError(f"scheduler={scheduler}: expected the address that dask scheduler prints, such as tcp://host:8786")
     try:
         from distributed import Client
         from distributed.client import FutureCancelledError

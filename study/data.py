@@ -29,7 +29,7 @@ SUMS = "SHA256SUMS"
 MOST = 256 << 20  # bytes of a file, packed or unpacked: more than 300,000 images of MNIST's size
 PROJECT = Path(__file__).resolve().parent.parent
 DATA_DIR = PROJECT / "data"
-CACHE = Path(os.environ.get("HIDDEN_ORBITS_CACHE", PROJECT / ".cache"))
+CACHE = Path(os.environ.get("HIDDEN_ORBITS_CACHE") or PROJECT / ".cache")
 ADVICE = "restore it from the project's repository (git checkout -- data)"
 
 
