@@ -189,10 +189,10 @@ def _either(patterns: Iterable[str]) -> re.Pattern | None:
 
 SCHEME = re.compile(r"(?<![\w+.-])([A-Za-z][\w+.-]*)://")
 WITHOUT_SCHEME = re.compile(r"[^\s:/@'\"(]+:[^\s@]+@(?:\S*@)?(?=\S)")
-IN_QUERY = re.compile(rf"(?i)([\w.-]*(?:{KEYS}|\bsig|\bauth))(\s?=\s?|%3D)(?:'[^']*'|\"[^\"]*\"|[^&\s]+)")
-IN_JSON = re.compile(rf"(?i)(['\"][\w.-]*(?:{KEYS}|auth)['\"]\s*:\s*)(?:'[^']*'|\"[^\"]*\")")
+IN_QUERY = re.compile(rf"(?i)([\w.-]{{0,40}}(?:{KEYS}|\bsig|\bauth))(\s?=\s?|%3D)(?:'[^']*'|\"[^\"]*\"|[^&\s]+)")
+IN_JSON = re.compile(rf"(?i)(['\"][\w.-]{{0,40}}(?:{KEYS}|auth)['\"]\s*:\s*)(?:'[^']*'|\"[^\"]*\")")
 IN_HEADER = re.compile(r"(?i)(authorization['\"]?\s*[:=]\s*['\"]?)(?:(?:basic|bearer|token)\s+)?[^\s'\"]+|(bearer\s+)\S{8,}")
-QUOTED_USER = re.compile(r"(?i)\b(user(?:[ _]?name)?|role)(\s*[=:]?\s*)(?:'[^']+'|\"[^\"]+\")")
+QUOTED_USER = re.compile(r"(?i)\b(user(?:[ _]?name)?|role)(\s*+[=:]?\s*+)(?:'[^']+'|\"[^\"]+\")")
 
 
 def _without_shapes(text: str) -> str:
