@@ -102,7 +102,7 @@ def test_an_artifact_that_is_no_ordinary_file_is_damaged_and_blocks_nothing(kind
             os.mkfifo(file)
         else:
             file.mkdir()
-        with pytest.raises(DamagedRecordError, match="is a link" if kind == "link" else "is no ordinary file"):
+        with pytest.raises(DamagedRecordError, match=f"is a {kind}" if kind in ("link", "folder") else "is no ordinary file"):
             fetch(odd.client, run, tmp_path)
     finally:
         if kind == "folder":

@@ -251,7 +251,7 @@ def test_only_ordinary_files_are_opened_and_nothing_blocks(kind, file, tmp_path)
         other.mkdir()
     else:
         other = Path("/dev/zero")
-    with pytest.raises(Refused, match="is a link" if kind == "link" else "is no ordinary file"):
+    with pytest.raises(Refused, match=f"is a {kind}" if kind in ("link", "folder") else "is no ordinary file"):
         netcdf.read(other)
 
 
