@@ -10,6 +10,7 @@ import xarray as xr
 
 from analysis import provenance
 from analysis.bands import FEW_NETWORKS, FEWEST_NETWORKS
+from analysis.claims import OF_ACCURACY
 from analysis.findings import present
 from analysis.ledger import CONTRADICTED, NOT_TRAINED, SUPPORTED, UNDECIDED, Finding, words
 from analysis.power import MOST, for_claim
@@ -61,7 +62,10 @@ def _answer(analysis: Analysis) -> str:
     parts = [f"{_list(group)} {told[verdict]}" for verdict, group in alike.items() if group]
     if mixed := [claim for claim, verdicts in claims.items() if len(verdicts) > 1]:
         parts.append(f"{_list(mixed)} judged differently from size to size")
-    return f"{text} Of the paper's claims, and C8, which is ours, {'; '.join(parts)}."
+    untrained = sorted({finding.hidden_size for finding in ledger if finding.verdict == NOT_TRAINED})
+    some = (f" With {', '.join(map(str, untrained))} hidden units the networks have not learned the task, so that only "
+            f"{', '.join(sorted(OF_ACCURACY))} is judged there." if 0 < len(untrained) < dataset.hidden_size.size else "")
+    return f"{text} Of the paper's claims, and C8, which is ours, {'; '.join(parts)}.{some}"
 
 
 def _list(claims: list[str]) -> str:

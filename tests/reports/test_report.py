@@ -246,6 +246,7 @@ def test_networks_made_differently_or_not_trained_stand_on_the_first_page(analys
     pdf = _typeset("report.typ", content(mixed, {}), {}, tmp_path)
     pages = [" ".join(page.extract_text().split()) for page in PdfReader(pdf).pages]
     assert "7 at H = 16 (not all made by the same versions" in counts(mixed)
+    assert "With 8 hidden units the networks have not learned the task" in pages[0]
     assert "H = 8: not trained. The mean test accuracy is" in pages[0]
     assert "torch 2.13.0 (13 networks), 2.12.1 (1 network)" in pages[0]
     rest = " ".join(pages)
