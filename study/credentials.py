@@ -188,7 +188,8 @@ def _either(patterns: Iterable[str]) -> re.Pattern | None:
 # What looks like a secret
 
 SCHEME = re.compile(r"(?<![\w+.-])([A-Za-z][\w+.-]*)://")
-WITHOUT_SCHEME = re.compile(r"[^\s:/@'\"(]+:[^\s@]+@(?:\S*@)?(?=\S)")
+# It begins where a word does: from each letter of a long word on, the search would take the square of it.
+WITHOUT_SCHEME = re.compile(r"(?<![^\s:/@'\"(])[^\s:/@'\"(]+:[^\s@]+@(?:\S*@)?(?=\S)")
 IN_QUERY = re.compile(rf"(?i)([\w.-]{{0,40}}(?:{KEYS}|\bsig|\bauth))(\s?=\s?|%3D)(?:'[^']*'|\"[^\"]*\"|[^&\s]+)")
 IN_JSON = re.compile(rf"(?i)(['\"][\w.-]{{0,40}}(?:{KEYS}|auth)['\"]\s*:\s*)(?:'[^']*'|\"[^\"]*\")")
 IN_HEADER = re.compile(r"(?i)(authorization['\"]?\s*[:=]\s*['\"]?)(?:(?:basic|bearer|token)\s+)?[^\s'\"]+|(bearer\s+)\S{8,}")

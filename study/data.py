@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from study import durable, untrusted
-from study.errors import InputError, StudyError, nameable, quoted, reason
+from study.errors import InputError, StudyError, nameable, nearest, quoted, reason
 from study.torchvision_operators import import_datasets
 from study.untrusted import Refused
 
@@ -200,7 +200,14 @@ def _is_folder(path: Path) -> bool:
 
 
 def _unpack(source: DataSource) -> None:
-    """Checks every shipped file, and puts into the cache what it lacks."""
+    """Checks every shipped file, and puts into the cache what it lacks; raises `InputError` where the cache can be no folder."""
+    try:
+        nameable(CACHE)
+        if not nearest(CACHE).is_dir():
+            raise ValueError("a file is in its place")
+    except (ValueError, OSError) as error:
+        raise InputError(f"HIDDEN_ORBITS_CACHE={quoted(CACHE)}: {reason(error)}; expected a folder that you can write to, which is "
+                         "made if need be, or leave it unset") from None
     for file, digest in source.digests.items():
         content = _content(source.packed(file))
         if hashlib.sha256(content).hexdigest() != digest:

@@ -13,6 +13,8 @@ from uuid import uuid4
 
 from study.credentials import without_credentials, without_user_names
 
+LONGEST = 4096  # characters of a text from outside that are looked at: regular expressions would take their time with more
+
 
 class InputError(Exception):
     """A mistake in what was handed to a command; it ends the command with this message and status 2."""
@@ -34,14 +36,14 @@ def reason(error: BaseException) -> str:
     text = str(error).strip() or type(error).__name__
     # Of a chain of errors, told by a library around a network or a database, what lies at the bottom.
     bottom = re.search(r"Caused by \w+\([\"']?(.*?)[\"']?\)\)?$|\(\w+\.\w*Error\) .*", text, re.MULTILINE)
-    first = (bottom[1] or bottom[0] if bottom else text).split("\n")[0]
+    first = (bottom[1] or bottom[0] if bottom else text).split("\n")[0][:LONGEST]
     return " ".join(without_user_names(without_credentials(first)).split())[:200]
 
 
 def quoted(value: object, most: int = 80) -> str:
     """A value as messages name it: on one line, cut to `most` characters, control characters escaped, without credentials."""
     text = str(value)
-    shown = without_credentials(text[:4096])  # beyond it nothing is shown, and regular expressions would take their time
+    shown = without_credentials(text[:LONGEST])
     cut = printable(shown[:most])
     return cut if len(shown) <= most else f"{cut}... ({len(text):,} characters)"
 

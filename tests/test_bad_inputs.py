@@ -260,6 +260,15 @@ def test_a_real_command_ends_with_that_line_and_nothing_running(command, words, 
         client.delete_run(made.info.run_id)
 
 
+@pytest.mark.parametrize("cache", ["x" * 300, "two\nlines", "/dev/null", "{things}/file.svg", "{things}/file.svg/cache"])
+@pytest.mark.parametrize("command", [["run"], ["tune"], ["measure", "{things}/w.safetensors"]])
+def test_a_cache_that_cannot_be_is_named(command, cache, place, things, monkeypatch, capsys):
+    folder = Path(cache.replace("{things}", str(things)))
+    monkeypatch.setattr("study.data.CACHE", folder)
+    arguments = [*(part.replace("{things}", str(things)) for part in command), "--data-dir", str(ROOT / "data")]
+    assert f"HIDDEN_ORBITS_CACHE={quoted(folder)}" in _line("study", arguments, monkeypatch, capsys)
+
+
 @pytest.mark.parametrize("command", ["run", "tune"])
 def test_an_experiment_that_cannot_be_is_named(command, empty_store, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
