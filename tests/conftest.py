@@ -76,8 +76,12 @@ class RealStudy:
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory) -> str:
-    """A sqlite store, its artifacts beside it."""
-    folder = tmp_path_factory.mktemp("store")
+    """The store of the real study; tests that make studies of their own have another."""
+    return new_store(tmp_path_factory.mktemp("store"))
+
+
+def new_store(folder: Path) -> str:
+    """A sqlite store with the experiment `study`, its artifacts beside it."""
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     MlflowClient(uri).create_experiment("study", artifact_location=(folder / "artifacts").as_uri())
     return uri

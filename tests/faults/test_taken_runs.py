@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import pytest
+from conftest import new_store
 from mlflow import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 from places import Place
@@ -23,9 +24,10 @@ from study.tracking.environment import current_experiment, handed_run
 MADE_BY_MLFLOW_RUN = {"mlflow.source.type": "PROJECT", "mlflow.project.entryPoint": "main"}
 
 
-@pytest.fixture
-def client(store) -> MlflowClient:
-    return MlflowClient(store)
+@pytest.fixture(scope="module")
+def client(tmp_path_factory) -> MlflowClient:
+    """A store of this module's own: elsewhere a study made here would be the latest."""
+    return MlflowClient(new_store(tmp_path_factory.mktemp("store")))
 
 
 @pytest.fixture
