@@ -60,17 +60,17 @@ def test_ctrl_c_on_a_terminal_reaches_all_processes_and_is_as_clean(place):
 
 
 def test_a_second_start_of_a_living_study_is_refused(place):
-    first = place.start()
+    first = place.start(epochs="800")  # it is far from its end, however long the others take to start
     first.until_printed("networks on cpu")
     [run] = place.studies()
     for overlapping in ({}, {"seeds": "3-9"}):
-        second = place.run(**overlapping)
+        second = place.run(epochs="800", **overlapping)
         assert second.process.returncode == 2
         assert f"is being run already: run {run.info.run_id} on host {socket.gethostname()}, process {first.process.pid}" \
             in second.output
         assert len(second.output.strip().splitlines()) == 1
     assert len(place.studies()) == 1
-    beside = place.start(seeds="7")  # other networks: nothing is trained twice
+    beside = place.start(epochs="800", seeds="7")  # other networks: nothing is trained twice
     beside.until_printed("networks on cpu")
     beside.kill()
     first.kill()
@@ -121,7 +121,7 @@ def test_a_coordinator_elsewhere_is_told_by_its_heartbeat(place):
 
 
 def test_a_coordinator_that_was_superseded_while_it_slept_stops(place):
-    study = place.start(seeds="0-9")
+    study = place.start(seeds="0-9", epochs="800")
     study.until_printed("networks on cpu")
     [run] = place.studies()
     place.client.set_tag(run.info.run_id, "superseded_by", "another")
