@@ -29,7 +29,8 @@ def analyse(
     """Pull a study's runs, judge the paper's claims, and log bands and verdicts to MLflow."""
     if context.invoked_subcommand:
         return
-    from study.errors import InputError, checked_folder, checked_study, quoted
+    from study.errors import InputError, checked_study, quoted
+    from study.targets import checked_folder
 
     checked_study(study)
     folder = checked_folder("out", out, ("*.nc", "*.csv"), "tables") if out is not None else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import xarray as xr
@@ -23,6 +24,14 @@ def not_learned(networks: xr.Dataset) -> list[str]:
         return [f"H = {size}: {n - learned} of {n} networks did not learn (test accuracy below {TRAINED:.0%}, or unknown). They "
                 "count in all numbers and verdicts."]
     return []
+
+
+def not_measured(dataset: xr.Dataset) -> list[str]:
+    """Measurements that some networks of a study lack, because they were stored before there was such a measurement."""
+    stored = int((dataset.run_id != "").sum())
+    return [f"{len(networks)} of {stored} networks lack the measurement {measurement}, which was added "
+            "after they were measured: what is said of it comes from the others alone."
+            for measurement, networks in json.loads(dataset.attrs.get("not_measured", "{}")).items()]
 
 
 def made_differently(*datasets: xr.Dataset) -> list[str]:

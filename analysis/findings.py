@@ -117,6 +117,7 @@ def evaluate(dataset: xr.Dataset) -> Findings:
         known.extend(cautions.not_learned(networks))
     ledger.sort(key=lambda finding: finding.claim)
     known.extend(cautions.made_differently(dataset))
+    known.extend(cautions.not_measured(dataset))
     return Findings(ledger, bands, oscillations, cycles, withheld, list(_changes(dataset)), known)
 
 

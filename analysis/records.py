@@ -14,13 +14,13 @@ import psutil
 import xarray as xr
 
 from analysis import provenance
+from analysis.provenance import Place
 from study import durable, netcdf
 from study.data import CACHE
 from study.errors import StudyError
 from study.record import RECORD_VERSION, check, measured, read_measurements
 from study.untrusted import Refused, one_line
 
-Place = tuple[int, int]  # a hidden size and a seed
 FOLDER = CACHE / "datasets-of-studies"
 KEPT = 20  # cached datasets
 SHOWN = 5  # networks named one by one in a variable's attribute

@@ -24,6 +24,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from analysis import records
 from analysis.cautions import made_differently
+from analysis.provenance import Place
 from analysis.settings import stored_settings
 from study import durable, netcdf
 from study.errors import InputError
@@ -160,7 +161,7 @@ def load_sweep(studies: Sequence[str], over: str, client: MlflowClient | None = 
     return joined.assign_attrs(lists)
 
 
-def _of_one_regime(study: Study, complete: dict[records.Place, Run]) -> None:
+def _of_one_regime(study: Study, complete: dict[Place, Run]) -> None:
     """Raises `InputError` where a network was made by other settings than the study's: such cannot be averaged."""
     for (size, seed), run in complete.items():
         for name in REGIME:
@@ -171,7 +172,7 @@ def _of_one_regime(study: Study, complete: dict[records.Place, Run]) -> None:
                                  "move it to a study of its own")
 
 
-def _by_place(study: Study) -> tuple[dict[records.Place, Run], dict[records.Place, str]]:
+def _by_place(study: Study) -> tuple[dict[Place, Run], dict[Place, str]]:
     """The complete run of each network (the newest, where there are more), and the reason of each that has none."""
     complete, reasons = {}, {}
     for run in study.networks:
@@ -185,13 +186,13 @@ def _by_place(study: Study) -> tuple[dict[records.Place, Run], dict[records.Plac
     return complete, {place: why for place, why in reasons.items() if place not in complete}
 
 
-def _place(run: Run) -> records.Place | None:
+def _place(run: Run) -> Place | None:
     """The hidden size and the seed that a network run names; None where it names none."""
     size, seed = (run.data.params.get(name, "") for name in ("hidden_size", "seed"))
     return (int(size), int(seed)) if PLACE.fullmatch(size) and PLACE.fullmatch(seed) else None
 
 
-def _read(client: MlflowClient, complete: dict[records.Place, Run], config: dict) -> tuple[xr.Dataset, dict[records.Place, str]]:
+def _read(client: MlflowClient, complete: dict[Place, Run], config: dict) -> tuple[xr.Dataset, dict[Place, str]]:
     """The records of network runs as one dataset, and what is wrong with those left out.
 
     Raises `StudyError` where there is none that could be reached.
@@ -207,7 +208,12 @@ def _read(client: MlflowClient, complete: dict[records.Place, Run], config: dict
                 return error
 
         for place, file in zip(complete, pool.map(fetched, complete.values()), strict=True):
-            {Path: files, str: damage}.get(Path if isinstance(file, Path) else type(file), away)[place] = file
+            if isinstance(file, Path):
+                files[place] = file
+            elif isinstance(file, str):
+                damage[place] = file
+            else:
+                away[place] = file
         if away and not files:
             raise next(iter(away.values()))
         expected = of_set(config["measurements"]) if config["measurements"] in SETS else ()

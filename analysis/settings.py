@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from study.config import MOST_NETWORKS
 from study.untrusted import Refused, json_object, one_line
 
-MOST_NETWORKS = 100_000
 PLAIN = str | int | float | bool | None  # the values that settings of another version may have
 LONGEST = 500  # characters
 

@@ -37,7 +37,8 @@ def report(
     if context.invoked_subcommand:
         return
     from study.data import checked_data_dir
-    from study.errors import checked_study, checked_target
+    from study.errors import checked_study
+    from study.targets import checked_target
 
     checked_study(study)
     target = checked_target("out", out)
@@ -86,7 +87,8 @@ def figure_command(
     from reports.figures import FIGURES, OF_STATES
     from reports.figures.figure import FORMATS
     from study.data import checked_data_dir
-    from study.errors import InputError, checked_study, checked_target, quoted
+    from study.errors import InputError, checked_study, quoted
+    from study.targets import checked_target
 
     if name not in FIGURES:
         raise InputError(f"figure={quoted(name)}: expected one of: {', '.join(FIGURES)}")
@@ -120,7 +122,8 @@ def compare_command(
     out: Annotated[str, typer.Option(help="The PDF to write.")] = "comparison.pdf",
 ) -> None:
     """Typeset two studies side by side: their settings, verdicts and figures."""
-    from study.errors import checked_study, checked_target
+    from study.errors import checked_study
+    from study.targets import checked_target
 
     studies = [checked_study(first), checked_study(second)]
     target = checked_target("out", out)

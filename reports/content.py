@@ -96,9 +96,6 @@ def _warnings(analysis: Analysis, missing: dict[str, str]) -> list[str]:
                          "because resampling so few networks cannot tell their spread.")
         elif n < FEW_NETWORKS:
             lines.append(f"H = {size}: {n} networks. Below {FEW_NETWORKS} the bands cover a little less than they say.")
-    for measurement, networks in json.loads(analysis.dataset.attrs.get("not_measured", "{}")).items():
-        lines.append(f"{len(networks)} of {analysis.networks} networks lack the measurement {measurement}, which was added after "
-                     "they were measured: what is said of it comes from the others alone.")
     if missing:
         lines.append(f"{len(missing)} of {analysis.dataset.run_id.size} networks are missing; the last page says why.")
     return [*lines, *(f"{line[0].upper()}{line[1:]}." for line in analysis.left_out)]

@@ -50,7 +50,7 @@ def run_command(
     """Train and measure every network of a grid, then analyse the study and build its report."""
     given = {name: value for name, value in locals().items() if value is not None and name not in ("out", "report")}
     from study.config import StudyConfig, validated
-    from study.errors import checked_target
+    from study.targets import checked_target
 
     config = validated(StudyConfig, given)
     target = checked_target("out", out)
@@ -128,7 +128,8 @@ def measure_command(
 ) -> None:
     """Measure any network, without a study: rnn.weight_ih_l0, rnn.weight_hh_l0, readout.weight, readout.bias."""
     from study.config import MeasureConfig, validated
-    from study.errors import InputError, checked_target, quoted
+    from study.errors import InputError, quoted
+    from study.targets import checked_target
 
     given = {"weights": weights, "dataset": dataset, "data_dir": data_dir, "blank_rows": blank_rows, "seed": seed,
              "expect_accuracy": expect_accuracy}
@@ -162,7 +163,7 @@ def tune_command(
     """Look for the learning rate and batch size whose validation accuracy comes closest to a target."""
     values = dict(locals())
     from study.config import validated
-    from study.errors import checked_target
+    from study.targets import checked_target
 
     checked_target("storage", storage)
     from study.tuning import TuningConfig, tune

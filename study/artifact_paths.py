@@ -7,7 +7,8 @@ from pathlib import Path, PurePosixPath
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.uri import is_local_uri
 
-from study.errors import InputError, nearest, take_a_file
+from study.errors import InputError
+from study.targets import nearest, take_a_file
 
 
 def checked(artifact_uri: str, path: str) -> str:

@@ -14,7 +14,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from study.credentials import has_user
 from study.data import DATASETS
-from study.errors import InputError, nameable, quoted
+from study.errors import InputError, quoted
+from study.targets import nameable
 
 Config = TypeVar("Config", bound=BaseModel)
 

@@ -10,14 +10,15 @@ import hashlib
 import os
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from study import durable, untrusted
-from study.errors import InputError, StudyError, nameable, nearest, quoted, reason
+from study.errors import InputError, StudyError, quoted, reason
+from study.targets import nameable, nearest
 from study.torchvision_operators import import_datasets
 from study.untrusted import Refused
 
@@ -106,12 +107,12 @@ def prepare(name: str, data_dir: Path, digest: str | None = None) -> DataSource:
     return source
 
 
-def prepare_here(source: DataSource) -> None:
-    """Unpacks a data set anew where this machine's cache does not hold it as it was prepared.
+def prepare_here(source: DataSource, files: Iterable[str] = FILES) -> None:
+    """Unpacks a data set anew where this machine's cache does not hold its `files` as they were prepared.
 
     Raises `InputError` where this machine's files are missing or differ from those prepared.
     """
-    if all(_holds(source.raw / file, digest) for file, digest in source.digests.items()):
+    if all(_holds(source.raw / file, source.digests[file]) for file in files):
         return
     here = _described(source.name, source.data_dir)
     if here.digests != source.digests:
@@ -125,9 +126,9 @@ def load(source: DataSource, train: bool) -> Images:
 
     Raises `InputError`, naming the file, where they are no images with a label each.
     """
-    prepare_here(source)
     part = "train" if train else "t10k"
     images, labels = (f"{part}-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1"))
+    prepare_here(source, (images, labels))
     import_datasets()
     from torchvision.datasets.mnist import read_image_file, read_label_file
 

@@ -44,7 +44,7 @@ def measure_file(config: MeasureConfig, names: Sequence[str], out: Path, console
     `InputError`, with nothing written, where the accuracy is not the expected one or the file holds another network.
     """
     def say(line: str) -> None:
-        console.print(line, highlight=False, markup=False)
+        console.print(line, highlight=False)
 
     path, expected = config.weights, config.expect_accuracy
     state, unsaid = weights.read(path)

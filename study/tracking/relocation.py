@@ -25,8 +25,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from study import credentials
 from study.credentials import without_credentials
-from study.errors import InputError, nameable, quoted, reason
+from study.errors import InputError, quoted, reason
 from study.record import MEASUREMENTS, WEIGHTS
+from study.targets import nameable
 
 # What holds places, as it is called, and where.
 PLACES: dict[str, Column] = {

@@ -20,9 +20,10 @@ from mlflow.utils.uri import get_uri_scheme
 
 from study import artifact_paths, credentials, untrusted
 from study.credentials import without_credentials
-from study.errors import InputError, StudyError, nearest, reason, take_a_file
+from study.errors import InputError, StudyError, reason
 from study.record import LARGEST_FILE, MEASUREMENTS, WEIGHTS
 from study.stopping import held, within
+from study.targets import nearest, take_a_file
 from study.untrusted import Refused, json_object
 
 DOWNLOADS = 8  # runs fetched at a time

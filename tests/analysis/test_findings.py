@@ -87,6 +87,12 @@ def test_what_was_not_measured_is_no_finding():
     assert {f.claim for f in evaluate(dataset).ledger} == {"C1", "C2", "C3", "C4", "C5", "C5b"}
 
 
+def test_a_measurement_that_some_networks_lack_is_said_wherever_findings_are():
+    dataset = made_study(8).assign_attrs(not_measured=json.dumps({"probes": ["H=50 seed=1", "H=50 seed=2"]}))
+    assert "2 of 8 networks lack the measurement probes" in " ".join(evaluate(dataset).cautions)
+    assert not evaluate(made_study(8)).cautions
+
+
 def test_every_logged_curve_has_a_band(findings):
     assert {b.variable for b in findings.bands} == {
         "accuracy_blanked", "accuracy_truncated", "accuracy_appended", "pca90", "pca90_by_digit"}

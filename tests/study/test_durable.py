@@ -7,7 +7,8 @@ import os
 import pytest
 
 from study import durable
-from study.errors import InputError, StudyError, checked_target, quoted
+from study.errors import InputError, StudyError, quoted
+from study.targets import checked_target
 
 
 @pytest.mark.parametrize("meanwhile", ["link", "pipe", "file"])
