@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from study import stopping
+from study.terminal import stopping
 
 if __name__ == "__main__":
     stopping.listen()  # before what follows, which takes a while to import
@@ -29,19 +29,20 @@ def analyse(
     """Pull a study's runs, judge the paper's claims, and log bands and verdicts to MLflow."""
     if context.invoked_subcommand:
         return
-    from study.errors import InputError, checked_study, quoted
-    from study.targets import checked_folder
+    from study.files.targets import checked_folder
+    from study.terminal.errors import InputError, checked_study, quoted
 
     checked_study(study)
     folder = checked_folder("out", out, ("*.nc", "*.csv"), "tables") if out is not None else None
-    from analysis.embedding import METHODS
-    from study.data import checked_data_dir
+    from analysis.states.embedding import METHODS
+    from study.data.sources import checked_data_dir
 
     if embedding not in METHODS:
         raise InputError(f"embedding={quoted(embedding)}: expected one of: {', '.join(METHODS)}")
     images = checked_data_dir(data_dir)
-    from analysis import runs, study_analysis
-    from analysis.ledger import words
+    from analysis import study_analysis
+    from analysis.claims.ledger import words
+    from analysis.dataset import runs
     from study.tracking import connect
 
     client = connect(existing=True)
@@ -67,14 +68,14 @@ def power_command(
     width: Annotated[str, typer.Option(help="How wide a band may be, in points of accuracy or in components.")] = "5",
 ) -> None:
     """Tell how many seeds a claim, or a band of a given width, needs, from a pilot study."""
-    from analysis.power import MOST, Need, PowerConfig, for_band, for_claim, why_no_number
+    from analysis.claims.power import MOST, Need, PowerConfig, for_band, for_claim, why_no_number
     from study.config import validated
-    from study.errors import checked_study
+    from study.terminal.errors import checked_study
 
     checked_study(study)
     widest = validated(PowerConfig, {"width": width}).width
-    from analysis import runs
-    from analysis.findings import evaluate, present, step_curves
+    from analysis.claims.findings import evaluate, present, step_curves
+    from analysis.dataset import runs
     from study.tracking import connect
 
     dataset = runs.load(study, connect(existing=True))

@@ -14,15 +14,16 @@ from types import ModuleType
 import xarray as xr
 from mlflow import MlflowClient
 
-from analysis import embedding, records, runs, similarity
-from analysis.embedding import METHODS, STEPS
-from analysis.findings import Findings, evaluate, markdown, representatives
-from analysis.similarity import mean_over_pairs
-from study import durable
-from study.data import DATA_DIR, Images, load, prepare
-from study.errors import InputError
-from study.network import RecurrentNetwork
-from study.record import versions
+from analysis.claims.findings import Findings, evaluate, markdown, representatives
+from analysis.dataset import records, runs
+from analysis.states import embedding, similarity
+from analysis.states.embedding import METHODS, STEPS
+from analysis.states.similarity import mean_over_pairs
+from study.data.sources import DATA_DIR, Images, load, prepare
+from study.files import durable
+from study.networks.network import RecurrentNetwork
+from study.record.network_record import versions
+from study.terminal.errors import InputError
 
 FOLDER = "analysis"  # of the study run's artifacts
 PICTURE = "figures/truncation.png"  # among them, as soon as figures were drawn
@@ -55,9 +56,9 @@ class Analysis:
 def analyse(client: MlflowClient, study: str, method: str | None = None, data_dir: Path = DATA_DIR) -> Analysis:
     """Analyses a study (a run id, or ``latest``), afresh but for stored pictures and similarities.
 
-    `method` is one of `analysis.embedding.METHODS`, or None for what is stored, else t-SNE. Pictures and similarities that are not
-    stored need the images that the networks were measured on, from the data set's folder in `data_dir`: never from a path that the
-    study names. Where that is another data set, or none, they are left out.
+    `method` is one of `analysis.states.embedding.METHODS`, or None for what is stored, else t-SNE. Pictures and similarities that
+    are not stored need the images that the networks were measured on, from the data set's folder in `data_dir`: never from a path
+    that the study names. Where that is another data set, or none, they are left out.
     """
     dataset = runs.load(study, client)
     stored = _Stored(client, dataset, data_dir)

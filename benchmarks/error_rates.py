@@ -12,9 +12,9 @@ from functools import cache, partial
 import numpy as np
 from joblib import Parallel, delayed
 
-from analysis.bands import simultaneous_band
-from analysis.expansion import expansion_then_compression
-from analysis.oscillation import periodicity_test
+from analysis.statistics.bands import simultaneous_band
+from analysis.statistics.expansion import expansion_then_compression
+from analysis.statistics.oscillation import periodicity_test
 from benchmarks.machine import describe
 
 STEPS = np.arange(28)
@@ -102,8 +102,8 @@ def coverage(repeats: int, study: str | None) -> Iterator[tuple[str, int, float]
 def _real(study: str) -> Iterator[tuple[str, np.ndarray, str]]:
     """Curves of a stored study's hidden size with most networks, and the bands they get; if they are the population, their mean is
     the truth."""
-    from analysis import runs
-    from analysis.findings import present, step_curves
+    from analysis.claims.findings import present, step_curves
+    from analysis.dataset import runs
 
     dataset = runs.load(study)
     networks = present(dataset, int(dataset.hidden_size.values[np.argmax((dataset.run_id.values != "").sum(axis=1))]))

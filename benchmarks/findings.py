@@ -17,10 +17,10 @@ import numpy as np
 import xarray as xr
 from mlflow import MlflowClient
 
-from analysis.findings import evaluate
+from analysis.claims.findings import evaluate
 from analysis.study_analysis import analyse
 from benchmarks.machine import describe
-from reports.pdf import build
+from reports.typesetting.pdf import build
 
 NETWORKS, REPORTED = 1000, 200
 

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from study.config import NetworkConfig, StudyConfig
-from study.data import Images, load, prepare
-from study.torchvision_operators import import_datasets
-from study.training import TrainingStack
+from study.data.sources import Images, load, prepare
+from study.data.torchvision_operators import import_datasets
+from study.training.engine import TrainingStack
 
 Run = Callable[[int], None]
 LEARNING_RATE = 1e-4

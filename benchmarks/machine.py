@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from study.record import versions
+from study.record.network_record import versions
 
 
 def describe() -> str:

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import torch
 
-from analysis.embedding import embed
-from analysis.similarity import similarity
+from analysis.states.embedding import embed
+from analysis.states.similarity import similarity
 from benchmarks.machine import describe
 from study.config import StudyConfig
-from study.data import load, prepare
+from study.data.sources import load, prepare
 from study.measurements import MEASUREMENTS, SETS, measure, of_set
 from study.measurements.recording import Recording
-from study.network import RecurrentNetwork
-from study.training import TrainingStack
+from study.networks.network import RecurrentNetwork
+from study.training.engine import TrainingStack
 
 SIZES = (200, 100, 50)
 EPOCHS = 2

@@ -8,7 +8,7 @@ import torch
 
 from benchmarks import loops
 from benchmarks.machine import describe
-from study.training import TrainingStack
+from study.training.engine import TrainingStack
 
 BATCH = 100
 REFERENCE = {"images": 15_000, "networks": 1, "hidden_size": 100}

@@ -18,16 +18,16 @@ import mlflow
 import numpy as np
 from mlflow import MlflowClient
 
-from analysis import records, runs
+from analysis.dataset import records, runs
 from benchmarks.machine import describe
-from study import spool
 from study.command_line import quiet_libraries
 from study.config import StudyConfig
-from study.data import prepare
-from study.spool import Spool
-from study.stacks import Stack
+from study.data.sources import prepare
+from study.execution.stacks import Stack
+from study.execution.workers import train_and_measure
+from study.record import spool
+from study.record.spool import Spool
 from study.tracking import StudyRun
-from study.workers import train_and_measure
 
 quiet_libraries()
 
@@ -109,7 +109,7 @@ def coordinate(address: str) -> None:
     """Runs the study of `cluster`; prints its seconds, its networks and this process's processor seconds beyond the loading."""
     from rich.console import Console
 
-    from study.coordinator import run_study
+    from study.execution.coordinator import run_study
 
     config = StudyConfig(seeds="0-3", hidden_sizes="100", epochs=3, backend="dask", scheduler=address)
     begun, processor = time.perf_counter(), time.process_time()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from study import stopping
+from study.terminal import stopping
 
 if __name__ == "__main__":
     stopping.listen()  # before what follows, which takes a while to import
@@ -36,18 +36,18 @@ def report(
     """Draw a study's figures, typeset its report, and log both to the study run."""
     if context.invoked_subcommand:
         return
-    from study.data import checked_data_dir
-    from study.errors import checked_study
-    from study.targets import checked_target
+    from study.data.sources import checked_data_dir
+    from study.files.targets import checked_target
+    from study.terminal.errors import checked_study
 
     checked_study(study)
     target = checked_target("out", out)
     images = checked_data_dir(data_dir)
-    from analysis import runs
+    from analysis.dataset import runs
     from analysis.study_analysis import analyse, describe
     from reports.pages import log_pages
-    from reports.pdf import build
-    from study import durable
+    from reports.typesetting.pdf import build
+    from study.files import durable
     from study.tracking import connect
 
     client = connect(existing=True)
@@ -66,7 +66,7 @@ def report(
 @app.command("refresh")
 def refresh_command(study: Study = "latest") -> None:
     """Draw the figures and verdicts of a study that is still running, from the networks it has so far."""
-    from study.errors import checked_study
+    from study.terminal.errors import checked_study
 
     checked_study(study)
     from reports.live import refresh
@@ -86,9 +86,9 @@ def figure_command(
     """Draw one figure of a study."""
     from reports.figures import FIGURES, OF_STATES
     from reports.figures.figure import FORMATS
-    from study.data import checked_data_dir
-    from study.errors import InputError, checked_study, quoted
-    from study.targets import checked_target
+    from study.data.sources import checked_data_dir
+    from study.files.targets import checked_target
+    from study.terminal.errors import InputError, checked_study, quoted
 
     if name not in FIGURES:
         raise InputError(f"figure={quoted(name)}: expected one of: {', '.join(FIGURES)}")
@@ -98,7 +98,7 @@ def figure_command(
         raise InputError(f"out={quoted(file)}: expected a file name that ends in one of: {', '.join(FORMATS)}")
     target = checked_target("out", file)
     images = checked_data_dir(data_dir)
-    from analysis import runs
+    from analysis.dataset import runs
     from analysis.study_analysis import analyse, of_dataset
     from study.tracking import connect
 
@@ -122,17 +122,17 @@ def compare_command(
     out: Annotated[str, typer.Option(help="The PDF to write.")] = "comparison.pdf",
 ) -> None:
     """Typeset two studies side by side: their settings, verdicts and figures."""
-    from study.errors import checked_study
-    from study.targets import checked_target
+    from study.files.targets import checked_target
+    from study.terminal.errors import checked_study
 
     studies = [checked_study(first), checked_study(second)]
     target = checked_target("out", out)
-    from analysis import runs
+    from analysis.dataset import runs
     from analysis.study_analysis import of_dataset
-    from analysis.visible import visible
-    from reports.comparison import settings, verdicts
-    from reports.pdf import build_comparison
-    from study import durable
+    from reports.text.comparison import settings, verdicts
+    from reports.typesetting.pdf import build_comparison
+    from study.files import durable
+    from study.terminal.visible import visible
     from study.tracking import connect
 
     client = connect(existing=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from analysis import runs
+from analysis.dataset import runs
 from analysis.study_analysis import describe, of_dataset
 from reports.figures import drawn
 

@@ -9,9 +9,9 @@ import numpy as np
 import xarray as xr
 from mlflow import MlflowClient
 
-from analysis import runs
+from analysis.dataset import runs
 from reports.figures.network import network
-from reports.style import styled
+from reports.figures.style import styled
 
 PAGE = "network.png"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from study import stopping
+from study.terminal import stopping
 
 if __name__ == "__main__":
     stopping.listen()  # before what follows, which takes a while to import
@@ -50,11 +50,11 @@ def run_command(
     """Train and measure every network of a grid, then analyse the study and build its report."""
     given = {name: value for name, value in locals().items() if value is not None and name not in ("out", "report")}
     from study.config import StudyConfig, validated
-    from study.targets import checked_target
+    from study.files.targets import checked_target
 
     config = validated(StudyConfig, given)
     target = checked_target("out", out)
-    from study.coordinator import run_study
+    from study.execution.coordinator import run_study
 
     raise typer.Exit(run_study(config, console,
                                lambda run_id: _analyse_and_report(run_id, target, config.data_dir) if report else 0,
@@ -63,7 +63,7 @@ def run_command(
 
 def _analyse_and_report(run_id: str, out: Path, data_dir: Path) -> int:
     """The next two stages, which read the study from MLflow as anyone could: commands, not imports. The first bad status."""
-    from study.live import run_stage
+    from study.execution.live import run_stage
 
     study = ["--study", run_id, "--data-dir", str(data_dir)]
     for stage in (["analysis", *study], ["reports", *study, "--out", str(out)]):
@@ -76,7 +76,7 @@ def _analyse_and_report(run_id: str, out: Path, data_dir: Path) -> int:
 @app.command("sync")
 def sync_command() -> None:
     """Log the results that wait in the spool, since the tracking store was away when they came."""
-    from study.syncing import sync
+    from study.execution.syncing import sync
 
     sync(console)
 
@@ -88,7 +88,7 @@ def relocate_command(
     incomplete: Annotated[bool, typer.Option("--incomplete", help="Go on though some complete networks are not there.")] = False,
 ) -> None:
     """Tell the store where its artifacts are, after their folder was moved. Without folders: list where it looks for them."""
-    from study.errors import InputError, quoted
+    from study.terminal.errors import InputError, quoted
     from study.tracking import relocation
 
     if bool(old) != bool(new):
@@ -128,8 +128,8 @@ def measure_command(
 ) -> None:
     """Measure any network, without a study: rnn.weight_ih_l0, rnn.weight_hh_l0, readout.weight, readout.bias."""
     from study.config import MeasureConfig, validated
-    from study.errors import InputError, quoted
-    from study.targets import checked_target
+    from study.files.targets import checked_target
+    from study.terminal.errors import InputError, quoted
 
     given = {"weights": weights, "dataset": dataset, "data_dir": data_dir, "blank_rows": blank_rows, "seed": seed,
              "expect_accuracy": expect_accuracy}
@@ -139,8 +139,8 @@ def measure_command(
         raise InputError(f"out={quoted(out)}: these are the weights that are measured; expected the name of another file")
     if names and not only:
         raise InputError(f"{quoted(names[0])}: expected one file of weights; name measurements after --only")
+    from study.execution.measuring import measure_file
     from study.measurements import known
-    from study.measuring import measure_file
 
     chosen = known([name for text in [*(only or []), *(names or [])] for name in text.split(",")])
     measure_file(config, chosen, target, console)
@@ -163,10 +163,10 @@ def tune_command(
     """Look for the learning rate and batch size whose validation accuracy comes closest to a target."""
     values = dict(locals())
     from study.config import validated
-    from study.targets import checked_target
+    from study.files.targets import checked_target
 
     checked_target("storage", storage)
-    from study.tuning import TuningConfig, tune
+    from study.execution.tuning import TuningConfig, tune
 
     tune(validated(TuningConfig, values), console)
 

@@ -12,14 +12,13 @@ from contextlib import suppress
 
 import typer
 
-from study import output, stopping
-from study.errors import InputError, StudyError, printable, quoted, reason
+from study.terminal import output, stopping
+from study.terminal.errors import InputError, StudyError, printable, quoted, reason
 
 # typer carries its own copy of click; this is that copy's class of mistakes in the arguments.
 UsageError = typer.BadParameter.__base__
 # Whose exceptions, or those that come through them, say that a tracking store failed.
 STORES = ("mlflow", "requests", "urllib3", "sqlalchemy", "sqlite3")
-STAGE = "HIDDEN_ORBITS_STAGE"  # in the environment of a command that another of ours waits for, and speaks for
 # A request that is not answered is ours to repeat: MLflow's own patience would hold a command for minutes. The user's stands.
 IMPATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
               "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false", "PGCONNECT_TIMEOUT": "10"}
@@ -53,7 +52,7 @@ def run(app: typer.Typer) -> None:
     if status == 130:
         message = message or "stopped"
         _end_untaken_run()
-    if message and not (status == 130 and STAGE in os.environ):
+    if message and not (status == 130 and stopping.STAGE in os.environ):
         print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr, flush=True)
     sys.exit(output.finish(status or 0))
 
@@ -115,7 +114,7 @@ def _machine_failed(error: OSError) -> str:
 
 def _end_untaken_run() -> None:
     """Ends the run that `mlflow run` made for this command, where it was stopped before it took it for its own."""
-    if "MLFLOW_RUN_ID" in os.environ and STAGE not in os.environ:
+    if "MLFLOW_RUN_ID" in os.environ and stopping.STAGE not in os.environ:
         with suppress(Exception):
             from study.tracking.store import end_untaken
 

@@ -12,10 +12,10 @@ import torch
 from joblib import cpu_count
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from study.credentials import has_user
-from study.data import DATASETS
-from study.errors import InputError, quoted
-from study.targets import nameable
+from study.data.sources import DATASETS
+from study.files.targets import nameable
+from study.terminal.credentials import has_user
+from study.terminal.errors import InputError, quoted
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -27,7 +27,7 @@ PAPER_BATCH_SIZE = 200
 
 MOST_NETWORKS = 100_000  # of a study: MLflow's stores and our dataset hold no more
 LAST_SEED = 2**63 - 1  # netCDF and NumPy label networks with 64-bit integers
-MOST_UNITS = 100_000  # whose recurrent weights take 40 GB; what fits into this machine's memory is found in `study.stacks`
+MOST_UNITS = 100_000  # whose recurrent weights take 40 GB; `study.execution.stacks` finds what fits into this machine's memory
 MOST_EPOCHS = 100_000  # each is a point of the stored curves, and a spectrum
 MOST_BLANK_ROWS = 100_000  # likewise, and all test images are rolled out over them
 LEARNING_RATES = 1.2e-38, 3.4e38  # beyond them single precision knows 0 and infinity

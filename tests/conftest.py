@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -16,13 +17,14 @@ from mlflow import MlflowClient
 from places import ROOT, Place, new_place, store_in
 
 from study.config import StudyConfig
-from study.data import Images, load, prepare
-from study.network import RecurrentNetwork
-from study.training import TrainingStack
+from study.data.sources import Images, load, prepare
+from study.networks.network import RecurrentNetwork
+from study.training.engine import TrainingStack
 
 SMALL = {"seeds": "0-6", "hidden_sizes": "8,16", "epochs": "3", "train_images": "3000", "blank_rows": "90", "batch_size": "50",
          "learning_rate": "3e-3"}
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # where the tests were started by nohup, commands would ignore it, too
 torch.set_num_threads(1)  # as in a worker
 torch.backends.cudnn.rnn.fp32_precision = "ieee"  # the oracle; cuDNN would round to TF32 by itself
 

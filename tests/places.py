@@ -20,8 +20,8 @@ import xarray as xr
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from analysis import runs
-from study.data import Images
+from analysis.dataset import runs
+from study.data.sources import Images
 
 ROOT = Path(__file__).resolve().parent.parent
 # Four networks of some seconds each, with a checkpoint on the way.

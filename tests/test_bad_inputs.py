@@ -21,8 +21,8 @@ import analysis.__main__
 import reports.__main__
 import study.__main__
 from study.command_line import run
-from study.errors import quoted
-from study.network import RecurrentNetwork
+from study.networks.network import RecurrentNetwork
+from study.terminal.errors import quoted
 
 APPS = {"study": study.__main__.app, "analysis": analysis.__main__.app, "reports": reports.__main__.app}
 
@@ -264,7 +264,7 @@ def test_a_real_command_ends_with_that_line_and_nothing_running(command, words, 
 @pytest.mark.parametrize("command", [["run"], ["tune"], ["measure", "{things}/w.safetensors"]])
 def test_a_cache_that_cannot_be_is_named(command, cache, place, things, monkeypatch, capsys):
     folder = Path(cache.replace("{things}", str(things)))
-    monkeypatch.setattr("study.data.CACHE", folder)
+    monkeypatch.setattr("study.data.sources.CACHE", folder)
     arguments = [*(part.replace("{things}", str(things)) for part in command), "--data-dir", str(ROOT / "data")]
     assert f"HIDDEN_ORBITS_CACHE={quoted(folder)}" in _line("study", arguments, monkeypatch, capsys)
 

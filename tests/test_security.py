@@ -23,16 +23,18 @@ from mlflow.exceptions import MlflowException
 from places import ROOT, Place
 from pypdf import PdfReader
 
-from analysis import records, runs
-from analysis.findings import evaluate, markdown
+from analysis.claims.findings import evaluate, markdown
+from analysis.dataset import records, runs
 from analysis.study_analysis import Analysis
-from reports.pdf import build
-from study import artifact_paths, checkpoints, durable, spool
+from reports.typesetting.pdf import build
 from study.config import StudyConfig, validated
-from study.errors import InputError, reason, without_credentials
-from study.network import RecurrentNetwork
-from study.record import read_measurements
-from study.spool import Spool
+from study.execution import checkpoints
+from study.files import artifact_paths, durable
+from study.networks.network import RecurrentNetwork
+from study.record import spool
+from study.record.network_record import read_measurements
+from study.record.spool import Spool
+from study.terminal.errors import InputError, reason, without_credentials
 
 
 class Trap:
@@ -252,7 +254,7 @@ def test_what_looks_like_a_secret_is_cut_out_and_what_does_not_stays(text, clean
 
 def test_every_line_that_a_command_prints_is_screened():
     """Through loggers, warnings and tracebacks, too, and what a server echoes."""
-    code = ("import logging, sys, warnings\nfrom study.output import guard\nguard()\n"
+    code = ("import logging, sys, warnings\nfrom study.terminal.output import guard\nguard()\n"
             "print('on', 'hunter2-token'); warnings.warn('hunter2-token'); logging.getLogger('urllib3').warning('hunter2-token')\n"
             "raise ValueError('http://me:hunter2@host hunter2-token')")
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ | {"MLFLOW_TRACKING_TOKEN": "hunter2-token"},

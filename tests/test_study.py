@@ -18,7 +18,7 @@ import xarray as xr
 from conftest import ROOT, SMALL, run_command
 from mlflow import MlflowClient
 
-from study.network import RecurrentNetwork
+from study.networks.network import RecurrentNetwork
 
 PYTHON = sys.executable
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from analysis.study_analysis import Analysis
-from reports.figures.accessibility import accessibility
+from reports.figures.decoding import accessibility
 from reports.figures.dimensionality import dimensionality
 from reports.figures.early_classification import early_classification
 from reports.figures.embedding import embedding, embedding_steps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analysis.study_analysis import Analysis
 from reports.figures.figure import Curve, Figure, Row, curve_figure, sizes
-from reports.style import BLUE, ORANGE
+from reports.figures.style import BLUE, ORANGE
 
 CURVES = (
     Curve("pca90", "all images", BLUE, "-"),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import xarray as xr
 from matplotlib.axes import Axes
 
-from analysis.findings import present
-from analysis.runs import table
+from analysis.claims.findings import present
+from analysis.dataset.runs import table
 from analysis.study_analysis import Analysis
 from reports.figures.figure import Figure, counts, sizes
-from reports.style import GREY, INK, panels, styled
+from reports.figures.style import GREY, INK, panels, styled
 
 NAMED = (50, 80, 99)  # percent of confidence, written at the curve
 

@@ -8,10 +8,10 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from analysis.embedding import STEPS
+from analysis.states.embedding import STEPS
 from analysis.study_analysis import Analysis
 from reports.figures.figure import Figure
-from reports.style import DIGITS, panels, styled
+from reports.figures.style import DIGITS, panels, styled
 
 NAMES = {"tsne": "t-SNE", "umap": "UMAP"}
 COLUMNS = 7  # of the overview of all steps

@@ -16,11 +16,11 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.image import AxesImage
 from matplotlib.ticker import NullFormatter
 
-from analysis import provenance
-from analysis.findings import CurveBands, present, step_curves
+from analysis.claims.findings import CurveBands, present, step_curves
+from analysis.dataset import provenance
 from analysis.study_analysis import Analysis
-from reports.style import GREY, panels, styled
-from study import durable
+from reports.figures.style import GREY, panels, styled
+from study.files import durable
 
 # File endings, and what of their metadata differs from one writing to the next and is left out.
 FORMATS = {".svg": {"Date": None}, ".png": {"Software": None}, ".pdf": {"CreationDate": None}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analysis.study_analysis import Analysis
 from reports.figures.figure import Curve, Figure, Row, curve_figure, sizes
-from reports.style import BLUE, GREEN, GREY, ORANGE
+from reports.figures.style import BLUE, GREEN, GREY, ORANGE
 
 MEASURES = {"pca90_matched": "PCA-90\n(components)", "participation_ratio_corrected": "participation\nratio",
             "twonn": "TwoNN\n(dimensions)"}

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure as Drawing
 from reports.figures.early_classification import confidence_curve
 from reports.figures.figure import STEPS, heat, reference
 from reports.figures.spectrum import eigenvalues
+from reports.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, WIDTH, styled
 from reports.figures.surfaces import accuracy_surface, generalisation_matrix
-from reports.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, WIDTH, styled
 from study.measurements.attractors import KINDS
 
 COLUMNS = 3

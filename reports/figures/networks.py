@@ -7,11 +7,11 @@ from math import ceil
 import numpy as np
 from matplotlib.figure import Figure as Drawing
 
-from analysis.findings import present
-from analysis.runs import table
+from analysis.claims.findings import present
+from analysis.dataset.runs import table
 from analysis.study_analysis import Analysis
 from reports.figures.figure import Figure, counts, sizes
-from reports.style import INK, WIDTH, styled
+from reports.figures.style import INK, WIDTH, styled
 
 MOST = 200  # networks on the page
 TALLEST = 8.4  # inches

@@ -9,13 +9,13 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.image import AxesImage
 from matplotlib.ticker import NullFormatter
 
-from analysis.findings import present, representatives
-from analysis.ledger import LEVEL
-from analysis.phase import PHASES
+from analysis.claims.findings import present, representatives
+from analysis.claims.ledger import LEVEL
+from analysis.statistics.phase import PHASES
 from analysis.study_analysis import Analysis
 from reports.figures.figure import PERIODS, Figure, counts, heat, plain_ticks, reference, sizes
-from reports.style import GREY, INK, WIDTH, styled
-from study.spectrum import SHORTEST, TRANSIENT
+from reports.figures.style import GREY, INK, WIDTH, styled
+from study.periodogram import SHORTEST, TRANSIENT
 
 TALLEST = 8.3  # inches: what a page has left beside heading and caption
 NAMED = 12  # networks of a hidden size at most whose seeds are written

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import xarray as xr
 
-from analysis.findings import representatives
+from analysis.claims.findings import representatives
 from analysis.study_analysis import Analysis
 from reports.figures.figure import Figure, heat
-from reports.style import panels, styled
+from reports.figures.style import panels, styled
 
 
 def predicted(analysis: Analysis) -> Figure | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.similarity import mean_over_pairs
+from analysis.states.similarity import mean_over_pairs
 from analysis.study_analysis import Analysis
 from reports.figures.figure import STEPS, Figure
-from reports.style import BLUE, VERMILION, panels, styled
+from reports.figures.style import BLUE, VERMILION, panels, styled
 
 MEASURES = (("cka", "linear CKA", BLUE), ("svcca", "SVCCA", VERMILION))
 

@@ -7,10 +7,10 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 
-from analysis.findings import present, representatives
+from analysis.claims.findings import present, representatives
 from analysis.study_analysis import Analysis
 from reports.figures.figure import PERIODS, Figure, counts, plain_ticks, reference
-from reports.style import BLUE, GREY, INK, SKY, VERMILION, panels, styled
+from reports.figures.style import BLUE, GREY, INK, SKY, VERMILION, panels, styled
 from study.measurements.attractors import KINDS
 
 LOWEST = -1.5  # nat per row, of the exponents shown

@@ -8,10 +8,10 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 
-from analysis.findings import present
+from analysis.claims.findings import present
 from analysis.study_analysis import Analysis
 from reports.figures.figure import Figure, counts, heat, sizes
-from reports.style import panels, styled
+from reports.figures.style import panels, styled
 
 
 def surface(analysis: Analysis) -> Figure | None:

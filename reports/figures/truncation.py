@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analysis.study_analysis import Analysis
 from reports.figures.figure import Curve, Figure, Row, curve_figure, sizes
-from reports.style import BLUE, VERMILION
+from reports.figures.style import BLUE, VERMILION
 
 CONDITIONS = (
     Curve("accuracy_blanked", "blank rows follow (experiment 1)", BLUE, "-"),

@@ -1,7 +1,7 @@
 """What is measured on each network: pure functions from a recording to labelled arrays, registered here.
 
 To add a measurement, write a module in this folder with a function of a `Recording` that yields labelled arrays
-(`study.measurements.labels.labelled`), and add one line to `MEASUREMENTS`. The arrays then appear in the record, in
+(`study.schema.labelled`), and add one line to `MEASUREMENTS`. The arrays then appear in the record, in
 the analysis dataset and, where they name a `metric`, as curves in the MLflow UI.
 """
 
@@ -16,10 +16,10 @@ import torch
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
-from study.errors import InputError, quoted
 from study.measurements import attractors, dimensionality, early, eigenvalues, experiments, fixed_points, geometry, probes
-from study.measurements.labels import MEASURED, labelled
 from study.measurements.recording import Recording
+from study.schema import MEASURED, labelled
+from study.terminal.errors import InputError, quoted
 
 # Each set holds those before it: what the paper reports; what a study measures unless told otherwise; everything.
 SETS = ("paper", "standard", "full")

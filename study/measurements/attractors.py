@@ -16,8 +16,8 @@ from scipy.fft import irfft, rfft, rfftfreq
 from sklearn.metrics import adjusted_mutual_info_score
 
 from study.measurements import lyapunov
-from study.measurements.labels import labelled
 from study.measurements.recording import Recording
+from study.schema import labelled
 
 IMAGES = 300  # the first test images
 TRANSIENT = 2000  # blank rows before an orbit is taken to be on its attractor

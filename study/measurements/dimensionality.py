@@ -8,9 +8,9 @@ import numpy as np
 import torch
 import xarray as xr
 
-from study.measurements.labels import labelled
 from study.measurements.recording import Recording
 from study.measurements.variance import principal_variances
+from study.schema import labelled
 
 SHARE = 0.9  # of the variance (Horoi, Lajoie & Wolf 2020, section 2)
 

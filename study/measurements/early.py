@@ -8,9 +8,9 @@ import numpy as np
 import torch
 import xarray as xr
 
-from study.measurements.labels import labelled
 from study.measurements.probes import CALIBRATED, LEARNED, fitted
 from study.measurements.recording import Recording
+from study.schema import labelled
 
 CONFIDENCES = np.array([20, 30, 40, 50, 60, 70, 80, 90, 95, 98, 99, 100])  # percent; 100 reads every row
 TEMPERATURES = torch.logspace(-1, 1, 81, dtype=torch.float64)

@@ -5,19 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 import xarray as xr
 
-from study.measurements.labels import labelled
 from study.measurements.recording import Recording
-
-
-def eigenvalues(recurrent: torch.Tensor) -> np.ndarray:
-    """The eigenvalues of R `[H, H]`, the largest modulus first and of a pair that with the positive imaginary part; `[H, 2]`,
-    real and imaginary."""
-    values = np.linalg.eigvals(recurrent.detach().double().cpu().numpy())
-    ordered = values[np.lexsort((-values.imag, -np.abs(values).round(12)))]
-    return np.stack([ordered.real, ordered.imag], axis=1)
+from study.networks.eigenvalues import eigenvalues
+from study.schema import labelled
 
 
 def predicted_period(spectrum: np.ndarray) -> float:

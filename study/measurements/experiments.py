@@ -10,9 +10,9 @@ import numpy as np
 import torch
 import xarray as xr
 
-from study.measurements.labels import labelled
 from study.measurements.recording import Recording
-from study.spectrum import SHORTEST, TRANSIENT, dominant_period
+from study.periodogram import SHORTEST, TRANSIENT, dominant_period
+from study.schema import labelled
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
     `accuracy_appended` (3) over `blank_rows` 0 .. K, with `accuracy_appended_by_half`, that of each half of the images, and
     `predicted`, the share of images given each label. Besides,
     `test_accuracy`, that on the images as they are, and `period`, of the appended curve's strongest oscillation over red noise, its
-    fundamental (whether it is one at all is tested in `analysis.oscillation`).
+    fundamental (whether it is one at all is tested in `analysis.statistics.oscillation`).
     """
     rows, shown = recording.rows, np.arange(1, recording.rows)
     partial = [answers(recording, n, rows - n).accuracy for n in shown]

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 import xarray as xr
 
-from study.measurements.labels import labelled
 from study.measurements.recording import Recording
+from study.schema import labelled
 
 STARTS = 48  # states of test images, from which the search begins
 DESCENTS, POLISHES = 60, 10  # steps at most

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 import xarray as xr
 
-from study.data import Images
+from study.data.sources import Images
 from study.measurements.dimensionality import components
-from study.measurements.labels import labelled
 from study.measurements.neighbours import FEWEST, neighbour_agreement, two_nearest_neighbours
 from study.measurements.recording import Recording
 from study.measurements.variance import between_class_share, participation_ratio
-from study.network import scaled
+from study.networks.network import scaled
+from study.schema import labelled
 
 NEIGHBOUR_IMAGES = 2500  # the first test images: among them neighbours are looked for
 EARLY_STEP, EARLY_DIGIT = 4, 6  # where the paper saw the first cluster (section 4, figure 4)

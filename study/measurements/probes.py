@@ -12,12 +12,12 @@ import numpy as np
 import torch
 import xarray as xr
 
-from study.data import Images
+from study.data.sources import Images
 from study.measurements.experiments import answers
-from study.measurements.labels import labelled
 from study.measurements.logistic import LogisticClassifiers, fit
 from study.measurements.recording import Recording
-from study.network import scaled
+from study.networks.network import scaled
+from study.schema import labelled
 
 LEARNED = 10_000  # training images a probe learns from
 CALIBRATED = 2_000  # further training images on which its confidence is calibrated

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from study.data import Images
-from study.network import RecurrentNetwork, scaled
+from study.data.sources import Images
+from study.networks.network import RecurrentNetwork, scaled
 
 CPU_CHUNK = 500  # images rolled out together on a CPU: two states of 200 units then fit into a core's cache
 Result = TypeVar("Result")

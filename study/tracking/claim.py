@@ -27,10 +27,10 @@ from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 from rich.console import Console
 
 from study.config import StudyConfig, ranges
-from study.errors import InputError
+from study.files.untrusted import json_object
+from study.terminal.errors import InputError
 from study.tracking.job import TOKEN, end_twins
 from study.tracking.store import is_deleted, is_missing, search
-from study.untrusted import json_object
 
 BEAT = 10.0  # seconds between two signs of life
 GRID = ("seeds", "hidden_sizes")  # the tags that say what a study is made of

@@ -15,15 +15,15 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from study import artifact_paths
-from study.errors import InputError, StudyError
+from study.files import artifact_paths
+from study.files.untrusted import Refused, one_line
 from study.measurements import of_set
-from study.network import RecurrentNetwork
-from study.record import MEASUREMENTS, WEIGHTS, measured, network_key, read_measurements
+from study.networks.network import RecurrentNetwork
+from study.record.network_record import MEASUREMENTS, WEIGHTS, measured, network_key, read_measurements
+from study.terminal.errors import InputError, StudyError
 from study.tracking.claim import has_released
 from study.tracking.store import DOWNLOADS, DamagedRecordError, fetch, is_lost, is_missing, not_there, search
 from study.tracking.study_run import StudyRun, network_config
-from study.untrusted import Refused, one_line
 
 
 def complete_networks(client: MlflowClient, experiment: str, keys: Iterable[str]) -> dict[str, list[Run]]:

@@ -11,7 +11,7 @@ from mlflow.entities import LifecycleStage, Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_SOURCE_TYPE
 
-from study.errors import InputError, quoted, reason
+from study.terminal.errors import InputError, quoted, reason
 from study.tracking.store import children, is_missing
 
 EXPERIMENT = "hidden-orbits"

@@ -14,9 +14,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 
-from study.credentials import without_credentials
-from study.errors import InputError
-from study.stopping import ended
+from study.terminal.credentials import without_credentials
+from study.terminal.errors import InputError
+from study.terminal.stopping import ended
 from study.tracking.environment import current_experiment, handed_run, no_run
 from study.tracking.store import end_children, is_deleted, search, set_tags, supersede, terminate
 

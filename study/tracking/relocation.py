@@ -23,11 +23,11 @@ from mlflow.utils.mlflow_tags import MLFLOW_ARTIFACT_LOCATION
 from sqlalchemy import Column, Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from study import credentials
-from study.credentials import without_credentials
-from study.errors import InputError, quoted, reason
-from study.record import MEASUREMENTS, WEIGHTS
-from study.targets import nameable
+from study.files.targets import nameable
+from study.record.network_record import MEASUREMENTS, WEIGHTS
+from study.terminal import credentials
+from study.terminal.credentials import without_credentials
+from study.terminal.errors import InputError, quoted, reason
 
 # What holds places, as it is called, and where.
 PLACES: dict[str, Column] = {

@@ -18,13 +18,14 @@ from mlflow.store.db.db_types import DATABASE_ENGINES
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_PROJECT_ENTRY_POINT
 from mlflow.utils.uri import get_uri_scheme
 
-from study import artifact_paths, credentials, untrusted
-from study.credentials import without_credentials
-from study.errors import InputError, StudyError, reason
-from study.record import LARGEST_FILE, MEASUREMENTS, WEIGHTS
-from study.stopping import held, within
-from study.targets import nearest, take_a_file
-from study.untrusted import Refused, json_object
+from study.files import artifact_paths, untrusted
+from study.files.targets import nearest, take_a_file
+from study.files.untrusted import Refused, json_object
+from study.record.network_record import LARGEST_FILE, MEASUREMENTS, WEIGHTS
+from study.terminal import credentials
+from study.terminal.credentials import without_credentials
+from study.terminal.errors import InputError, StudyError, reason
+from study.terminal.stopping import held, within
 
 DOWNLOADS = 8  # runs fetched at a time
 PAGE = 1000  # rows a search answers at most

@@ -18,20 +18,20 @@ from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from safetensors import safe_open
 
-from study import durable
 from study.config import NetworkConfig, StudyConfig, ranges
-from study.credentials import without_credentials
-from study.data import DataSource
-from study.network import STATE_NAMES
-from study.record import MEASUREMENTS, WEIGHTS, read_measurements, step_metrics, versions
-from study.spool import Entry
-from study.stopping import ended
+from study.data.sources import DataSource
+from study.files import durable
+from study.networks.network import STATE_NAMES
+from study.record.network_record import MEASUREMENTS, WEIGHTS, read_measurements, step_metrics, versions
+from study.record.spool import Entry
+from study.terminal.credentials import without_credentials
+from study.terminal.stopping import ended
 from study.tracking import note, views
 from study.tracking.environment import current_experiment
 from study.tracking.job import JobRun, params
 from study.tracking.store import PAGE, checked_location, children, is_missing, log_files, search
 
-CLASSIFIER = Path(__file__).parent.parent / "classifier.py"
+CLASSIFIER = Path(__file__).parents[1] / "networks" / "classifier.py"
 LONGEST_NAME = 80  # characters of hidden sizes in a study's name
 MODEL_REQUIREMENTS = [f"{name}=={versions()[name]}" for name in ("mlflow", "numpy", "safetensors")]
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.accessibility import first_step_above, lead
-from analysis.agreement import period_agreement
+from analysis.statistics.agreement import period_agreement
+from analysis.statistics.decoding import first_step_above, lead
 
 
 def test_a_period_and_its_half_agree_and_others_do_not():

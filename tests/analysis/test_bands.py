@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from analysis import runs
-from analysis.bands import TooFewNetworks, quantile_fan, simultaneous_band
-from analysis.findings import step_curves
+from analysis.claims.findings import step_curves
+from analysis.dataset import runs
+from analysis.statistics.bands import TooFewNetworks, quantile_fan, simultaneous_band
 from benchmarks.error_rates import covered, from_a_study, skewed_curves, smooth_curves
 
 

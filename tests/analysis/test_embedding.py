@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis import embedding
-from analysis.embedding import embed
-from study.errors import InputError
+from analysis.states import embedding
+from analysis.states.embedding import embed
+from study.terminal.errors import InputError
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.bands import TooFewNetworks
-from analysis.expansion import expansion_then_compression
+from analysis.statistics.bands import TooFewNetworks
+from analysis.statistics.expansion import expansion_then_compression
 from benchmarks.error_rates import SHAPES, STEPS, called_peaked
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from analysis.findings import evaluate, markdown, representatives
-from analysis.ledger import words
-from analysis.power import for_claim, why_no_number
-from study.measurements.labels import labelled
+from analysis.claims.findings import evaluate, markdown, representatives
+from analysis.claims.ledger import words
+from analysis.claims.power import for_claim, why_no_number
+from study.schema import labelled
 
 
 def made_study(networks: int, missing: int = 0, rng_seed: int = 0) -> xr.Dataset:

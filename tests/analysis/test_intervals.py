@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.intervals import greater_than, mean_interval, share_interval
+from analysis.statistics.intervals import greater_than, mean_interval, share_interval
 
 
 def test_t_interval_against_the_textbook():

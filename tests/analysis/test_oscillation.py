@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.oscillation import oscillation, periodicity_test
+from analysis.statistics.oscillation import oscillation, periodicity_test
 from benchmarks.error_rates import LENGTH, called_periodic, red_noise
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from analysis.oscillation import oscillation
-from analysis.phase import PHASES, cycle, phase_aligned
+from analysis.statistics.oscillation import oscillation
+from analysis.statistics.phase import PHASES, cycle, phase_aligned
 
 
 def networks_with(halves: np.ndarray) -> xr.Dataset:

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.bands import simultaneous_band
-from analysis.intervals import mean_interval, share_interval
-from analysis.power import for_band, for_mean, for_share
+from analysis.claims.power import for_band, for_mean, for_share
+from analysis.statistics.bands import simultaneous_band
+from analysis.statistics.intervals import mean_interval, share_interval
 from benchmarks.error_rates import skewed_curves, smooth_curves
 
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from analysis import records
-from analysis.findings import evaluate
-from study.errors import StudyError
-from study.measurements.labels import labelled
-from study.record import RECORD_VERSION, write_measurements
+from analysis.claims.findings import evaluate
+from analysis.dataset import records
+from study.record.network_record import RECORD_VERSION, write_measurements
+from study.schema import labelled
+from study.terminal.errors import StudyError
 
 SEEDS = range(8)
 

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from analysis import provenance, records, runs
-from analysis.findings import evaluate, markdown, representatives
-from study.errors import InputError
-from study.network import accuracy
-from study.record import MEASUREMENTS, RECORD_VERSION, read_measurements, write_measurements
+from analysis.claims.findings import evaluate, markdown, representatives
+from analysis.dataset import provenance, records, runs
+from study.networks.network import accuracy
+from study.record.network_record import MEASUREMENTS, RECORD_VERSION, read_measurements, write_measurements
+from study.terminal.errors import InputError
 from study.tracking.store import fetch
 
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from analysis.settings import stored_settings
+from analysis.dataset.settings import stored_settings
 from study.config import StudyConfig
-from study.untrusted import Refused
+from study.files.untrusted import Refused
 
 STORED = StudyConfig(seeds="0-2", hidden_sizes="8,12").model_dump(mode="json")
 

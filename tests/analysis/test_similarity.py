@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.similarity import cka, similarity, svcca
-from study.network import RecurrentNetwork
+from analysis.states.similarity import cka, similarity, svcca
+from study.networks.network import RecurrentNetwork
 
 
 def _products(*states: np.ndarray) -> np.ndarray:

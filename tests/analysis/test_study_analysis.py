@@ -11,10 +11,10 @@ from places import ROOT, new_place, write_data_set
 
 from analysis import study_analysis
 from analysis.study_analysis import analyse
-from reports.content import content
-from study import data
-from study.errors import InputError
-from study.network import RecurrentNetwork
+from reports.text.content import content
+from study.data import sources
+from study.networks.network import RecurrentNetwork
+from study.terminal.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def nothing_stored(monkeypatch):
 
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(sources, "CACHE", tmp_path / "cache")
 
 
 def _artifacts(place) -> Path:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.trend import holm, planned_pairs, size_trend
+from analysis.statistics.trend import holm, planned_pairs, size_trend
 
 SIZES = np.repeat([50, 100, 200], 10)
 

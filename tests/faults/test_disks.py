@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from places import STUDY, new_place
 
-from analysis import runs
+from analysis.dataset import runs
 from study.tracking.store import DamagedRecordError, fetch
 
 

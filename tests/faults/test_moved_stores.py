@@ -9,9 +9,9 @@ import pytest
 from mlflow import MlflowClient
 from places import Place, store_in
 
-from analysis import runs
-from study import artifact_paths
-from study.errors import InputError, StudyError
+from analysis.dataset import runs
+from study.files import artifact_paths
+from study.terminal.errors import InputError, StudyError
 from study.tracking.store import DamagedRecordError, UnreachableError, checked_location, fetch, stored_content
 
 ONE = {"seeds": "0", "epochs": "1", "train_images": "400"}

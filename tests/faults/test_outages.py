@@ -11,9 +11,10 @@ import mlflow
 import pytest
 from places import Place
 
-from study import delivery, spool
 from study.command_line import IMPATIENCE
-from study.errors import InputError
+from study.execution import delivery
+from study.record import spool
+from study.terminal.errors import InputError
 from study.tracking import connect
 
 COMMANDS = {

@@ -15,8 +15,8 @@ import torch
 from mlflow.utils.file_utils import local_file_uri_to_path
 from places import Place, store_in
 
-from analysis import runs
-from study.errors import InputError
+from analysis.dataset import runs
+from study.terminal.errors import InputError
 from study.tracking.relocation import relocate, roots
 
 ODD = "a#b?c%25d e"  # each of which an address has to quote

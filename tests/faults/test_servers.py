@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from places import Place
 from servers import Server, postgresql
 
-from study.network import RecurrentNetwork
+from study.networks.network import RecurrentNetwork
 
 SYNC = ("python", "-m", "study", "sync")
 

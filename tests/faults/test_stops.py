@@ -18,10 +18,10 @@ from mlflow.entities import ViewType
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from places import ROOT, STUDY
 
-from analysis import runs
+from analysis.dataset import runs
 from study.config import StudyConfig
-from study.data import prepare
-from study.record import regime_key
+from study.data.sources import prepare
+from study.record.network_record import regime_key
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -174,14 +174,14 @@ def test_a_network_that_diverges_is_recorded_left_out_and_counted(place):
 AGGREGATE = """
 import numpy as np
 import typer
-from study import stopping
+from study.terminal import stopping
 from study.command_line import run
 stopping.listen()
 app = typer.Typer()
 
 @app.callback(invoke_without_command=True)
 def log():
-    from analysis import runs
+    from analysis.dataset import runs
     from study.tracking import connect
     client, curve = connect(existing=True), np.linspace(0, 1, 300_000)
     runs.log_aggregate(client, runs.find(client, "latest"), 12, {"curve": (np.arange(len(curve)), {"mean": curve})})
@@ -231,7 +231,7 @@ def test_a_command_that_is_stopped_at_once_ends_the_run_that_mlflow_made_for_it(
     [experiment] = [e for e in client.search_experiments() if e.name == "hidden-orbits"]
     made, someone_s = [client.create_run(experiment.experiment_id, tags=tags)
                        for tags in ({"mlflow.project.entryPoint": "main"}, {})]
-    script = ("import sys, os, signal, runpy, study.stopping as s; listen = s.listen; "
+    script = ("import sys, os, signal, runpy, study.terminal.stopping as s; listen = s.listen; "
               "s.listen = lambda: (listen(), os.kill(os.getpid(), signal.SIGTERM)); "
               "sys.argv[1:] = ['run', '--seeds', '0']; runpy.run_module('study', run_name='__main__')")
     for run in (made, someone_s):

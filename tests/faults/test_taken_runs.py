@@ -14,9 +14,9 @@ from places import Place
 from rich.console import Console
 from servers import Doubling, Server
 
-from analysis import runs
+from analysis.dataset import runs
 from study.config import StudyConfig, ranges
-from study.errors import InputError
+from study.terminal.errors import InputError
 from study.tracking import JobRun, StudyRun
 from study.tracking.claim import GRID, Claim
 from study.tracking.environment import current_experiment, handed_run

@@ -19,16 +19,16 @@ from conftest import ROOT, run_command
 from matplotlib import font_manager
 from pypdf import PdfReader
 
-from analysis import runs
-from analysis.findings import evaluate, markdown
+from analysis.claims.findings import evaluate, markdown
+from analysis.dataset import runs
 from analysis.study_analysis import Analysis, analyse
-from reports.comparison import comparison, settings, verdicts
-from reports.content import content
 from reports.figures import FIGURES
 from reports.figures.figure import counts
-from reports.pdf import _typeset, build, build_comparison
-from reports.style import FONTS, styled
-from reports.text import DRAWN, shown
+from reports.figures.style import FONTS, styled
+from reports.text.comparison import comparison, settings, verdicts
+from reports.text.content import content
+from reports.text.glyphs import DRAWN, shown
+from reports.typesetting.pdf import _typeset, build, build_comparison
 
 
 @pytest.fixture(scope="module")

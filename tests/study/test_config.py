@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from study.config import StudyConfig, integers, validated
-from study.errors import InputError
+from study.terminal.errors import InputError
 
 
 @pytest.mark.parametrize(("text", "numbers"), [

@@ -6,9 +6,9 @@ import os
 
 import pytest
 
-from study import durable
-from study.errors import InputError, StudyError, quoted
-from study.targets import checked_target
+from study.files import durable
+from study.files.targets import checked_target
+from study.terminal.errors import InputError, StudyError, quoted
 
 
 @pytest.mark.parametrize("meanwhile", ["link", "pipe", "file"])

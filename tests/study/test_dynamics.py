@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from study.data import Images
+from study.data.sources import Images
 from study.measurements import lyapunov, measure
 from study.measurements.attractors import KINDS, attractor_kind, explained, recurrence, strongest_period
 from study.measurements.eigenvalues import eigenvalues, predicted_period
 from study.measurements.fixed_points import search
 from study.measurements.recording import Recording
-from study.network import RecurrentNetwork
+from study.networks.network import RecurrentNetwork
 
 
 def _rotation(angle: float) -> torch.Tensor:

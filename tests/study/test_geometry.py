@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from study.data import Images
+from study.data.sources import Images
 from study.measurements.geometry import _members
 from study.measurements.neighbours import neighbour_agreement, two_nearest_neighbours
 from study.measurements.variance import between_class_share, participation_ratio, principal_variances

@@ -8,11 +8,11 @@ import torch
 from sklearn.decomposition import PCA
 from torch import nn
 
-from study.data import Images
+from study.data.sources import Images
 from study.measurements import measure, of_set
 from study.measurements.dimensionality import components
 from study.measurements.recording import Recording
-from study.network import RecurrentNetwork, scaled
+from study.networks.network import RecurrentNetwork, scaled
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from study.config import MeasureConfig, validated
-from study.errors import InputError
-from study.measuring import measure_file
-from study.network import RecurrentNetwork
+from study.execution.measuring import measure_file
+from study.networks.network import RecurrentNetwork
+from study.terminal.errors import InputError
 
 GIVEN = {"weights": "w.safetensors", "dataset": "mnist", "data_dir": ROOT / "data", "blank_rows": "5", "seed": "0"}
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from study import netcdf
-from study.measurements.labels import labelled
-from study.record import read_measurements, write_measurements
-from study.untrusted import Refused
+from study.files import netcdf
+from study.files.untrusted import Refused
+from study.record.network_record import read_measurements, write_measurements
+from study.schema import labelled
 
 
 def _record() -> xr.Dataset:

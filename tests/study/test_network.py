@@ -12,9 +12,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from study.errors import InputError
-from study.network import RecurrentNetwork, scaled
-from study.weights import read
+from study.networks.network import RecurrentNetwork, scaled
+from study.networks.weights import read
+from study.terminal.errors import InputError
 
 
 class PlainNetwork(nn.Module):
@@ -155,7 +155,8 @@ def test_a_file_that_is_no_safetensors_is_named(tmp_path):
 
 def test_a_file_says_what_network_it_holds_and_equal_weights_are_equal_files(tmp_path):
     network = RecurrentNetwork.initial(2, 16)
-    save = "from study.network import RecurrentNetwork; from pathlib import Path; RecurrentNetwork.initial(2, 16).save(Path('{}'))"
+    save = ("from study.networks.network import RecurrentNetwork; from pathlib import Path; "
+            "RecurrentNetwork.initial(2, 16).save(Path('{}'))")
     network.save(tmp_path / "a.safetensors")
     subprocess.run([sys.executable, "-c", save.format(tmp_path / "b.safetensors")], cwd=ROOT, check=True)
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()

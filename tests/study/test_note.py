@@ -10,10 +10,10 @@ import xarray as xr
 from mlflow import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
-from analysis.findings import Findings, markdown
-from analysis.intervals import Estimate
-from analysis.ledger import Finding
-from analysis.runs import log_description
+from analysis.claims.findings import Findings, markdown
+from analysis.claims.ledger import Finding
+from analysis.dataset.runs import log_description
+from analysis.statistics.intervals import Estimate
 from study.tracking import note
 
 IN_TRAINING = "A study of 4 networks, in training."

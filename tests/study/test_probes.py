@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from study.data import Images
-from study.errors import InputError
+from study.data.sources import Images
 from study.measurements import MEASUREMENTS, SETS, known, measure, of_set
 from study.measurements.early import temperature
 from study.measurements.recording import Recording
-from study.network import RecurrentNetwork
+from study.networks.network import RecurrentNetwork
+from study.terminal.errors import InputError
 
 
 @pytest.fixture(scope="module")

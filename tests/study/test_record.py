@@ -4,8 +4,8 @@ import numpy as np
 import xarray as xr
 
 from study.config import StudyConfig
-from study.measurements.labels import labelled
-from study.record import network_key, read_measurements, step_metrics, write_measurements
+from study.record.network_record import network_key, read_measurements, step_metrics, write_measurements
+from study.schema import labelled
 
 
 def _measured() -> xr.Dataset:

@@ -4,7 +4,7 @@ import sys
 import time
 from pathlib import Path
 
-from study.live import Refresher
+from study.execution.live import Refresher
 
 
 def refresher(folder: Path, every: float, lasts: float = 0.0) -> Refresher:

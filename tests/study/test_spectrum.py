@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from study.spectrum import dominant_period, lag_one_correlation, normalised_periodogram
+from study.periodogram import dominant_period, lag_one_correlation, normalised_periodogram
 
 
 @pytest.mark.parametrize("period", [4, 9, 20])

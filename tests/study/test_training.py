@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from study.config import StudyConfig
-from study.data import Images
-from study.network import RecurrentNetwork
-from study.seeding import permutation
-from study.training import TrainingStack
+from study.data.sources import Images
+from study.networks.network import RecurrentNetwork
+from study.networks.seeding import permutation
+from study.training.engine import TrainingStack
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here"))]
 

@@ -18,9 +18,9 @@ from rich.console import Console
 
 from study.__main__ import console
 from study.config import validated
-from study.errors import InputError, StudyError
-from study.journal import held, replayed
-from study.tuning import TuningConfig, tune
+from study.execution.tuning import TuningConfig, tune
+from study.files.journal import held, replayed
+from study.terminal.errors import InputError, StudyError
 
 SEARCH = {"target": "0.935", "learning_rates": "2e-5,2e-4", "batch_sizes": "100,300", "hidden_size": "4", "epochs": "1",
           "train_images": "600", "dataset": "mnist", "data_dir": str(ROOT / "data"), "jobs": "1"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from study.untrusted import Refused, json_object, one_line, strings
+from study.files.untrusted import Refused, json_object, one_line, strings
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "[]", '"text"', "3", "null", "{", '{"a": NaN}',

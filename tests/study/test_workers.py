@@ -11,15 +11,15 @@ import pytest
 import torch
 from conftest import ROOT
 
-from study import checkpoints, workers
-from study.checkpoints import Checkpoint
 from study.config import StudyConfig
-from study.history import History
-from study.record import Failure, network_key
-from study.stacks import GPU_WIDTH, Stack, gpu_width, stacks, training_memory
-from study.stacks import workers as worker_count
-from study.training import TrainingState
-from study.workers import train_and_measure
+from study.execution import checkpoints, workers
+from study.execution.checkpoints import Checkpoint
+from study.execution.stacks import GPU_WIDTH, Stack, gpu_width, stacks, training_memory
+from study.execution.stacks import workers as worker_count
+from study.execution.workers import train_and_measure
+from study.record.network_record import Failure, network_key
+from study.training.engine import TrainingState
+from study.training.history import History
 
 GRID = {"seeds": "0-2", "hidden_sizes": "12", "epochs": 7, "train_images": 400, "batch_size": 40, "learning_rate": 1e-3,
         "blank_rows": 5, "measurements": "paper", "device": "auto"}  # a GPU where there is one
@@ -77,8 +77,9 @@ def test_stacks_of_any_width_give_the_same_records(networks, source, folder):
 def test_a_killed_worker_goes_on_from_its_checkpoint(networks, source, folder, monkeypatch):
     """A real process, killed with SIGKILL after its checkpoint; the record is the one of undisturbed training."""
     script = (
-        "import sys; from pathlib import Path; from study import checkpoints, workers; from study.data import prepare;"
-        "from study.stacks import stacks; from study.config import StudyConfig; import time, study.training as t;"
+        "import sys; from pathlib import Path; from study.execution import checkpoints, workers; "
+        "from study.data.sources import prepare; "
+        "from study.execution.stacks import stacks; from study.config import StudyConfig; import time, study.training.engine as t;"
         f"checkpoints.FOLDER = Path({str(folder)!r});"
         "step = t.TrainingStack.train_epoch;"
         "t.TrainingStack.train_epoch = lambda self: (time.sleep(0.3), step(self))[1];"

@@ -1,0 +1,1 @@
+"""What is claimed, by which rule it is judged, and what was found."""

@@ -1,0 +1,216 @@
+"""What a study shows: the ledger of claims, the bands, and each network's periodicity."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from analysis.claims import cautions
+from analysis.claims.claims import judged
+from analysis.claims.ledger import LEVEL, Finding, overall, words
+from analysis.dataset import provenance
+from analysis.statistics.bands import FEWEST_NETWORKS, Band, TooFewNetworks, simultaneous_band
+from analysis.statistics.oscillation import Oscillation, oscillation
+from analysis.statistics.phase import PHASES, Cycle, cycle
+from analysis.statistics.trend import Difference, Trend, planned_pairs, size_trend
+from study.terminal.visible import visible
+
+
+@dataclass(frozen=True)
+class CurveBands:
+    """The bands of one measured variable at one hidden size, and where the UI shows them."""
+
+    variable: str
+    hidden_size: int
+    steps: np.ndarray
+    band: Band
+    metric: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """How one number changes with the hidden size: its `trend`, and the `pairs` of sizes compared."""
+
+    variable: str
+    trend: Trend
+    pairs: list[Difference]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a study shows: the ledger, the bands, by hidden size each network's periodicity and the cycle of those that oscillate,
+    how numbers change with the size, and the `cautions`, what a reader has to know before all of these.
+    """
+
+    ledger: list[Finding]
+    bands: list[CurveBands]
+    oscillations: dict[int, Oscillation]
+    cycles: dict[int, Cycle] = field(default_factory=dict)
+    withheld: dict[int, int] = field(default_factory=dict)  # hidden size -> networks, where too few for a band
+    trends: list[Change] = field(default_factory=list)
+    cautions: list[str] = field(default_factory=list)
+
+    def overall(self) -> dict[str, str]:
+        """The verdict on each claim over all hidden sizes."""
+        return {claim: overall([finding for finding in self.ledger if finding.claim == claim])
+                for claim in sorted({finding.claim for finding in self.ledger})}
+
+    def table(self) -> pd.DataFrame:
+        """The ledger as a table, a row a claim and hidden size; value and limits are in the `units` of their row."""
+        rows = [asdict(finding) | asdict(finding.scaled()) for finding in self.ledger]
+        return pd.DataFrame(rows).drop(columns="estimate", errors="ignore")
+
+    def trend_table(self) -> pd.DataFrame:
+        """The trends over hidden sizes, a row a number, with the Holm-adjusted p value of each pair of sizes."""
+        rows = [{"variable": change.variable, "slope_per_doubling": change.trend.slope, "p": change.trend.p, "n": change.trend.n}
+                | {f"p_{pair.sizes[0]}_{pair.sizes[1]}": pair.p_adjusted for pair in change.pairs} for change in self.trends]
+        return pd.DataFrame(rows)
+
+    def spectrum_table(self) -> pd.DataFrame:
+        """The mean spectrum of the accuracy under blank rows, relative to red noise: a row a hidden size and frequency."""
+        frames = [pd.DataFrame({"hidden_size": size, "frequency": rhythm.frequencies, "period": 1 / rhythm.frequencies,
+                                "power_over_red_noise": rhythm.mean_spectrum, "n": len(rhythm.moving_spectra)})
+                  for size, rhythm in self.oscillations.items()]
+        return _joined(frames)
+
+    def cycle_table(self) -> pd.DataFrame:
+        """The accuracy over a cycle, about its mean: a row a hidden size and phase, with the band if networks suffice."""
+        frames = []
+        for size, found in self.cycles.items():
+            limits = {"lower": found.band.lower, "upper": found.band.upper} if found.band else {"lower": np.nan, "upper": np.nan}
+            frames.append(pd.DataFrame({"hidden_size": size, "phase": np.arange(PHASES) / PHASES,
+                                        "accuracy": found.curves.mean(axis=0), "n": len(found.curves)} | limits))
+        return _joined(frames)
+
+    def band(self, variable: str, hidden_size: int) -> CurveBands | None:
+        """One variable's band; None where it was withheld or not measured."""
+        matches = (b for b in self.bands if (b.variable, b.hidden_size) == (variable, hidden_size))
+        return next(matches, None)
+
+
+def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def evaluate(dataset: xr.Dataset) -> Findings:
+    """Every claim at every hidden size that has networks. Deterministic: resampling is seeded by hidden size."""
+    ledger, bands, oscillations, cycles, withheld, known = [], [], {}, {}, {}, []
+    for size in dataset.hidden_size.values:
+        networks = present(dataset, int(size))
+        if not networks.sizes["seed"]:
+            withheld[int(size)] = 0
+            continue
+        rhythm = oscillation(networks.accuracy_appended.values, rng=int(size))
+        oscillations[int(size)] = rhythm
+        if found := cycle(networks, rhythm, LEVEL):
+            cycles[int(size)] = found
+        if networks.sizes["seed"] < FEWEST_NETWORKS:
+            withheld[int(size)] = networks.sizes["seed"]
+        else:
+            bands.extend(curve_bands(networks))
+        ledger.extend(judged(networks, rhythm))
+        known.extend(cautions.not_learned(networks))
+    ledger.sort(key=lambda finding: finding.claim)
+    known.extend(provenance.made_differently(dataset))
+    known.extend(cautions.not_measured(dataset))
+    return Findings(ledger, bands, oscillations, cycles, withheld, list(_changes(dataset)), known)
+
+
+def _changes(dataset: xr.Dataset) -> Iterator[Change]:
+    """How every number that a network logs changes with the hidden size."""
+    sizes, _ = np.broadcast_arrays(dataset.hidden_size.values[:, None], dataset.run_id.values)
+    for name, variable in dataset.data_vars.items():
+        if variable.ndim == 2 and "metric" in variable.attrs and name != "attractor_kind":
+            values = variable.transpose("hidden_size", "seed").values
+            trend = size_trend(sizes.ravel(), values.ravel())
+            pairs = planned_pairs({int(size): row for size, row in zip(dataset.hidden_size.values, values, strict=True)})
+            yield Change(str(name), trend, pairs)
+
+
+def present(dataset: xr.Dataset, hidden_size: int) -> xr.Dataset:
+    """The networks of one hidden size that the study has, along `seed`."""
+    networks = dataset.sel(hidden_size=hidden_size)
+    return networks.isel(seed=np.flatnonzero(networks.run_id.values != ""))
+
+
+def representatives(dataset: xr.Dataset) -> dict[int, int]:
+    """The seed of each hidden size whose network is nearest the median test accuracy (the first where none is known); sizes without
+    networks are left out.
+    """
+    chosen = {}
+    for size in dataset.hidden_size.values if "test_accuracy" in dataset else []:
+        accuracies = present(dataset, int(size)).test_accuracy
+        if len(accuracies):
+            distances = np.abs(accuracies - accuracies.median()).values
+            chosen[int(size)] = int(accuracies.seed[np.nan_to_num(distances, nan=np.inf).argmin()])
+    return chosen
+
+
+def step_curves(variable: xr.DataArray) -> xr.DataArray:
+    """A variable over (`seed`, step, ...) as one curve a network: averaged over what follows the step, such as the digit."""
+    return variable.mean(variable.dims[2:]) if variable.ndim > 2 else variable
+
+
+def curve_bands(networks: xr.Dataset) -> Iterator[CurveBands]:
+    """A band for every curve that the networks of one hidden size log, as far as values are possible."""
+    for name, variable in networks.data_vars.items():
+        if "metric" not in variable.attrs or variable.ndim < 2:
+            continue
+        curves = step_curves(variable)
+        curves = curves.dropna(curves.dims[1], how="all")  # exponents that so few units have not
+        dimension = curves.dims[1]
+        try:
+            band = simultaneous_band(curves.values, LEVEL, "beta", rng=int(networks.hidden_size))
+        except TooFewNetworks:  # measured on some networks only
+            continue
+        if "valid_max" in variable.attrs:
+            least, most = variable.attrs["valid_min"], variable.attrs["valid_max"]
+            band = replace(band, lower=band.lower.clip(least, most), upper=band.upper.clip(least, most))
+        yield CurveBands(str(name), int(networks.hidden_size), curves[dimension].values, band, variable.attrs["metric"])
+
+
+def markdown(dataset: xr.Dataset, findings: Findings, running: bool = False, room: int = 8000) -> str:
+    """The verdicts and the missing networks as Markdown, for the study run's description; of a `running` study, those so far.
+
+    In at most `room` characters, if its first line fits: without the list of what is missing, and with so many rows of the table as
+    there is room for.
+    """
+    missing = json.loads(dataset.attrs["missing"])
+    networks = dataset.run_id.size - len(missing)
+    state = "measured when this was drawn: the study ran on, and these verdicts are preliminary" if running else "measured"
+    head = f"**{networks} of {dataset.run_id.size} networks** {state}."
+    verdicts = "; ".join(f"{claim} {verdict}" for claim, verdict in findings.overall().items())
+    overall = f"Over all hidden sizes: {verdicts}." if verdicts else ""
+    rows = [f"| {finding.claim}: {finding.hypothesis} | {finding.hidden_size} | {words(finding)} | **{finding.verdict}** |"
+            for finding in findings.ledger]
+    notes = "\n\n".join(f"**To be read with caution:** {_plain(caution)}" for caution in findings.cautions)
+    listed = counted = ""
+    if missing and not running:
+        listed = "\n".join(["Missing:", "", *(f"- {_plain(name)}: {_plain(reason)}" for name, reason in missing.items())])
+        counted = f"({len(missing)} networks are missing; their list is left out here: report.pdf has it)"
+    begun = _paragraphs(f"{head}\n{overall}" if overall else head, notes)
+    texts = [_paragraphs(begun, _table(rows, len(rows)), listed)]
+    texts += [_paragraphs(begun, _table(rows, kept), counted) for kept in range(len(rows), -1, -1)]
+    return next((text for text in texts if len(text) <= room), head)
+
+
+def _table(rows: list[str], kept: int) -> str:
+    left_out = f"({len(rows) - kept} rows are left out here: report.pdf has all)"
+    lines = ["| claim | hidden size | estimate | verdict |", "|---|---|---|---|", *rows[:kept]] if kept else []
+    return _paragraphs("\n".join(lines), left_out if kept < len(rows) else "")
+
+
+def _paragraphs(*parts: str) -> str:
+    return "\n\n".join(part for part in parts if part)
+
+
+def _plain(text: str) -> str:
+    """Text that came from outside, so that Markdown and HTML show it as it is."""
+    one_line = visible(text, 1000)
+    return re.sub(r"[^\w\s,;/'-]", lambda match: f"&#{ord(match[0])};", one_line).replace("_", "&#95;").replace("/", "&#47;")

@@ -1,0 +1,108 @@
+"""How many seeds a study needs, from a pilot study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from pydantic import BeforeValidator, Field
+from scipy import stats
+
+from analysis.claims.claims import MEANS, SHARES
+from analysis.claims.ledger import LEVEL, NOT_TRAINED, Finding
+from analysis.statistics.bands import FEWEST_NETWORKS, simultaneous_band
+from study.config import Frozen, number
+
+MOST = 1000  # networks, beyond which the answer is "more"
+OF_CURVES = ("C2", "C5", "C5b")  # claims that no single number decides
+DRAWS = 3  # studies of each size, over whose bands the width is averaged
+CANDIDATES = (6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 300, 500, 700, MOST)
+
+
+class PowerConfig(Frozen):
+    """What is asked of a pilot study."""
+
+    width: Annotated[float, BeforeValidator(number), Field(
+        gt=0, le=100, description="a number greater than 0 and at most 100, the points of accuracy there are, such as 5")]
+
+
+@dataclass(frozen=True)
+class Need:
+    """How many `networks` of a hidden size a goal needs at least; None where `MOST` are not enough."""
+
+    networks: int | None
+
+
+def for_mean(mean: float, spread: float, bound: float, power: float = 0.8, level: float = LEVEL) -> Need:
+    """Networks needed for the t interval of a mean to lie wholly on one side of `bound` with a probability of `power`.
+
+    `mean` and `spread`, the standard deviation between networks, are taken from a pilot; the t statistic of a new study is then
+    noncentral t (Cohen 1988, chapter 2).
+    """
+    if mean == bound:
+        return Need(None)
+    for n in range(FEWEST_NETWORKS, MOST + 1):
+        critical = stats.t.ppf((1 + level) / 2, n - 1)
+        if spread == 0 or stats.nct.sf(critical, n - 1, np.sqrt(n) * abs(mean - bound) / spread) >= power:
+            return Need(n)
+    return Need(None)
+
+
+def for_share(share: float, bound: float = 0.5, power: float = 0.8, level: float = LEVEL) -> Need:
+    """Networks needed for Wilson's interval of a share to lie wholly above `bound` (below, where the share is) with that power."""
+    for n in range(FEWEST_NETWORKS, MOST + 1):
+        counts = np.arange(n + 1)
+        z = stats.norm.ppf((1 + level) / 2)
+        centre = (counts + z**2 / 2) / (n + z**2)
+        half = z * np.sqrt(counts * (n - counts) / n + z**2 / 4) / (n + z**2)
+        decided = centre - half > bound if share > bound else centre + half < bound
+        if stats.binom.pmf(counts, n, share)[decided].sum() >= power:
+            return Need(n)
+    return Need(None)
+
+
+def for_band(pilot: np.ndarray, width: float, level: float = LEVEL, rng: np.random.Generator | int = 0) -> Need:
+    """Networks needed for a simultaneous band of curves, Beta-weighted as a study's are, to be at most `width` wide, from limit to
+    limit, at every point.
+
+    Studies of other sizes are drawn from the networks of the `pilot` `[n, P]`, with replacement where they are larger, and spread
+    out to the pilot's standard deviation.
+    """
+    pilot = np.asarray(pilot, dtype=float)
+    pilot = pilot[~np.isnan(pilot).any(axis=1)]
+    if len(pilot) < 2:
+        return Need(None)
+    rng, mean = np.random.default_rng(rng), pilot.mean(axis=0)
+
+    def wide(n: int) -> float:
+        again = n > len(pilot)
+        lost = np.sqrt(len(pilot) / (len(pilot) - 1)) if again else 1.0  # of a spread, by drawing with replacement
+        drawn = (mean + lost * (rng.choice(pilot, n, replace=again) - mean) for _ in range(DRAWS))
+        bands = [simultaneous_band(curves, level, "beta", rng) for curves in drawn]
+        return float(np.mean([(band.upper - band.lower).max() for band in bands]))
+
+    found = next((n for n in CANDIDATES if wide(n) <= width), None)
+    return Need(found)
+
+
+def for_claim(finding: Finding, power: float = 0.8) -> Need | None:
+    """Networks that a claim at the pilot's estimate needs for a verdict other than undecided; None for claims that a whole curve
+    decides, where the pilot has no interval, and where its networks are not trained: more of them would decide nothing.
+    """
+    estimate = finding.estimate
+    if finding.verdict == NOT_TRAINED or not np.isfinite(estimate.lower) or estimate.n < 2:
+        return None
+    if finding.claim in SHARES:
+        return for_share(estimate.value, SHARES[finding.claim], power)
+    if finding.claim in MEANS:
+        spread = (estimate.upper - estimate.lower) / 2 / stats.t.ppf((1 + LEVEL) / 2, estimate.n - 1) * np.sqrt(estimate.n)
+        return for_mean(estimate.value, spread, MEANS[finding.claim], power)
+    return None
+
+
+def why_no_number(finding: Finding) -> str:
+    """Why `for_claim` gives no number for a finding."""
+    if finding.verdict == NOT_TRAINED:
+        return "the pilot's networks are not trained"
+    return "a whole curve decides it" if finding.claim in OF_CURVES else "the pilot has no interval for it"

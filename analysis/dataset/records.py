@@ -1,0 +1,245 @@
+"""Many networks' record files as one labelled dataset, and a cache of it: 1,000 networks are read in seconds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+import xarray as xr
+
+from analysis.dataset import provenance
+from analysis.dataset.provenance import Place
+from study.data.sources import CACHE
+from study.files import durable, netcdf
+from study.files.untrusted import Refused, one_line
+from study.record.network_record import RECORD_VERSION, check, measured, read_measurements
+from study.terminal.errors import StudyError
+
+FOLDER = CACHE / "datasets-of-studies"
+KEPT = 20  # cached datasets
+SHOWN = 5  # networks named one by one in a variable's attribute
+GROWING = {"mode", "exponent"}  # dimensions as long as there are hidden units, or up to a bound
+GRID = {"hidden_size", "seed", "run_id"}  # names that the dataset has for itself
+# What findings and figures ask for by name, with its dimensions. A record has all of a group or none of it, and all of the first.
+GROUPS: tuple[dict[str, tuple[str, ...]], ...] = (
+    {"test_accuracy": (), "accuracy_blanked": ("rows_shown",), "accuracy_truncated": ("rows_shown",),
+     "accuracy_appended": ("blank_rows",), "pca90": ("time_step",), "pca90_by_digit": ("time_step", "digit"), "peak_dimension": ()},
+    {"accuracy_appended_by_half": ("blank_rows", "half"), "predicted": ("blank_rows", "digit")},
+    {"sixes_agreement": (), "neighbour_agreement": ("time_step", "digit")},
+    {"probe_accuracy": ("time_step",), "probe_gap": ("time_step",)},
+    {"early_accuracy": ("confidence",), "early_rows": ("confidence",)},
+    {"twonn_by_group": ("time_step", "group"), "twonn_by_digit": ("time_step", "digit"), "participation_ratio": ("time_step",)},
+    {"eigenvalue_real": ("mode",), "eigenvalue_imaginary": ("mode",), "spectral_radius": (), "period_predicted": ()},
+    {"eigenvalue_real_by_epoch": ("epoch_from_0", "mode"), "eigenvalue_imaginary_by_epoch": ("epoch_from_0", "mode")},
+    {"attractor_kind": (), "attractor_share": (), "lyapunov": ("exponent",), "lyapunov_error": ("exponent",), "period_state": ()},
+    {"accuracy": ("shown", "blank")},
+    {"temporal_generalisation": ("probe_step", "scored_step")},
+)
+# The first label of dimensions that are counted through, and how many there are at least.
+COUNTED = {"rows_shown": (1, 1), "blank_rows": (0, 2), "time_step": (1, 4), "digit": (0, 7), "half": (0, 2), "group": (0, 1),
+           "shown": (0, 1), "blank": (0, 1), "probe_step": (1, 1), "scored_step": (1, 1), "epoch": (1, 1), "epoch_from_0": (0, 1),
+           "mode": (1, 1), "exponent": (1, 1)}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One network's record: its `variables`, labels of dimensions among them, and its `attributes`."""
+
+    file: Path
+    variables: dict[str, xr.Variable]
+    attributes: dict[str, str]
+
+    @property
+    def measurements(self) -> set[str]:
+        """The names of what was measured."""
+        return measured(self.variables, self.attributes)
+
+
+def stack(files: Mapping[Place, Path], sizes: Sequence[int], seeds: Sequence[int], needed: Iterable[str] = (),
+          expected: Iterable[str] = ()) -> tuple[xr.Dataset, dict[Place, str]]:
+    """Records over (`hidden_size`, `seed`, ...) as float64, NaN where there is none, and the reasons of those left out.
+
+    `files` names the record of each network. Where a dimension grows with the hidden size (`GROWING`), smaller networks are filled
+    up with NaN. Left out is a record that cannot be read, that lacks one of the `needed` variables, that is no record as this code
+    writes it, or whose dimensions and labels are not those of most others.
+
+    A variable may stand in some records only: those of networks that were measured before it was thought of. Its attribute
+    `missing` then says of which networks, and the dataset's attribute `not_measured`, JSON, maps each such measurement, and each
+    `expected` one that all lack, to the networks without it. What made which network is in the attribute `versions`
+    (`analysis.dataset.provenance`).
+    """
+    found, bad = {}, {}
+    order = sorted(files, key=lambda place: (-place[0], place[1]))  # the largest size makes room for all
+
+    def keep_those(test: Callable[[Place], object]) -> None:
+        for place in [place for place in order if place not in bad]:
+            try:
+                test(place)
+            except (OSError, ValueError) as error:
+                bad[place] = f"its record cannot be read ({one_line(error)})"
+
+    def read(place: Place) -> None:
+        found[place] = _read(files[place], place[0], set(needed))
+
+    keep_those(read)
+    most = _most([found[place] for place in order if place not in bad])
+    keep_those(lambda place: _agrees(found[place], most))
+    words: dict[str, dict] = {}
+
+    def describe(place: Place) -> None:
+        record = found[place]
+        if not set(record.variables) <= set(words):
+            described = read_measurements(record.file).variables
+            words.update({str(name): variable.attrs for name, variable in described.items() if name not in words})
+        check({name: variable._replace(attrs=words[name]) for name, variable in record.variables.items()}, record.attributes)
+
+    keep_those(describe)
+    kept = {place: found[place] for place in order if place not in bad}
+    variables = _room(kept.values(), words, (len(sizes), len(seeds)))
+    for place, record in kept.items():
+        index = sizes.index(place[0]), seeds.index(place[1])
+        for name in set(record.variables) & set(variables):
+            values = record.variables[name].values
+            variables[name].values[index + tuple(slice(0, length) for length in values.shape)] = values
+    coordinates = {"hidden_size": ("hidden_size", list(sizes), {"long_name": "hidden units"}),
+                   "seed": ("seed", list(seeds), {"long_name": "seed"})}
+    for record in kept.values():
+        coordinates |= {name: variable._replace(attrs=words[name]) for name, variable in record.variables.items()
+                        if variable.dims == (name,) and name not in coordinates}
+    dataset = xr.Dataset(variables, coordinates)
+    made = {place: provenance.made_by(record.attributes) for place, record in kept.items()}
+    return dataset.assign_attrs(
+        not_measured=json.dumps(_note_missing(dataset, kept, set(expected))), versions=provenance.gathered(made),
+        data_digest=one_line(most["data set's digest"], 64) if kept else ""), bad
+
+
+def _read(file: Path, hidden_size: int, needed: set[str]) -> Record:
+    """A record; raises `ValueError` where it is none as this code writes it."""
+    variables, attributes = netcdf.parts(file, described=False)  # their words are the same in all
+    record = Record(file, variables, attributes)
+    version = str(attributes.get("record_version", "unknown"))
+    if version != str(RECORD_VERSION):
+        raise Refused(f"its record version is {one_line(version, 12)} where {RECORD_VERSION} is expected")
+    if taken := (GRID & set(variables)) | (GRID & {str(name) for variable in variables.values() for name in variable.dims}):
+        raise Refused(f"it has a variable or a dimension called {min(taken)}")
+    if missing := needed - set(variables):
+        raise Refused(f"it lacks {min(missing)}")
+    for group in GROUPS:
+        if (there := set(group) & set(variables)) and (missing := set(group) - there) and (needed or group is not GROUPS[0]):
+            raise Refused(f"it has {min(there)} and lacks {min(missing)}")
+        for name in there:
+            if variables[name].dims != group[name]:
+                raise Refused(f"{name} is over {_list(variables[name].dims)}, not over {_list(group[name])}")
+    for name, (first, least) in COUNTED.items():
+        if name in variables and not _counts(variables[name].values, first, least):
+            raise Refused(f"the labels along {name} do not count from {first} on, to {least} at least")
+        if name in GROWING and name in variables and variables[name].size > hidden_size:
+            raise Refused(f"there are {variables[name].size} along {name}, more than the {hidden_size} hidden units")
+    if odd := [name for name in needed if not np.isfinite(variables[name].values).all()]:
+        raise Refused(f"{min(odd)} holds values that are not finite")
+    return record
+
+
+def _counts(labels: np.ndarray, first: int, least: int) -> bool:
+    return labels.ndim == 1 and labels.size >= least and np.array_equal(labels, np.arange(first, first + labels.size))
+
+
+def _shapes(record: Record) -> dict[str, Hashable]:
+    """What records must have in common to stand in one dataset: dimensions of variables, labels of dimensions, the data set."""
+    shapes: dict[str, Hashable] = {"data set's digest": str(record.attributes.get("data_digest", "unknown"))}
+    for name, variable in record.variables.items():
+        labels = tuple(variable.values.tolist()) if variable.dims == (name,) and name not in GROWING else ()
+        shapes[name] = variable.dims, labels
+    return shapes
+
+
+def _most(records: Sequence[Record]) -> dict[str, Hashable]:
+    """What most records have of each thing that they must have in common; of equally many, what the first of them has."""
+    counts: dict[str, Counter] = {}
+    for record in records:
+        for name, shape in _shapes(record).items():
+            counts.setdefault(name, Counter())[shape] += 1
+    return {name: counter.most_common(1)[0][0] for name, counter in counts.items()}
+
+
+def _agrees(record: Record, most: Mapping[str, Hashable]) -> None:
+    """Raises `ValueError` where a record is not like most."""
+    for name, shape in _shapes(record).items():
+        if shape == most[name]:
+            continue
+        if isinstance(shape, str):
+            raise Refused(f"its {name} is {one_line(shape, 12)} where {one_line(most[name], 12)} is expected")
+        if shape[0] != most[name][0]:
+            raise Refused(f"{name} is over {_list(shape[0])}, in most other networks over {_list(most[name][0])}")
+        raise Refused(f"its labels along {name} are not those of most other networks")
+
+
+def _list(names: Iterable[Hashable]) -> str:
+    return ", ".join(map(str, names)) or "no dimension"
+
+
+def _room(records: Iterable[Record], words: Mapping[str, dict], grid: tuple[int, int]) -> dict[str, xr.Variable]:
+    """Variables with a place for each network, all NaN; raises `StudyError` where memory does not suffice."""
+    shapes: dict[str, tuple[tuple, tuple[int, ...]]] = {}
+    for record in records:
+        for name, variable in record.variables.items():
+            if variable.dims != (name,):
+                room = shapes.get(name, (variable.dims, variable.shape))[1]
+                shapes[name] = variable.dims, tuple(map(max, room, variable.shape))
+    size, available = 8 * sum(int(np.prod((*grid, *shape))) for _, shape in shapes.values()), psutil.virtual_memory().available
+    if size > available:
+        raise StudyError(f"a dataset of {grid[0] * grid[1]:,} networks takes {size / 2**30:,.1f} GiB of memory, and "
+                         f"{available / 2**30:,.1f} GiB are free: analyse it on a larger machine, or as studies of fewer networks")
+    return {name: xr.Variable(("hidden_size", "seed", *dimensions), np.full((*grid, *shape), np.nan), dict(words[name]))
+            for name, (dimensions, shape) in shapes.items()}
+
+
+def _note_missing(dataset: xr.Dataset, records: Mapping[Place, Record], expected: set[str]) -> dict[str, list[str]]:
+    """Says in each variable that some records lack, which do and why; returns the networks without each measurement."""
+    made = {place: record.measurements for place, record in records.items()}
+    for name, variable in dataset.data_vars.items():
+        without = [place for place in records if name not in records[place].variables]
+        if not without:
+            continue
+        of_it = set.intersection(*(made[place] for place in records if place not in without)) - set.union(
+            *(made[place] for place in without))
+        cause = f"measured without {_list(sorted(of_it))}" if of_it else "measured by other code"
+        some = ", ".join(map(in_words, without[:SHOWN])) + (f" and {len(without) - SHOWN} more" if len(without) > SHOWN else "")
+        told = [variable.attrs["missing"]] if "missing" in variable.attrs else []
+        variable.attrs["missing"] = "; or ".join([*told, f"the network is one of {len(without)} that were {cause} ({some})"])
+    every = set.union(expected, *made.values()) if made else set()
+    return {name: without for name in sorted(every) if (without := [in_words(place) for place in made if name not in made[place]])}
+
+
+def in_words(place: Place) -> str:
+    """A network as it is named to people."""
+    return f"H={place[0]} seed={place[1]}"
+
+
+def cache_key(marks: object) -> str:
+    """The name in the cache of what `marks` (plain JSON) identifies."""
+    return hashlib.sha256(json.dumps(marks, sort_keys=True).encode()).hexdigest()
+
+
+def cached(key: str) -> xr.Dataset | None:
+    """The dataset stored under a key; None where there is none, or it cannot be read."""
+    path = FOLDER / f"{key}.nc"
+    try:
+        dataset = netcdf.read(path, psutil.virtual_memory().available)
+        path.touch()
+    except (OSError, ValueError):
+        return None
+    return dataset
+
+
+def keep(key: str, dataset: xr.Dataset) -> None:
+    """Stores a dataset under a key, and drops those used longest ago."""
+    durable.write(FOLDER / f"{key}.nc", bytes(dataset.to_netcdf(engine="h5netcdf")))
+    for old in sorted(FOLDER.glob("*.nc"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
+        old.unlink(missing_ok=True)

@@ -1,0 +1,56 @@
+"""A study's configuration as it is stored, checked before anything uses it: anyone may have written it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from study.config import MOST_NETWORKS
+from study.files.untrusted import Refused, json_object, one_line
+
+PLAIN = str | int | float | bool | None  # the values that settings of another version may have
+LONGEST = 500  # characters
+
+Count = Annotated[int, Field(gt=0, lt=2**63)]
+Text = Annotated[str, Field(max_length=LONGEST)]
+
+
+class Settings(BaseModel):
+    """What the analysis and the report need of a configuration; other fields, those of other versions, are kept."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
+
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], Field(min_length=1, max_length=MOST_NETWORKS)]
+    hidden_sizes: Annotated[list[Count], Field(min_length=1, max_length=MOST_NETWORKS)]
+    epochs: Count
+    learning_rate: Annotated[float, Field(gt=0)]
+    batch_size: Count
+    dataset: Text
+    data_dir: Text
+    train_images: Count
+    blank_rows: Count
+    measurements: Text = "paper"
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+
+    @model_validator(mode="after")
+    def _a_grid(self) -> Settings:
+        for name, numbers in (("seeds", self.seeds), ("hidden_sizes", self.hidden_sizes)):
+            if len(set(numbers)) < len(numbers):
+                raise ValueError(f"{name} are repeated")
+        if len(self.seeds) * len(self.hidden_sizes) > MOST_NETWORKS:
+            raise ValueError(f"more than {MOST_NETWORKS:,} networks")
+        return self
+
+
+def stored_settings(text: str | bytes) -> dict:
+    """A study's configuration; raises `Refused` where the text holds none."""
+    try:
+        settings = Settings(**json_object(text)).model_dump()
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        where = ".".join(map(str, first["loc"][:2]))
+        raise Refused(f"is no configuration of a study: {one_line(' '.join((where, first['msg'])))}") from None
+    known = set(Settings.model_fields)
+    return {name: value for name, value in settings.items()
+            if name in known or (isinstance(value, PLAIN) and len(str(value)) <= LONGEST and len(name) <= LONGEST)}

@@ -1,0 +1,87 @@
+"""How alike the hidden states of different networks are: linear CKA and SVCCA between all pairs of one hidden size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+import xarray as xr
+
+from study.data.sources import Images
+from study.networks.network import RecurrentNetwork, scaled
+
+KEPT = 0.99  # of each network's variance, in SVCCA
+CHUNK = 2000  # images whose products are summed in single precision
+DIMENSIONS = {**dict.fromkeys(("cka", "svcca", "cka_untrained", "svcca_untrained"), ("time_step", "seed", "other_seed")),
+              "time_step": ("time_step",), "seed": ("seed",), "other_seed": ("other_seed",)}  # of what `similarity` returns
+
+
+def similarity(networks: dict[int, RecurrentNetwork], test: Images) -> xr.Dataset:
+    """Similarities of networks of one hidden size, by seed, and of their untrained selves, on the same test images.
+
+    Returns `cka`, `svcca`, `cka_untrained` and `svcca_untrained` over (`time_step`, `seed`, `other_seed`): 1 where two networks'
+    states differ by a rotation and a scale (CKA) or by an invertible map of the kept directions (SVCCA). NaN where the states do
+    not differ between images, as after a blank first row.
+    """
+    seeds, hidden = list(networks), next(iter(networks.values())).hidden_size
+    untrained = [RecurrentNetwork.initial(seed, hidden, network.input.shape[1], test.classes) for seed, network in networks.items()]
+    words = {"cka": "linear CKA", "svcca": "SVCCA (99% of the variance)"}
+    variables = {}
+    for group, suffix, of in ((list(networks.values()), "", "trained"), (untrained, "_untrained", "untrained")):
+        steps = [(cka(products), svcca(products)) for products in step_products(group, test)]
+        for name, values in zip(words, zip(*steps, strict=True), strict=True):
+            attributes = {"long_name": f"{words[name]} of {of} networks", "units": "1", "valid_min": 0.0, "valid_max": 1.0}
+            variables[name + suffix] = (("time_step", "seed", "other_seed"), np.stack(values), attributes)
+    coordinates = {"time_step": np.arange(1, len(steps) + 1), "seed": seeds, "other_seed": seeds}
+    return xr.Dataset(variables, coordinates)
+
+
+def mean_over_pairs(similarities: xr.DataArray) -> xr.DataArray:
+    """The mean similarity of different networks at each `time_step`; NaN where it is not defined."""
+    return similarities.where(similarities.seed != similarities.other_seed).mean(["seed", "other_seed"])
+
+
+def step_products(networks: Sequence[RecurrentNetwork], test: Images) -> Iterator[np.ndarray]:
+    """At each time step, the products X_i' X_j `[S, S, H, H]` (float64) of the centred states of all pairs of networks."""
+    images = scaled(test.images)
+    for states in zip(*(network.rows(images) for network in networks), strict=True):
+        together = torch.cat([state - state.mean(dim=0) for state in states], dim=1)
+        total = torch.zeros(together.shape[1], together.shape[1], dtype=torch.float64)
+        for part in together.split(CHUNK):
+            total += part.mT @ part
+        hidden = states[0].shape[1]
+        yield total.view(len(states), hidden, len(states), hidden).transpose(1, 2).numpy()
+
+
+def cka(products: np.ndarray) -> np.ndarray:
+    """Linear CKA of all pairs, `[S, S]`, from their products `[S, S, H, H]`: |X_i' X_j|^2 / (|X_i' X_i| |X_j' X_j|) (Kornblith,
+    Norouzi, Lee & Hinton 2019, equation 4)."""
+    squares = np.einsum("ijab,ijab->ij", products, products)
+    own = np.sqrt(np.diagonal(squares))
+    scale = own[:, None] * own
+    return np.divide(squares, scale, out=np.full_like(squares, np.nan), where=scale > 0)
+
+
+def svcca(products: np.ndarray) -> np.ndarray:
+    """SVCCA of all pairs, `[S, S]`, from their products `[S, S, H, H]`: the mean canonical correlation of the principal
+    components that carry 99% of each network's variance (Raghu, Gilmer, Yosinski & Sohl-Dickstein 2017)."""
+    count = len(products)
+    whitening = [_whitening(products[i, i]) for i in range(count)]
+    found = np.full((count, count), np.nan)
+    for i in range(count):
+        for j in range(i, count):
+            if whitening[i].shape[1] and whitening[j].shape[1]:
+                correlations = np.linalg.svd(whitening[i].T @ products[i, j] @ whitening[j], compute_uv=False)
+                found[i, j] = found[j, i] = float(np.clip(correlations, 0, 1).mean())
+    return found
+
+
+def _whitening(product: np.ndarray) -> np.ndarray:
+    """The directions `[H, k]` that carry `KEPT` of the variance, scaled so that states have variance one along each."""
+    variances, directions = np.linalg.eigh(product)
+    variances, directions = np.maximum(variances[::-1], 0), directions[:, ::-1]
+    if variances[0] <= 0:
+        return np.zeros((len(product), 0))
+    count = int(np.searchsorted(np.cumsum(variances), KEPT * variances.sum())) + 1
+    return directions[:, :count] / np.sqrt(variances[:count])

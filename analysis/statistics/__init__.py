@@ -1,0 +1,1 @@
+"""Statistics across networks: pure functions of arrays."""

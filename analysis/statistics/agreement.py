@@ -1,0 +1,48 @@
+"""Do the spectrum of R, the state and the accuracy turn with the same period?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.statistics.intervals import Estimate, mean_interval, share_interval
+
+TOLERANCE = 0.1  # relative: periods that differ by less agree
+
+
+@dataclass(frozen=True)
+class PeriodAgreement:
+    """How well a period predicts a measured one over networks.
+
+    Attributes: `share` of networks in which the measured period is the predicted one or its half, within `TOLERANCE`; `half`, of
+    those in which it is the half, or nearer to it; `turn`, the mean difference of the angles turned in a row, measured less
+    predicted, in radians; `n`, the networks that have both periods.
+    """
+
+    share: Estimate
+    half: Estimate
+    turn: Estimate
+    n: int
+
+
+def period_agreement(predicted: np.ndarray, measured: np.ndarray, level: float = 0.95) -> PeriodAgreement:
+    """Compares periods `[n]` in rows, NaN where there is none.
+
+    The map h -> tanh(R h) is odd. An orbit that is its own mirror image, h(t + T/2) = -h(t), passes the same distances twice in a
+    period, so that anything even in h, and much of an accuracy, has half the period of the state: a measured period is therefore
+    compared with the predicted one or its half, whichever is nearer on a logarithmic scale. The difference is taken between angles
+    per row, on the circle, since a period says nothing of where a turn began.
+    """
+    both = np.isfinite(predicted) & np.isfinite(measured)
+    predicted, measured = np.asarray(predicted, dtype=float)[both], np.asarray(measured, dtype=float)[both]
+    # Rows are counted, not time: half a period of less than two rows is seen as the longer one it is an alias of.
+    twice = 2 / predicted % 1
+    half = 1 / np.maximum(np.minimum(twice, 1 - twice), 1e-12)
+    halves = np.abs(np.log(measured / half)) < np.abs(np.log(measured / predicted))
+    reference = np.where(halves, half, predicted)
+    agrees = np.abs(measured / reference - 1) <= TOLERANCE
+    angle = np.angle(np.exp(2j * np.pi * (1 / measured - 1 / reference)))
+    count = int(both.sum())
+    share, half = (share_interval(int(np.sum(which)), count, level) for which in (agrees, agrees & halves))
+    return PeriodAgreement(share, half, mean_interval(angle, level), count)

@@ -1,0 +1,67 @@
+"""The one style of all figures: sizes in print, colours that colour-blind people can tell apart, line styles for grey."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+FONTS = Path(__file__).parents[1] / "fonts"  # Source Sans Pro (Hunt 2012; SIL Open Font License), the same on every machine
+WIDTH = 6.5  # inches: the text width of the A4 report, so that font sizes are as printed
+
+# Okabe & Ito (2008); the two conditions of a comparison always differ in line style too.
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
+GREY, INK = "#8A8A8A", "#222222"
+
+# Ten colours for ten digits, ordered so that neighbours in number differ in lightness; the digit is printed as well.
+DIGITS = ("#332288", "#88CCEE", "#117733", "#DDCC77", "#882255", "#44AA99", "#CC6677", "#999933", "#AA4499", "#BBBBBB")
+
+RC = {
+    "font.family": "Source Sans Pro",
+    "font.size": 8.5,
+    "axes.titlesize": 9,
+    "axes.labelsize": 8.5,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "lines.linewidth": 1.3,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "figure.facecolor": "white",
+    "svg.hashsalt": "hidden-orbits",
+    "svg.fonttype": "path",
+}
+
+
+for font in sorted(FONTS.glob("*.ttf")):
+    font_manager.fontManager.addfont(font)
+# The first of equal fonts is taken: not another version of this one that is installed here.
+font_manager.fontManager.ttflist.sort(key=lambda entry: Path(entry.fname).parent != FONTS)
+
+# Not the settings of a matplotlibrc or a notebook. No backend belongs to them: figures are drawn without one.
+DEFAULTS = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draws in the style of the report, whatever settings the user has, and leaves them as they were."""
+    with matplotlib.rc_context(DEFAULTS | RC):
+        yield
+
+
+def panels(columns: int, rows: int = 1, height: float = 2.3, **options) -> tuple[Figure, list[list[Axes]]]:
+    """A figure as wide as the text, `height` inches a row, and its axes by row and column."""
+    figure = Figure(figsize=(WIDTH, height * rows), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **options).tolist()

@@ -1,0 +1,195 @@
+"""What the report says, in words made from the data: everything `report.typ` lays out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from analysis.claims.claims import OF_ACCURACY
+from analysis.claims.findings import present
+from analysis.claims.ledger import CONTRADICTED, NOT_TRAINED, SUPPORTED, UNDECIDED, Finding, words
+from analysis.claims.power import MOST, for_claim
+from analysis.dataset import provenance
+from analysis.dataset.runs import configuration
+from analysis.statistics.bands import FEW_NETWORKS, FEWEST_NETWORKS
+from analysis.study_analysis import Analysis
+from reports.figures.figure import Figure
+from reports.text.glyphs import shown
+from reports.text.methods import methods
+
+
+def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
+    """The report's text and tables, ready for JSON; `figures` by name, those that could be drawn."""
+    dataset, config = analysis.dataset, configuration(analysis.dataset)
+    missing = json.loads(dataset.attrs["missing"])
+    return {
+        "title": "Hidden orbits: dynamics and geometry of recurrent networks",
+        "subtitle": f"{shown(dataset.attrs['study_name'])} (study {shown(analysis.study, 40)})",
+        "answer": _answer(analysis),
+        "verdicts": _verdicts(analysis.findings.ledger),
+        "warnings": _warnings(analysis, missing),
+        "sections": _sections(analysis, figures),
+        "trends": _trends(analysis),
+        "appendix": _drawn(figures, APPENDIX),
+        "rules": _rules(analysis.findings.ledger),
+        "methods": methods(config, {finding.claim for finding in analysis.findings.ledger}),
+        "versions": [*_versions(dataset), ["data sha256", dataset.attrs["data_digest"] or "unknown"],
+                     ["study run", shown(analysis.study, 40)],
+                     *([shown(name, 40), shown(str(value))] for name, value in config.items())],
+        "missing": [[shown(name, 40), shown(reason)] for name, reason in missing.items()],
+        "runs": _runs(analysis),
+    }
+
+
+def _answer(analysis: Analysis) -> str:
+    dataset, ledger = analysis.dataset, analysis.findings.ledger
+    sizes = ", ".join(str(h) for h in dataset.hidden_size.values)
+    text = (f"Horoi, Lajoie and Wolf (2020) described the inner dynamics of one recurrent network that reads MNIST row by row. "
+            f"This study trained {analysis.networks} such networks ({sizes} hidden units, {dataset.seed.size} "
+            f"seed{'s' * (dataset.seed.size != 1)} each) and measured each in the same way.")
+    if not ledger:
+        return text + " None could be measured."
+    claims: dict[str, set] = {}
+    for finding in ledger:
+        claims.setdefault(finding.claim, set()).add(finding.verdict)
+    everywhere = " at every hidden size" if dataset.hidden_size.size > 1 else ""
+    told = {verdict: f"{verdict}{everywhere}" for verdict in (SUPPORTED, CONTRADICTED, UNDECIDED)}
+    told[NOT_TRAINED] = "not judged, because the networks have not learned the task"
+    alike = {verdict: [claim for claim, verdicts in claims.items() if verdicts == {verdict}] for verdict in told}
+    parts = [f"{_list(group)} {told[verdict]}" for verdict, group in alike.items() if group]
+    if mixed := [claim for claim, verdicts in claims.items() if len(verdicts) > 1]:
+        parts.append(f"{_list(mixed)} judged differently from size to size")
+    untrained = sorted({finding.hidden_size for finding in ledger if finding.verdict == NOT_TRAINED})
+    some = (f" With {', '.join(map(str, untrained))} hidden units the networks have not learned the task, so that only "
+            f"{', '.join(sorted(OF_ACCURACY))} is judged there." if 0 < len(untrained) < dataset.hidden_size.size else "")
+    return f"{text} Of the paper's claims, and C8, which is ours, {'; '.join(parts)}.{some}"
+
+
+def _list(claims: list[str]) -> str:
+    return (", ".join(claims[:-1]) + " and " + claims[-1] + " are") if len(claims) > 1 else f"{claims[0]} is"
+
+
+def _verdicts(ledger: list[Finding]) -> list[dict]:
+    """A group a claim, with a row a hidden size."""
+    groups: dict[str, dict] = {}
+    for finding in ledger:
+        group = groups.setdefault(finding.claim, {"claim": finding.claim, "hypothesis": finding.hypothesis, "rows": []})
+        group["rows"].append([str(finding.hidden_size), words(finding), _p(finding.p), finding.verdict])
+    return list(groups.values())
+
+
+def _p(p: float) -> str:
+    if np.isnan(p):
+        return "n/a"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _warnings(analysis: Analysis, missing: dict[str, str]) -> list[str]:
+    lines = [*analysis.findings.cautions]
+    for size in analysis.dataset.hidden_size.values:
+        n = present(analysis.dataset, int(size)).sizes["seed"]
+        if n < FEWEST_NETWORKS:
+            lines.append(f"H = {size}: {n} network{'s' * (n != 1)}. Bands and verdicts are withheld below {FEWEST_NETWORKS}, "
+                         "because resampling so few networks cannot tell their spread.")
+        elif n < FEW_NETWORKS:
+            lines.append(f"H = {size}: {n} networks. Below {FEW_NETWORKS} the bands cover a little less than they say.")
+    if missing:
+        lines.append(f"{len(missing)} of {analysis.dataset.run_id.size} networks are missing; the last page says why.")
+    return [*lines, *(f"{line[0].upper()}{line[1:]}." for line in analysis.left_out)]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report: the claims it judges and the figures it shows, as far as there are any."""
+
+    title: str
+    claims: tuple[str, ...]
+    figures: tuple[str, ...]
+
+
+SECTIONS = (
+    Section("How well the networks learn", ("C1",), ()),
+    Section("Blank rows against stopping early", ("C2",), ("truncation", "surface")),
+    Section("Too many blank rows", ("C3", "C4"), ("oscillation", "predicted")),
+    Section("Dimensionality over time", ("C5", "C5b"), ("dimensionality", "geometry")),
+    Section("The hidden states in two dimensions", ("C6",), ("embedding", "embedding_steps")),
+    Section("What can be read off the hidden states", ("C7",), ("accessibility", "generalisation", "early_classification")),
+    Section("Rotations and attractors", ("C8",), ("spectrum",)),
+    Section("How alike the networks are", (), ("similarity",)),
+)
+APPENDIX = ("networks",)
+
+
+def _sections(analysis: Analysis, figures: dict[str, Figure]) -> list[dict]:
+    sections = []
+    for section in SECTIONS:
+        paragraphs = [paragraph for claim in section.claims if (paragraph := _of_claim(analysis, claim))]
+        drawn = _drawn(figures, section.figures)
+        if paragraphs and section.figures and not drawn:
+            paragraphs.append({"text": "The study holds too little to draw this figure.", "items": [], "change": ""})
+        if paragraphs or drawn:
+            sections.append({"title": section.title, "paragraphs": paragraphs, "figures": drawn})
+    return sections
+
+
+def _drawn(figures: dict[str, Figure], names: tuple[str, ...]) -> list[dict]:
+    return [{"name": name, "caption": figures[name].caption,
+             "description": f"{figures[name].description} The numbers are in {name}.csv."} for name in names if name in figures]
+
+
+def _of_claim(analysis: Analysis, claim: str) -> dict | None:
+    """A claim in words, an item a hidden size, and what would change the verdict."""
+    findings = [finding for finding in analysis.findings.ledger if finding.claim == claim]
+    if not findings:
+        return None
+    items = [f"H = {f.hidden_size}, {f.verdict}: {f.quantity} {words(f)}{'; ' + f.note if f.note else ''}." for f in findings]
+    return {"text": f"{claim}, {findings[0].hypothesis}:", "items": items, "change": _change(findings)}
+
+
+def _change(findings: list[Finding]) -> str:
+    """What would change the verdicts on a claim: its rule, and the number of networks that would decide where nothing is."""
+    needs = [(f.hidden_size, need.networks) for f in findings if f.verdict == UNDECIDED and (need := for_claim(f))]
+    text = f"What would change the verdict: it is {findings[0].rule}."
+    for size, networks in needs:
+        deciding = f"some {networks} networks would decide" if networks else f"even {MOST:,} networks would not decide"
+        text += f" At H = {size} {deciding}, if the estimate stayed what it is (80% power)."
+    return text
+
+
+def _trends(analysis: Analysis) -> dict | None:
+    """How every number changes with the hidden size: the header and the rows of a table; None where there is one size."""
+    changes = [change for change in analysis.findings.trends if np.isfinite(change.trend.p)]
+    if not changes:
+        return None
+    adjusted = [{pair.sizes: pair.p_adjusted for pair in change.pairs} for change in changes]
+    pairs = sorted({sizes for found in adjusted for sizes in found})
+    header = ["number", "per doubling of H", "p", *(f"{small} and {large}" for small, large in pairs)]
+    rows = [[analysis.dataset[change.variable].attrs["long_name"], f"{change.trend.slope:+.3g}", _p(change.trend.p),
+             *(_p(found.get(sizes, np.nan)) for sizes in pairs)] for change, found in zip(changes, adjusted, strict=True)]
+    return {"header": header, "rows": rows}
+
+
+def _versions(dataset: xr.Dataset) -> list[list[str]]:
+    """What made the networks, a row a value; where there are several, with the networks of each."""
+    return [[name, value if len(values) == 1 else f"{value} ({provenance.places_in_words(places)})"]
+            for name, values in provenance.versions(dataset).items() for value, places in values.items()]
+
+
+def _rules(ledger: list[Finding]) -> list[dict]:
+    first = {finding.claim: finding for finding in reversed(ledger)}
+    return [{"claim": claim, "test": first[claim].test, "rule": first[claim].rule} for claim in sorted(first)]
+
+
+def _runs(analysis: Analysis) -> list[list[str]]:
+    rows = []
+    for size in analysis.dataset.hidden_size.values:
+        networks, rhythm = present(analysis.dataset, int(size)), analysis.findings.oscillations.get(int(size))
+        for seed, period in zip(networks.seed.values, rhythm.confirmed_periods if rhythm else (), strict=True):
+            one = networks.sel(seed=seed)
+            rows.append([str(size), str(seed), f"{float(one.test_accuracy):.2%}",
+                         f"{period:.1f}" if np.isfinite(period) else "none", f"{float(one.peak_dimension):.0f}",
+                         str(one.run_id.item())])
+    return rows

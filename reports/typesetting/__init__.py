@@ -1,0 +1,1 @@
+"""Figures and words in, one PDF out."""

@@ -1,0 +1,1 @@
+"""The images that networks read, checked before each use."""

@@ -1,0 +1,257 @@
+"""The data sets: shipped files, checked against their digests, unpacked into a cache, read by torchvision.
+
+Nothing found on a disk is believed, neither a folder that others made nor the cache: only the four known files are read or written,
+up to a size, and their digests are compared before each use.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from study.data.torchvision_operators import import_datasets
+from study.files import durable, untrusted
+from study.files.targets import nameable, nearest
+from study.files.untrusted import Refused
+from study.terminal.errors import InputError, StudyError, quoted, reason
+
+DATASETS = {"mnist": "MNIST"}  # our name -> the folder torchvision expects
+CLASSES = 10
+# The data digest is taken over their digests in this order: it stays what it is for MNIST, and files that swap names change it.
+FILES = ("t10k-images-idx3-ubyte", "train-labels-idx1-ubyte", "train-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+SUMS = "SHA256SUMS"
+MOST = 256 << 20  # bytes of a file, packed or unpacked: more than 300,000 images of MNIST's size
+PROJECT = Path(__file__).resolve().parents[2]
+DATA_DIR = PROJECT / "data"
+CACHE = Path(os.environ.get("HIDDEN_ORBITS_CACHE") or PROJECT / ".cache")
+ADVICE = "restore it from the project's repository (git checkout -- data)"
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A checked data set: its name, the folder that holds the folder of its files, and the sha256 of each file, unpacked."""
+
+    name: str
+    data_dir: Path
+    digests: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """The digest of all files together, by which studies and networks name their data."""
+        return hashlib.sha256("".join(self.digests[file] for file in FILES).encode()).hexdigest()
+
+    @property
+    def root(self) -> Path:
+        """The folder torchvision reads, in the cache of the machine this runs on."""
+        return CACHE / "datasets" / f"{self.name}-{self.digest[:12]}"
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the shipped files on the machine this runs on; a relative one may lie in the project's folder."""
+        here = self.data_dir / self.name
+        return PROJECT / here if _is_folder(PROJECT / here) and not _is_folder(here) else here
+
+    @property
+    def raw(self) -> Path:
+        """The folder of the unpacked files."""
+        return self.root / DATASETS[self.name] / "raw"
+
+    def packed(self, file: str) -> Path:
+        """The shipped file that unpacks to `file`."""
+        return self.folder / f"{file}.gz"
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images uint8 `[N, rows, pixels]`, each read row by row, and their labels int64 `[N]`."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    classes: int = CLASSES
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def first(self, count: int) -> Images:
+        return Images(self.images[:count], self.labels[:count], self.classes)
+
+    def to(self, device: torch.device | str) -> Images:
+        return Images(self.images.to(device), self.labels.to(device), self.classes)
+
+
+def prepare(name: str, data_dir: Path, digest: str | None = None) -> DataSource:
+    """Checks the shipped files of a data set and unpacks them into the cache.
+
+    `data_dir/name` holds `SHA256SUMS`, the digests of the unpacked files, and each file gzip-compressed. A relative `data_dir` that
+    does not hold the data set is looked for in the project's folder. Raises `InputError`, naming the file, where one is missing,
+    cut short, altered, no regular file or too large, where the files do not make a data set, or before any is unpacked where it is
+    not the one of the `digest` that is asked for.
+    """
+    source = _described(name, data_dir)
+    if digest not in (None, source.digest):
+        raise InputError(f"{source.folder} is another data set than the study's (digest {source.digest[:12]}, expected "
+                         f"{str(digest)[:12]!r}): restore that one, or name the folder that holds it")
+    _unpack(source)
+    train, test = load(source, train=True), load(source, train=False)
+    if train.images.shape[1:] != test.images.shape[1:]:
+        sizes = [f"{images.images.shape[1]} x {images.images.shape[2]}" for images in (train, test)]
+        raise InputError(f"{source.packed(FILES[0])} holds images of {sizes[1]} pixels, but the training images have {sizes[0]}: "
+                         "expected one size")
+    return source
+
+
+def prepare_here(source: DataSource, files: Iterable[str] = FILES) -> None:
+    """Unpacks a data set anew where this machine's cache does not hold its `files` as they were prepared.
+
+    Raises `InputError` where this machine's files are missing or differ from those prepared.
+    """
+    if all(_holds(source.raw / file, source.digests[file]) for file in files):
+        return
+    here = _described(source.name, source.data_dir)
+    if here.digests != source.digests:
+        raise InputError(f"{here.folder} on this machine is another data set than the coordinator's: copy the "
+                         "files of one to the other")
+    _unpack(here)
+
+
+def load(source: DataSource, train: bool) -> Images:
+    """The training or the test images of a prepared data set, which is unpacked again where the cache does not hold it.
+
+    Raises `InputError`, naming the file, where they are no images with a label each.
+    """
+    part = "train" if train else "t10k"
+    images, labels = (f"{part}-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1"))
+    prepare_here(source, (images, labels))
+    import_datasets()
+    from torchvision.datasets.mnist import read_image_file, read_label_file
+
+    read = Images(_read(read_image_file, source, images, "[images, rows, pixels]"),
+                  _read(read_label_file, source, labels, "[labels]"))
+    if len(read.images) != len(read.labels):
+        raise InputError(f"{source.packed(labels)} holds {len(read.labels)} labels for {len(read.images)} images: expected one "
+                         "label per image")
+    if read.labels.max() >= read.classes:
+        raise InputError(f"{source.packed(labels)} holds the label {int(read.labels.max())}: expected labels from 0 to "
+                         f"{read.classes - 1}")
+    return read
+
+
+def checked_data_dir(value: str | None) -> Path:
+    """The folder of data sets that a person names, else the project's; raises `InputError` where it holds none."""
+    accepted = "expected the folder that holds the data set's folder, such as data"
+    if value is None:
+        return DATA_DIR
+    try:
+        path = Path(nameable(value))
+        if not any((place / name).is_dir() for place in (path, PROJECT / path) for name in DATASETS):
+            raise ValueError("no data set is there")
+    except (ValueError, OSError) as error:
+        raise InputError(f"data_dir={quoted(value)}: {reason(error)}; {accepted}") from None
+    return path
+
+
+def checked_training_images(source: DataSource, count: int) -> None:
+    """Raises `InputError` where a data set has fewer than `count` training images."""
+    available = len(load(source, train=True))
+    if count > available:
+        raise InputError(f"train_images={count}: {source.name} has {available} training images; expected at most as many")
+
+
+def _described(name: str, data_dir: Path) -> DataSource:
+    """What `SHA256SUMS` says, before any file is looked at."""
+    if name not in list(DATASETS):  # a stored study may name anything, also what cannot be a key
+        raise InputError(f"dataset={str(name)[:40]!r}: expected one of: {', '.join(DATASETS)}")
+    source = DataSource(name, data_dir, {})
+    sums = source.folder / SUMS
+    try:
+        lines = untrusted.content(sums, 1 << 16, follow=True).decode().splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"no data set {name} under data_dir={data_dir}: {sums} is missing; {ADVICE}, or name the folder that "
+                         f"holds {name}/") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{sums} is no text: expected lines of a digest and a file name; {ADVICE}") from None
+    except Refused as refusal:
+        raise InputError(f"{sums} {refusal}; {ADVICE}") from None
+    except OSError as error:
+        raise InputError(f"{sums} cannot be read ({reason(error)}); {ADVICE}") from None
+    digests: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        fields = re.fullmatch(r"([0-9a-fA-F]{64})\s+(\S+)", line)
+        if fields is None or fields[2] not in FILES or fields[2] in digests:
+            raise InputError(f"line {number} of {sums} is {line[:120]!r}: expected 64 hexadecimal digits and one of the names "
+                             f"{', '.join(sorted(FILES))}, each once; {ADVICE}")
+        digests[fields[2]] = fields[1].lower()
+    if missing := sorted(set(FILES) - set(digests)):
+        raise InputError(f"{sums} does not name {', '.join(missing)}; {ADVICE}")
+    return replace(source, digests=digests)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # such as of a name that is too long
+        return False
+
+
+def _unpack(source: DataSource) -> None:
+    """Checks every shipped file, and puts into the cache what it lacks; raises `InputError` where the cache can be no folder."""
+    try:
+        nameable(CACHE)
+        if not nearest(CACHE).is_dir():
+            raise ValueError("a file is in its place")
+    except (ValueError, OSError) as error:
+        raise InputError(f"HIDDEN_ORBITS_CACHE={quoted(CACHE)}: {reason(error)}; expected a folder that you can write to, which is "
+                         "made if need be, or leave it unset") from None
+    for file, digest in source.digests.items():
+        content = _content(source.packed(file))
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise InputError(f"{source.packed(file)} is altered: its content does not match {SUMS}; {ADVICE}")
+        if not _holds(source.raw / file, digest):
+            durable.write(source.raw / file, content)
+
+
+def _content(packed: Path) -> bytes:
+    """What a gzip file unpacks to; no more is unpacked than a data set may have."""
+    unpacking = zlib.decompressobj(wbits=31)
+    try:
+        content = unpacking.decompress(untrusted.content(packed, MOST, follow=True), MOST)
+    except FileNotFoundError:
+        raise InputError(f"{packed} is missing; {ADVICE}") from None
+    except zlib.error:
+        raise InputError(f"{packed} is cut short or damaged; {ADVICE}") from None
+    except Refused as refusal:
+        raise InputError(f"{packed} {refusal}; {ADVICE}") from None
+    except OSError as error:
+        raise InputError(f"{packed} cannot be read ({reason(error)}); {ADVICE}") from None
+    if len(content) == MOST:
+        raise InputError(f"{packed} is too large: it unpacks to {MOST >> 20} MiB or more; {ADVICE}")
+    if not unpacking.eof or unpacking.unused_data:
+        raise InputError(f"{packed} is cut short or damaged; {ADVICE}")
+    return content
+
+
+def _holds(path: Path, digest: str) -> bool:
+    """Whether a regular file of this digest lies there."""
+    try:
+        return untrusted.digest(path, MOST) == digest
+    except (OSError, Refused):
+        return False
+
+
+def _read(reader: Callable[[str], torch.Tensor], source: DataSource, file: str, shape: str) -> torch.Tensor:
+    """Reads an IDX file by one of torchvision's readers, which say little of what is wrong."""
+    path = source.raw / file
+    try:
+        return reader(str(path))
+    except OSError as error:
+        raise StudyError(f"{path} was removed while it was read ({reason(error)}): run the same command again") from None
+    except (AssertionError, KeyError, TypeError, ValueError, RuntimeError):
+        raise InputError(f"{source.packed(file)} unpacks to no IDX file of at least one unsigned byte, {shape}, as many as its "
+                         f"header says; {ADVICE}") from None

@@ -1,0 +1,82 @@
+"""Half-trained networks on disk: one small file a network, so that any grouping of networks can go on from them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialized
+
+from study.data.sources import CACHE
+from study.files import durable, untrusted
+from study.record.network_record import LARGEST_FILE, versions
+from study.training.engine import TrainingState
+from study.training.history import HISTORY, History
+
+FOLDER = CACHE / "checkpoints"
+FORMAT = "2"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network's training `state` and its `history` so far."""
+
+    state: TrainingState
+    history: History
+
+
+def path(key: str) -> Path:
+    """Where the checkpoint of a network lies."""
+    return FOLDER / f"{key}.safetensors"
+
+
+def save(key: str, checkpoint: Checkpoint) -> None:
+    """Writes a checkpoint; raises `StudyError` where the disk refuses, with the one before still there."""
+    state = checkpoint.state
+    tensors = {"weights": state.weights, "first_moment": state.first_moment, "second_moment": state.second_moment,
+               **{name: torch.from_numpy(values) for name, values in checkpoint.history.arrays().items()}}
+    marks = _marks(key) | {"epoch": str(state.epoch), "steps": str(state.steps)}
+    durable.write(path(key), serialized(tensors, metadata=marks))
+
+
+def load(key: str) -> Checkpoint | None:
+    """The checkpoint of a network; None where there is none to go on from.
+
+    A file that cannot be read, or that another network or other library versions wrote, is named in a warning and set aside.
+    """
+    here = path(key)
+    if not os.path.lexists(here):
+        return None
+    try:
+        with untrusted.opened(here, LARGEST_FILE):  # else a FIFO in its place would block
+            pass
+        with safe_open(here, "pt") as file:
+            marks = file.metadata() or {}
+            foreign = [name for name, value in _marks(key).items() if marks.get(name) != value]
+            if foreign:
+                raise ValueError(f"it differs in {', '.join(foreign)}")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            state = TrainingState(tensors["weights"], tensors["first_moment"], tensors["second_moment"], int(marks["epoch"]),
+                                  int(marks["steps"]))
+            return Checkpoint(state, History.of_arrays({name: tensors[name].numpy() for name in HISTORY}))
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        aside = here.with_suffix(".set-aside")
+        here.replace(aside)
+        log.warning("checkpoint %s cannot be used (%s): set aside as %s, training starts afresh", here, error, aside.name)
+        return None
+
+
+def remove(key: str) -> None:
+    """Removes the checkpoint of a network that is kept elsewhere now, and what a kill left of one that was being written."""
+    for file in (path(key), *FOLDER.glob(f".{path(key).name}.*.part")):
+        file.unlink(missing_ok=True)
+
+
+def _marks(key: str) -> dict[str, str]:
+    """What a checkpoint must share with the network that goes on from it."""
+    return {"network_key": key, "torch": versions()["torch"], "format": FORMAT}

@@ -1,0 +1,173 @@
+"""Runs a study: workers compute, this process alone writes to MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+
+from mlflow.entities import Run
+from rich.console import Console
+
+from study.config import NetworkConfig, StudyConfig
+from study.data.sources import checked_training_images, prepare
+from study.execution import backends
+from study.execution.backends import Backend
+from study.execution.delivery import Delivery
+from study.execution.live import Refresher
+from study.execution.progress import StudyProgress
+from study.execution.stacks import checked_memory, stacks
+from study.record import spool
+from study.record.network_record import Failure, NetworkRecord, network_key, regime_key
+from study.record.spool import Spool
+from study.terminal import stopping
+from study.terminal.errors import InputError, StudyError
+from study.tracking import StudyRun, connect, earlier
+from study.tracking.claim import Claim
+from study.tracking.environment import current_experiment
+from study.tracking.store import checked_location, supersede
+
+
+def run_study(config: StudyConfig, console: Console, afterwards: Callable[[str], int],
+              meanwhile: Callable[[str], Sequence[str]] = lambda run_id: ()) -> int:
+    """Trains, measures and logs every network of the grid that is not stored yet; then calls `afterwards` with the run's id.
+
+    Of the id `meanwhile` makes the command that is started again every `config.refresh` seconds, or none.
+
+    Everything that can be wrong with the configuration, the data, the workers and the store is found before the first run is
+    created. Returns the status of `afterwards`. Raises `StudyError` where the study stops before its end.
+    """
+    networks = config.networks()
+    if config.batch_size > config.train_images:
+        raise InputError(f"batch_size={config.batch_size}: more than train_images={config.train_images}; expected at most as many")
+    source = prepare(config.dataset, config.data_dir)
+    checked_training_images(source, config.train_images)
+    if config.backend == "loky":
+        checked_memory(networks[0])
+    study = None
+    with backends.opened(config) as backend:
+        client = connect()
+        experiment = current_experiment(client)
+        claim = Claim(client, experiment, config, regime_key(networks[0], source.digest), console)
+        _not_in_sync(claim.look())
+        if config.resume == "auto":
+            earlier.check_reachable(client, experiment, [network_key(network, source.digest) for network in networks])
+        checked_location(client, experiment, fresh=config.resume == "never")
+        try:
+            with stopping.ended(lambda: StudyRun(client, config, source, claim.tags), StudyRun.end) as study:
+                stopped = claim.hold(study.run_id)
+                with claim:
+                    study.describe()
+                    for run in stopped:
+                        supersede(client, run, study.run_id)
+                    with Refresher(meanwhile(study.run_id), config.refresh) as refresher:
+                        _compute(study, networks, backend, console, refresher)
+                    claim.release()
+                    status = afterwards(study.run_id)
+                study.end("FAILED" if status else "FINISHED")
+        except Exception:
+            if study is not None:
+                with suppress(Exception):  # what the heart has not noticed yet
+                    claim.deleted = claim.deleted or stopping.within(stopping.LEAVE, study.is_deleted)
+                if claim.deleted:
+                    raise _deleted(study) from None
+            raise
+        except KeyboardInterrupt:
+            if study is None:
+                raise
+            if claim.deleted:
+                raise _deleted(study) from None
+            why = f"run {claim.lost_to} has taken this study over" if claim.lost_to else "the same command goes on from there"
+            stored = f"{study.stored} of {study.counts['expected']} networks are stored in run {study.run_id}"
+            raise StudyError(f"stopped: {stored}; {why}", 130) from None
+    return status
+
+
+def _deleted(study: StudyRun) -> StudyError:
+    """What to say where someone deleted the study run while it ran."""
+    return StudyError(
+        f"run {study.run_id} of this study, or its experiment, was deleted while it ran: the study stopped with {study.stored} of "
+        f"{study.counts['expected']} networks stored, and what is not waits in the spool; to go on, run the same command again "
+        f"(where the experiment was deleted, restore it first: mlflow experiments restore -x {study.experiment_id})")
+
+
+def _compute(study: StudyRun, networks: list[NetworkConfig], backend: Backend, console: Console, refresher: Refresher) -> None:
+    """Fills the study run: with networks that are stored already, with results that wait in a spool, with new ones."""
+    def say(line: str) -> None:
+        console.print(line, highlight=False)
+
+    config, source = study.config, study.source
+    wanted = {network_key(network, source.digest): network for network in networks}
+    box = Spool(study.run_id)
+    try:
+        box.describe(config, source.digest)
+        with Delivery(study, say) as delivery, stopping.heard():
+            if config.resume == "auto":
+                found = earlier.take(study, wanted, say)
+                for entry in _waiting(box, wanted, found):
+                    delivery.hand_over(entry, "reused")
+                    found.add(entry.key)
+                backend.forget(list(found))
+            else:
+                found = set()
+                backend.forget(list(wanted))
+            plan = stacks([network for key, network in wanted.items() if key not in found])
+            say(_plan_in_words(study, backend.jobs(plan) if plan else 0, len(found)))
+            failures = []
+            with StudyProgress(plan, console) as progress, stopping.heard():
+                for index, results in backend.compute(plan, source, progress.file):
+                    for result in results:
+                        delivery.hand_over(box.add(result, source.digest))
+                        progress.report(index, _in_words(result))
+                        failures += [result] if isinstance(result, Failure) else []
+                    refresher.result()
+                    backend.forget([network_key(r.config, source.digest) for r in results if isinstance(r, NetworkRecord)])
+            left = delivery.finish(config.patience)
+        if left:
+            raise StudyError(f"{left} results could not be logged to the tracking store ({delivery.trouble}): they are kept in "
+                             f"{box.folder}; when it takes results again, log them with: python -m study sync")
+        if delivery.removed:
+            raise StudyError(f"{delivery.removed} results were removed from {box.folder} before the tracking store had them: run "
+                             "the same command again to train those networks anew")
+        study.log_counts()
+    finally:
+        box.close()
+    say("{expected} networks expected: {reused} reused, {trained} trained, {failed} failed".format(**study.counts))
+    if len(failures) == len(networks):
+        raise StudyError(f"no network of study {study.run_id} could be trained; the first of them: {_in_words(failures[0])}")
+
+
+def _not_in_sync(stopped: list[Run]) -> None:
+    """Raises `InputError` where the results of a study that is to be taken up are being logged at this moment."""
+    for run in stopped:
+        if spool.in_use(run.info.run_id):
+            raise InputError(f"`python -m study sync` is logging results of study {run.info.run_id}: wait until it ends")
+
+
+def _waiting(box: Spool, wanted: dict[str, NetworkConfig], stored: set[str]) -> Iterator[spool.Entry]:
+    """Results that earlier studies on this machine left in their spools, and that this one wants."""
+    for other in spool.abandoned():
+        for entry in other.entries():
+            if entry.failure is not None or entry.key not in wanted:
+                continue
+            if entry.key in stored:
+                spool.remove(entry)
+            else:
+                yield box.take(entry)
+
+
+def _plan_in_words(study: StudyRun, jobs: int, found: int) -> str:
+    device = study.config.resolved_device()
+    note = " (no GPU found)" if study.config.device == "auto" and device == "cpu" and study.config.backend == "loky" else ""
+    stored = f"{found} are stored already" if found else ""
+    computed = f"on {device}{note}, {jobs} at a time" if jobs else ""
+    return f"study {study.run_id}: {study.counts['expected']} networks {'; '.join(part for part in (computed, stored) if part)}"
+
+
+def _in_words(result: NetworkRecord | Failure) -> str:
+    """What became of a network."""
+    if isinstance(result, Failure):
+        outcome = f"failed: {result.reason}"
+    else:
+        accuracy, dimension = result.measurements.test_accuracy, result.measurements.peak_dimension
+        outcome = f"test accuracy {float(accuracy):.2%}, peak dimension {int(dimension)}"
+    return f"H={result.config.hidden_size} seed={result.config.seed}  {outcome}"

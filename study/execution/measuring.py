@@ -1,0 +1,103 @@
+"""Measures a network that others trained, and says what it is taken for: its file may not tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import product
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from study.config import MeasureConfig
+from study.data.sources import Images, load, prepare
+from study.measurements import measure
+from study.measurements.recording import Recording
+from study.networks import weights
+from study.networks.network import RecurrentNetwork, accuracy, scaled
+from study.record.network_record import write_measurements
+from study.terminal.errors import InputError
+
+NEAR_CHANCE = 3  # times 1 / classes: an accuracy below that is near chance
+TOLERANCE = 0.005  # of an expected accuracy, which may be rounded to whole percents
+TRIED = 1000  # the first test images, on which other readings of the weights are tried
+BETTER = 0.05  # an accuracy by which another reading must be ahead to be named: some four standard errors near chance
+
+TAKEN = "a tanh network that reads rows of pixels in [0, 1]"
+
+# What plain PyTorch code would make of the same tensors, ours first.
+Map = Callable[[torch.Tensor], torch.Tensor]
+NONLINEARITIES: dict[str, Map] = {"tanh": torch.tanh, "relu": torch.relu}
+ORDERS: dict[str, Map] = {"rows": lambda pixels: pixels, "columns": lambda pixels: pixels.mT}
+SCALES: dict[str, Map] = {
+    "pixels in [0, 1]": lambda pixels: pixels,
+    "pixels in [-1, 1]": lambda pixels: 2 * pixels - 1,
+    "pixels standardised by 0.1307 and 0.3081": lambda pixels: (pixels - 0.1307) / 0.3081,
+    "pixels from 0 to 255": lambda pixels: 255 * pixels,
+}
+
+
+def measure_file(config: MeasureConfig, names: Sequence[str], out: Path, console: Console) -> None:
+    """Measures the network in a safetensors file (all, where nothing is named) and writes `out`.
+
+    Its test accuracy is printed first, with what the file does not say, and a warning where the network may be another. Raises
+    `InputError`, with nothing written, where the accuracy is not the expected one or the file holds another network.
+    """
+    def say(line: str) -> None:
+        console.print(line, highlight=False)
+
+    path, expected = config.weights, config.expect_accuracy
+    state, unsaid = weights.read(path)
+    network = RecurrentNetwork.from_state_dict(state, str(path))
+    source = prepare(config.dataset, config.data_dir)
+    test = load(source, train=False)
+    network.checked_for(test, str(path))
+    share = float(accuracy(network, test))
+    if expected is not None and abs(share - expected) > TOLERANCE + 1e-9:
+        raise InputError(f"expect_accuracy={expected:g}: {path} has a test accuracy of {share:.2%}, which differs by more than "
+                         f"half a point, so nothing was measured: {_what_may_be_wrong(network, test)}")
+    say(f"test accuracy {share:.2%}")
+    if unsaid:
+        say(f"taken as {TAKEN}: the file does not say ({', '.join(unsaid)})")
+    bound = NEAR_CHANCE / test.classes
+    if share < bound:
+        say(f"warning: near chance (below {bound:.0%}): {_what_may_be_wrong(network, test)}")
+    elif unsaid and (better := _better_reading(network, test)):
+        say(f"warning: {better}")
+    measured = measure(Recording(network, test, load(source, train=True), config.blank_rows, config.seed), names or None)
+    write_measurements(measured, out)
+    say(f"{len(measured)} variables in {out}")
+
+
+def _what_may_be_wrong(network: RecurrentNetwork, test: Images) -> str:
+    return _better_reading(network, test) or (
+        "if it was trained to more, it may have another nonlinearity, read columns instead of rows, see pixels on another scale, "
+        "have lost its biases, number its classes otherwise, or its accuracy is of other images")
+
+
+def _better_reading(network: RecurrentNetwork, test: Images) -> str | None:
+    """How else the weights may be meant, in words, where they are right on clearly more images when read so.
+
+    Among readings that hardly differ the one that departs least from ours is named.
+    """
+    pixels, labels = scaled(test.images[:TRIED]), test.labels[:TRIED]
+    shares = {}
+    for reading in product(NONLINEARITIES, ORDERS if pixels.shape[1] == pixels.shape[2] else ["rows"], SCALES):
+        nonlinearity, order, scale = reading
+        last = _last_state(network, SCALES[scale](ORDERS[order](pixels)), NONLINEARITIES[nonlinearity])
+        shares[reading] = float((network.predict(last) == labels).double().mean())
+    ours = next(iter(shares))
+    if max(shares.values()) <= shares[ours] + BETTER:
+        return None
+    close = [reading for reading, share in shares.items() if share > max(shares.values()) - BETTER]
+    found = min(close, key=lambda reading: sum(part != own for part, own in zip(reading, ours, strict=True)))
+    return (f"as a {found[0]} network that reads {found[1]} of {found[2]} it is right on {shares[found]:.1%} of the first "
+            f"{len(labels):,} test images, as {TAKEN} on {shares[ours]:.1%}")
+
+
+def _last_state(network: RecurrentNetwork, pixels: torch.Tensor, nonlinearity: Map) -> torch.Tensor:
+    """The state `[N, H]` after the last row of images `[N, T, features]`."""
+    state = pixels.new_zeros(len(pixels), network.hidden_size)
+    for row in pixels.unbind(dim=1):
+        state = nonlinearity(row @ network.input.mT + state @ network.recurrent.mT)
+    return state

@@ -1,0 +1,108 @@
+"""Shows how far a study is: a bar with the time left on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from study.config import NetworkConfig
+from study.execution.stacks import Stack
+
+PLAIN_INTERVAL = 60  # seconds without a line after which one says, where there is no bar, that the study is alive
+
+
+def cost(config: NetworkConfig) -> float:
+    """The work of one network in units of its own: products grow with H squared, the rest with H."""
+    passes = config.epochs * config.train_images / 10_000 + config.blank_rows / 28
+    return passes * config.hidden_size * (config.hidden_size + 100)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words, to the unit that matters."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+class StudyProgress:
+    """A context in which networks are reported as they finish.
+
+    Workers write the number of epochs they have finished into files of a scratch folder (`file`), so that the time left
+    is known before the first network is done; a worker elsewhere, which cannot write there, counts when it is done.
+    """
+
+    def __init__(self, stacks: Sequence[Stack], console: Console):
+        self.stacks, self.console = stacks, console
+        self.networks = sum(len(stack.configs) for stack in stacks)
+        self.total = sum(cost(config) for stack in stacks for config in stack.configs)
+        self.finished: set[int] = set()
+        self.reported = 0
+        self.begun = self._last_line = time.monotonic()
+        self._folder = tempfile.TemporaryDirectory(prefix="hidden-orbits-", ignore_cleanup_errors=True)
+        self._stop = threading.Event()
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
+        self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
+        self._task = self._bar.add_task("training", total=self.total, left="")
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+
+    def file(self, stack: int) -> Path:
+        """Where the worker of a stack writes how many epochs are done."""
+        return Path(self._folder.name) / str(stack)
+
+    def __enter__(self) -> StudyProgress:
+        self._bar.start()
+        self._watcher.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop.set()
+        self._watcher.join()
+        self._bar.stop()
+        self._folder.cleanup()
+
+    def done(self) -> float:
+        """The work finished so far, in the units of `total`."""
+        return sum(
+            cost(config) * self._share(index, config)
+            for index, stack in enumerate(self.stacks)
+            for config in stack.configs
+        )
+
+    def time_left(self) -> str:
+        done = self.done()
+        if not done:
+            return "time left not known yet"
+        left = (time.monotonic() - self.begun) * (self.total - done) / done
+        return f"{duration(left)} left"
+
+    def report(self, stack: int, text: str) -> None:
+        """Reports one finished network of a stack, in words."""
+        self.finished.add(stack)
+        self.reported += 1
+        self._print(f"{self.reported}/{self.networks} networks  {text}")
+
+    def _print(self, line: str) -> None:
+        self._last_line = time.monotonic()
+        self.console.print(line if self.console.is_terminal else f"{line}  ({self.time_left()})", highlight=False)
+
+    def _share(self, stack: int, config: NetworkConfig) -> float:
+        if stack in self.finished:
+            return 1.0
+        try:
+            return 0.9 * int(self.file(stack).read_text()) / config.epochs  # the rest is measuring
+        except (OSError, ValueError):
+            return 0.0
+
+    def _watch(self) -> None:
+        while not self._stop.wait(1):
+            description = f"{self.reported}/{self.networks} networks"
+            self._bar.update(self._task, completed=self.done(), description=description, left=self.time_left())
+            if not self.console.is_terminal and time.monotonic() - self._last_line > PLAIN_INTERVAL:
+                self._print(f"{description}  {self.done() / self.total:.0%} of the work")

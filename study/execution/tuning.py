@@ -1,0 +1,202 @@
+"""The search for a training regime: Optuna proposes, workers train, each trial is one MLflow run."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+from uuid import uuid4
+
+import numpy as np
+import optuna
+import torch
+from joblib import Parallel, delayed
+from optuna.storages import JournalStorage
+from optuna.trial import TrialState
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from rich.console import Console
+
+from study.config import (
+    LEARNING_RATES,
+    BatchSize,
+    DataFolder,
+    DatasetName,
+    Epochs,
+    Frozen,
+    HiddenSize,
+    Jobs,
+    LearningRate,
+    NetworkConfig,
+    StudyConfig,
+    number,
+    validated,
+    whole,
+)
+from study.data.sources import CLASSES, DataSource, Images, checked_training_images, load, prepare
+from study.execution.backends import available_jobs, here
+from study.execution.stacks import checked_memory
+from study.files.journal import held, no_journal, replayed
+from study.terminal import stopping
+from study.terminal.errors import StudyError
+from study.tracking import JobRun, connect
+from study.tracking.environment import current_experiment
+from study.training.engine import TrainingStack
+
+VALIDATION = 1 / 6  # of the training images, the last ones: 10,000 of MNIST's 60,000
+SAMPLER_SEED = 0
+MOST_TRIALS = 10_000
+PROPOSED = {"learning_rate", "batch_size"}  # by each trial
+
+
+def _interval(text: object) -> object:
+    return tuple(part.strip(" ") for part in text.split(",")) if isinstance(text, str) else text
+
+
+def _ascending(ends: tuple) -> tuple:
+    if ends[0] > ends[1]:
+        raise ValueError
+    return ends
+
+
+class TuningConfig(Frozen):
+    """A search: how many trials, towards which validation accuracy, over which ranges."""
+
+    trials: Annotated[int, BeforeValidator(whole), Field(
+        gt=0, le=MOST_TRIALS, description=f"an integer greater than 0 and at most {MOST_TRIALS}, which Optuna still goes through")]
+    target: Annotated[float, BeforeValidator(number), Field(
+        gt=1 / CLASSES, le=1, description=f"an accuracy above {1 / CLASSES}, that of guessing, and at most 1, such as 0.935")]
+    learning_rates: Annotated[tuple[LearningRate, LearningRate], BeforeValidator(_interval), AfterValidator(_ascending), Field(
+        description="the lowest and the highest value, such as 2e-5,2e-4, from {} to {}".format(*LEARNING_RATES))]
+    batch_sizes: Annotated[tuple[BatchSize, BatchSize], BeforeValidator(_interval), AfterValidator(_ascending), Field(
+        description="the lowest and the highest value, such as 100,300, at most the number of images to train on")]
+    storage: Path
+    hidden_size: HiddenSize
+    epochs: Epochs
+    train_images: Annotated[int, BeforeValidator(whole), Field(
+        ge=12, description="an integer from 12 to the number of training images there are, such as 60000")]
+    dataset: DatasetName
+    data_dir: DataFolder
+    jobs: Jobs
+
+    @model_validator(mode="after")
+    def _batches_of_what_there_is(self) -> TuningConfig:
+        if self.batch_sizes[1] > (images := trained_on(self.train_images)):
+            raise ValueError(f"batch_sizes={','.join(map(str, self.batch_sizes))}: expected at most {images} images a batch: of "
+                             f"train_images={self.train_images} each trial trains on five sixths and is scored on the rest")
+        return self
+
+
+def trained_on(images: int) -> int:
+    """How many of the training images a trial trains on; the others, the last ones, are the validation images."""
+    return round(images * (1 - VALIDATION))
+
+
+def tune(config: TuningConfig, console: Console) -> None:
+    """Runs trials until the journal holds `config.trials` finished ones, then prints the best.
+
+    The journal makes the search resumable: a second call goes on where the first one stopped. A trial's value is the
+    distance between its validation accuracy and the target. Raises `InputError` where something is wrong with the configuration,
+    the data or the journal, and `StudyError` where no trial's network could be trained.
+    """
+    regime = validated(StudyConfig, {"dataset": config.dataset, "data_dir": config.data_dir, "jobs": config.jobs,
+                                     "epochs": config.epochs, "train_images": config.train_images})
+    source = prepare(regime.dataset, regime.data_dir)
+    checked_training_images(source, config.train_images)
+    largest = regime.model_copy(update={"hidden_sizes": (config.hidden_size,), "batch_size": config.batch_sizes[1]})
+    checked_memory(largest.networks()[0], "hidden_size")
+    jobs = min(available_jobs(regime), config.trials)
+    client, name = connect(), f"tune {source.name} H={config.hidden_size} towards {config.target:.1%}"
+    current_experiment(client)  # before the journal is written
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False)
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with held(config.storage) as (journal, torn):
+        if torn:
+            say(f"{config.storage}: {torn} bytes of a record that was cut off are taken out; all whole records are kept")
+        search = _search(replayed(journal), config)
+        with (stopping.ended(lambda: JobRun(client, "tune", name, config.model_dump(mode="json"), {"search": _identity(search)}),
+                             JobRun.end) as job,
+              here(), Parallel(n_jobs=jobs) as pool):
+            job.supersede_killed("search")
+            while (left := config.trials - len(_finished(search))) > 0:
+                trials = [_asked(search, config, regime) for _ in range(min(jobs, left))]
+                started = time.time()
+                results = pool(delayed(validation_accuracy)(network, source) for _, network in trials)
+                for (trial, network), result in zip(trials, results, strict=True):
+                    distance = abs((result or 0) - config.target)
+                    search.tell(trial, distance)
+                    values = {"validation_accuracy": result, "distance": distance} if result is not None else {"distance": distance}
+                    job.log_child(f"trial {trial.number}", "trial", started, network.model_dump(mode="json"), values)
+                    outcome = "training diverged" if result is None else f"validation accuracy {result:.2%}"
+                    say(f"trial {trial.number + 1}/{config.trials}: learning rate {network.learning_rate:.3g}, "
+                        f"batch size {network.batch_size}, {outcome}")
+            best = min(_finished(search), key=lambda trial: trial.value)
+            if best.value == config.target:
+                raise StudyError(f"no trial's network could be trained, in any of {config.trials}: learning_rates="
+                                 f"{config.learning_rates[0]:g},{config.learning_rates[1]:g} are too high; search lower ones")
+            job.log_numbers({f"best_{name}": best.params[name] for name in PROPOSED})
+        job.end("FINISHED")
+    say(f"closest to {config.target:.2%}: learning rate {best.params['learning_rate']:.3g}, batch size "
+        f"{best.params['batch_size']}, {best.value:.2%} away")
+
+
+def _search(storage: JournalStorage, config: TuningConfig) -> optuna.Study:
+    """The search in the journal, or a new one, without trials that a search which was stopped left unfinished."""
+    try:
+        search = optuna.create_study(storage=storage, study_name=_question(config), load_if_exists=True)
+        for trial in search.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            search.tell(trial.number, state=TrialState.FAIL)
+        sound = all(isinstance(trial.value, float) and set(trial.params) >= PROPOSED for trial in _finished(search))
+    except StudyError:
+        raise
+    except Exception as error:
+        raise no_journal(config.storage, error) from None
+    if not sound:
+        raise no_journal(config.storage, "a trial in it is none of this search")
+    return search
+
+
+def _asked(search: optuna.Study, config: TuningConfig, regime: StudyConfig) -> tuple[optuna.Trial, NetworkConfig]:
+    """A new trial and the network it proposes: what is proposed depends on its number and on the trials before it, and not on how
+    often the search was stopped in between."""
+    trial = search.ask()
+    seed = int(np.random.SeedSequence([SAMPLER_SEED, trial.number]).generate_state(1)[0])  # seeds side by side propose alike
+    search.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+    chosen = regime.model_copy(update={
+        "seeds": (trial.number,),  # a trial is a new network, so that no seed's luck is tuned to
+        "hidden_sizes": (config.hidden_size,),
+        "learning_rate": trial.suggest_float("learning_rate", *config.learning_rates, log=True),
+        "batch_size": trial.suggest_int("batch_size", *config.batch_sizes, log=True),
+    })
+    return trial, chosen.networks()[0]
+
+
+def _question(config: TuningConfig) -> str:
+    """The name of a search in its journal: searches that ask something else do not mix."""
+    return (f"{config.dataset} {config.train_images} images, H={config.hidden_size}, {config.epochs} epochs, "
+            f"target {config.target}, learning rate {config.learning_rates}, batch size {config.batch_sizes}")
+
+
+def _identity(search: optuna.Study) -> str:
+    """What tells a search from any other, wherever its journal is moved to."""
+    if "identity" not in search.user_attrs:
+        search.set_user_attr("identity", uuid4().hex)
+    return search.user_attrs["identity"]
+
+
+def _finished(search: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    return search.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+
+def validation_accuracy(config: NetworkConfig, source: DataSource) -> float | None:
+    """Trains one network on the first five sixths of its training images and scores it on the last sixth; None if it diverged."""
+    torch.set_num_threads(1)
+    images = load(source, train=True).first(config.train_images).to(config.device)
+    split = trained_on(len(images))
+    held_out = Images(images.images[split:], images.labels[split:])
+    stack = TrainingStack([config], images.first(split))
+    for _ in stack.train():
+        pass
+    return None if stack.diverged.any() else stack.accuracies(held_out)[0]

@@ -1,0 +1,140 @@
+"""What a worker process does: train a stack of networks and measure each. It knows nothing of MLflow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from study.config import NetworkConfig
+from study.data.sources import DataSource, Images, load
+from study.execution import checkpoints
+from study.execution.checkpoints import Checkpoint
+from study.execution.stacks import Stack
+from study.measurements import measure, of_set
+from study.measurements.recording import Recording
+from study.networks.network import RecurrentNetwork
+from study.record.network_record import Failure, NetworkRecord, network_key
+from study.training.engine import TrainingStack
+from study.training.history import History
+
+CHECKPOINT_EVERY = 5  # epochs: a crash costs at most so many, and writing takes a thousandth of them
+
+
+def train_and_measure(stack: Stack, source: DataSource, progress: Path | None = None) -> list[NetworkRecord | Failure]:
+    """Trains the networks of a stack and measures each on all test images.
+
+    Networks go on from their checkpoints, where they have one; those of a stack that stand at different epochs are trained one
+    group after another. An allocation that fails halves the width and goes on. `progress`, where given, is a file that holds the
+    number of epochs finished so far.
+    """
+    torch.set_num_threads(1)  # a thread a worker: the same bits however many workers there are
+    threadpool_limits(1)
+    device = stack.configs[0].device
+    test = load(source, train=False).to(device)
+    all_train = load(source, train=True).to(device)  # probes learn from the same images however few a network learned from
+    train = all_train.first(stack.configs[0].train_images)
+    keys = {config: network_key(config, source.digest) for config in stack.configs}
+    results: list[NetworkRecord | Failure] = []
+    waiting = _by_epoch(stack, {config: checkpoints.load(key) for config, key in keys.items()})
+    while waiting:
+        part, saved = waiting.pop(0)
+        started, exhausted = time.time(), ""
+        try:
+            results.extend(_measured(_train(part, saved, keys, train, test, progress), all_train, test, started))
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            exhausted = f"out of memory: {str(error).splitlines()[0]}"
+        # Outside the handler: the error holds on to the frames, and so to the memory, of what failed.
+        if exhausted and part.width == 1:
+            results.append(Failure(part.configs[0], exhausted, started, time.time()))
+        elif exhausted:
+            if device == "cuda":
+                torch.cuda.empty_cache()
+            again = {config: checkpoints.load(keys[config]) for config in part.configs}
+            waiting = [piece for half in part.halves() for piece in _by_epoch(half, again)] + waiting
+    return results
+
+
+def _out_of_memory(error: Exception) -> bool:
+    # Not every allocation has an exception of its own: not on a CPU, nor in the libraries beneath torch.
+    words = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
+
+
+@contextmanager
+def _precision(config: NetworkConfig) -> Iterator[None]:
+    """Multiplies in TF32 meanwhile, where the network asks for it; everywhere else a GPU computes in IEEE single precision."""
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    matmul.fp32_precision = "tf32" if config.precision == "tf32" else "ieee"
+    try:
+        yield
+    finally:
+        matmul.fp32_precision = before
+
+
+def _by_epoch(stack: Stack, saved: dict[NetworkConfig, Checkpoint | None]) -> list[tuple[Stack, list[Checkpoint]]]:
+    """The stack's networks in groups that stand at the same epoch, each with its checkpoints (none at the start)."""
+    groups: dict[int, list[NetworkConfig]] = {}
+    for config in stack.configs:
+        checkpoint = saved[config]
+        groups.setdefault(checkpoint.state.epoch if checkpoint else 0, []).append(config)
+    return [(Stack(tuple(group), stack.width), [c for config in group if (c := saved[config])]) for group in groups.values()]
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """One network after its training; `diverged` is the epoch in which it did, or 0."""
+
+    config: NetworkConfig
+    network: RecurrentNetwork
+    diverged: int
+    history: History
+
+
+def _train(
+    part: Stack, saved: list[Checkpoint], keys: dict[NetworkConfig, str], train: Images, test: Images, progress: Path | None
+) -> list[_Trained]:
+    """Trains a stack; its working memory is free again on return."""
+    states = [checkpoint.state for checkpoint in saved]
+    padding = part.width - len(part.configs)
+    histories = [checkpoint.history for checkpoint in saved] or [History() for _ in part.configs]
+    with _precision(part.configs[0]):
+        stack = TrainingStack(part.padded(), train, states + states[:1] * padding)
+        # Padding, which comes last, has no history.
+        for history, network in zip(histories, stack.networks(), strict=False):
+            history.begin(network.recurrent)
+        for epoch in stack.train():
+            columns = zip(histories, epoch.loss.tolist(), stack.accuracies(test), stack.networks(), stack.diverged, strict=False)
+            for history, loss, accuracy, network, gone in columns:
+                if not gone:
+                    history.add(loss, float(accuracy), network.recurrent)
+            if epoch.number % CHECKPOINT_EVERY == 0 and epoch.number < part.configs[0].epochs:
+                for config, gone, *kept in zip(part.configs, stack.diverged, stack.states(), histories, strict=False):
+                    if not gone:
+                        checkpoints.save(keys[config], Checkpoint(*kept))
+            if progress and progress.parent.is_dir():
+                with suppress(OSError):  # a full disk costs no more than what the bar shows
+                    progress.write_text(str(epoch.number))
+    columns = zip(part.configs, stack.networks(), stack.diverged.tolist(), histories, strict=False)
+    return [_Trained(*column) for column in columns]
+
+
+def _measured(trained: list[_Trained], train: Images, test: Images, started: float) -> list[NetworkRecord | Failure]:
+    results: list[NetworkRecord | Failure] = []
+    for one in trained:
+        config = one.config
+        if one.diverged:
+            reason = f"training diverged in epoch {one.diverged}: the loss or a weight is not finite"
+            results.append(Failure(config, reason, started, time.time()))
+            continue
+        measured = measure(Recording(one.network, test, train, config.blank_rows, config.seed), of_set(config.measurements))
+        results.append(NetworkRecord(config, one.network.to("cpu"), measured.merge(one.history.labelled()), started, time.time()))
+    return results

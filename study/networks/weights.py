@@ -1,0 +1,184 @@
+"""A network's weights as files of safetensors: what such a file holds and says is checked before any of it is believed.
+
+The tensors alone do not tell a tanh network from a relu one, nor rows from columns: the file's metadata may. Ours do.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialized
+
+from study.files import durable, untrusted
+from study.files.untrusted import Refused
+from study.terminal.errors import InputError, quoted, reason
+
+# The names plain PyTorch gives these weights in a module with `rnn = nn.RNN(28, H, bias=False)` and
+# `readout = nn.Linear(H, 10)`, so that a state dictionary can be brought from, or taken to, such a module.
+STATE_NAMES = {
+    "input": "rnn.weight_ih_l0",
+    "recurrent": "rnn.weight_hh_l0",
+    "readout": "readout.weight",
+    "bias": "readout.bias",
+}
+ABSENT = ("rnn.bias_ih_l0", "rnn.bias_hh_l0")  # what a module with biases adds; only zeros are taken
+FLOATS = {"F16", "BF16", "F32", "F64", "torch.float16", "torch.bfloat16", "torch.float32", "torch.float64"}
+MOST, MOST_HEADER = 1 << 30, 1 << 20  # bytes of a file: some 16,000 hidden units; and of its header, of which we fill 500
+LISTED = 12  # tensors named in a message
+
+COMPUTED = "a tanh network without recurrent bias that reads rows of pixels in [0, 1]"
+# In our own files, in one key: several would stand in any order, and equal weights are to be equal files.
+OURS = {"network": json.dumps({"bias": "none", "nonlinearity": "tanh", "pixels": "[0, 1]", "reads": "rows"}, sort_keys=True)}
+NO = ("false", "none", "no", "0")
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Something a file may say of its network: under which names, and which values agree with what is computed here."""
+
+    names: tuple[str, ...]
+    agree: tuple[str, ...]
+
+
+FACTS = {
+    "nonlinearity": Fact(("nonlinearity", "activation", "mode"), ("tanh", "rnn_tanh")),
+    "reads": Fact(("reads", "input_order"), ("rows", "row")),
+    "pixels": Fact(("pixels", "pixel_range"), ("[0,1]", "0..1", "0-1", "0to1", "(0,1)")),
+    "standardised": Fact(("standardised", "standardized"), NO),
+    "cell": Fact(("cell", "cell_type", "rnn_type"), ("rnn", "rnn_tanh", "elman", "vanilla")),
+    "bias": Fact(("bias",), NO),
+    "layers": Fact(("layers", "num_layers"), ("1",)),
+    "bidirectional": Fact(("bidirectional",), NO),
+}
+NEEDED = ("nonlinearity", "reads", "pixels")  # what the tensors do not tell
+
+Tensors = Mapping[str, tuple[str, tuple[int, ...]]]  # by name, the type and the shape of each
+Statements = list[tuple[str, str]]  # the names and values of a file's metadata
+
+
+def write(path: Path, state: Mapping[str, torch.Tensor]) -> None:
+    """Writes a safetensors file, whole or not at all, that says what network it holds."""
+    durable.write(path, serialized({name: value.cpu().contiguous() for name, value in state.items()}, metadata=OURS))
+
+
+def read(path: Path) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
+    """The weights in a safetensors file, under the names of `STATE_NAMES`, and which of `NEEDED` it does not say.
+
+    Raises `InputError` where it is missing, no safetensors file, too large, or holds or says to hold another network.
+    """
+    _plausible(path)
+    try:
+        with safe_open(path, "pt") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            tensors = {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
+            said = _statements(file.metadata() or {})
+            check(tensors, str(path))
+            _check_said(said, tensors, str(path))
+            state = {name: file.get_tensor(name) for name in tensors}
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} cannot be read as safetensors ({reason(error)}): expected a .safetensors file") from None
+    names = {name for name, _ in said}
+    return state, tuple(fact for fact in NEEDED if not names & {*FACTS[fact].names})
+
+
+def check(tensors: Tensors, origin: str) -> None:
+    """Raises `InputError`, naming `origin` and what it holds, where tensors are not those of one network of this project."""
+    def refuse(words: str) -> InputError:
+        return InputError(f"{origin} {words}; it holds {_listed(tensors)}")
+
+    if kind := _other_kind(tensors):
+        raise refuse(f"is {kind}: expected the weights of nn.RNN(28, H, bias=False), {COMPUTED}")
+    expected = STATE_NAMES.values()
+    if missing := sorted(set(expected) - set(tensors)):
+        readout = ", a readout" if {"readout.weight", "readout.bias"} <= set(missing) else ""
+        raise refuse(f"lacks {', '.join(missing)}{readout}: expected {', '.join(sorted(expected))}")
+    if extra := sorted(set(tensors) - {*expected, *ABSENT}):
+        raise refuse(f"holds {quoted(extra[0])}, of which this network knows nothing: expected only {', '.join(sorted(expected))}")
+    for name, (precision, shape) in tensors.items():
+        axes = 2 if "weight" in name else 1
+        if len(shape) != axes or precision not in FLOATS:
+            raise refuse(f"does not fit: {name} has the shape {shape} and the type {precision}, expected {axes} "
+                         f"dimension{'s' * (axes > 1)} of floating-point numbers of 16, 32 or 64 bits")
+    (hidden, _), (_, features), (classes,) = (tensors[STATE_NAMES[name]][1] for name in ("recurrent", "input", "bias"))
+    if not hidden or not features or not classes:
+        raise refuse(f"does not fit: it has {hidden} hidden units, {features} pixels a row and {classes} classes, expected at "
+                     "least one of each")
+    shapes = {"input": (hidden, features), "recurrent": (hidden, hidden), "readout": (classes, hidden), "bias": (classes,)}
+    for name, shape in [*((STATE_NAMES[name], shape) for name, shape in shapes.items()), *((name, (hidden,)) for name in ABSENT)]:
+        if name in tensors and tensors[name][1] != shape:
+            raise refuse(f"does not fit: {name} has the shape {tensors[name][1]}, expected {shape}")
+
+
+def _plausible(path: Path) -> None:
+    """Raises `InputError` where a path is no file that begins as safetensors do: eight bytes, the length of the header."""
+    try:
+        with untrusted.opened(path, MOST, follow=True) as file:
+            start, size = file.read(8), file.seek(0, 2)
+    except FileNotFoundError:
+        raise InputError(f"no weights at {path}: expected a .safetensors file") from None
+    except Refused as refusal:
+        raise InputError(f"{path} cannot be read as safetensors (it {refusal}): expected a .safetensors file") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read as safetensors ({reason(error)}): expected a .safetensors file") from None
+    header = int.from_bytes(start, "little")
+    if start[:4] == b"PK\3\4" or start[:1] == b"\x80":
+        raise InputError(f"{path} cannot be read as safetensors: it looks like a pickle, as torch.save writes it, which is never "
+                         "opened; save the state dictionary with safetensors.torch.save_file")
+    if size < 8 or not 0 < header <= size - 8:
+        raise InputError(f"{path} cannot be read as safetensors (it does not begin with the length of a header): expected a "
+                         ".safetensors file")
+    if header > MOST_HEADER:
+        raise InputError(f"{path} cannot be read as safetensors (its header has {header:,} bytes, expected at most "
+                         f"{MOST_HEADER:,}): expected the weights of one small network")
+
+
+def _statements(metadata: Mapping[str, str]) -> Statements:
+    """What metadata say, those inside JSON objects among them, in lower case and without spaces."""
+    pairs: list[tuple[str, object]] = []
+    for name, value in metadata.items():
+        try:
+            inner = json.loads(value)
+        except (ValueError, RecursionError):
+            inner = None
+        pairs += inner.items() if isinstance(inner, dict) else [(name, value)]
+    return [(name.strip().lower(), re.sub(r"\s", "", str(value).lower())) for name, value in pairs]
+
+
+def _check_said(said: Statements, tensors: Tensors, origin: str) -> None:
+    """Raises `InputError` where a file says that its network is not what is computed here."""
+    hidden, features = tensors[STATE_NAMES["input"]][1]
+    facts = [*FACTS.values(), Fact(("hidden_size",), (str(hidden),)), Fact(("input_size",), (str(features),))]
+    for name, value in said:
+        for fact in facts:
+            if name in fact.names and value not in fact.agree:
+                raise InputError(f"{origin} says {name}: {quoted(value)}, but it would be measured as {COMPUTED} ({hidden} hidden "
+                                 f"units, {features} pixels a row): expected {name}: {fact.agree[0]}")
+
+
+def _other_kind(tensors: Tensors) -> str | None:
+    """What recurrent network the tensors are of, in words, by the names that PyTorch gives them; None where it may be ours."""
+    parts = {name: match for name in tensors if (match := re.search(r"weight_(ih|hh|hr)(?:_l(\d+))?(_reverse)?$", name))}
+    projected = any(match[1] == "hr" for match in parts.values())
+    gates = {shape[0] // shape[1] for name, match in parts.items() if match[1] == "hh"
+             for _, shape in [tensors[name]] if len(shape) == 2 and shape[1] and not shape[0] % shape[1]}
+    cell = "an LSTM" if projected or 4 in gates else "a GRU" if 3 in gates else "an RNN"
+    layers = len({match[2] for match in parts.values()})
+    words = [f"of {layers} layers"] * (layers > 1) + ["with a projection (weight_hr_l0)"] * projected
+    if any(match[3] for match in parts.values()):
+        words.insert(0, "that reads in both directions")
+    return " ".join([cell, *words]) if words or cell != "an RNN" else None
+
+
+def _listed(tensors: Tensors) -> str:
+    """The tensors with their shapes and types, some of them where there are many."""
+    if not tensors:
+        return "no tensors"
+    shown = [f"{quoted(name, 60)} {list(shape)} {precision.removeprefix('torch.')}"
+             for name, (precision, shape) in list(tensors.items())[:LISTED]]
+    return ", ".join(shown) + (f" and {len(tensors) - LISTED} more" if len(tensors) > LISTED else "")

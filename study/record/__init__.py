@@ -1,0 +1,1 @@
+"""What is kept of a network, and where it waits on its way to the tracking store."""

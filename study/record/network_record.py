@@ -1,0 +1,189 @@
+"""The record of one network: its measurements, its training history and its provenance, as one netCDF file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import re
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from study.config import NetworkConfig
+from study.files import durable, netcdf
+from study.files.untrusted import Refused, one_line
+from study.networks.network import RecurrentNetwork
+from study.schema import MEASURED
+
+RECORD_VERSION = 4  # raised whenever the same configuration would be recorded differently
+LIBRARIES = ("torch", "torchvision", "mlflow", "numpy", "scipy", "xarray", "h5netcdf", "safetensors")
+
+WEIGHTS = "weights.safetensors"
+MEASUREMENTS = "measurements.nc"
+
+LARGEST_FILE = 4 * 2**30  # bytes of either: the weights of 30,000 units
+
+# By what variable a measurement is known in a record that was written before records named their measurements.
+SIGNS = {"surface": "accuracy", "experiments": "accuracy_appended", "dimensionality": "pca90", "geometry": "participation_ratio",
+         "geometry_nulls": "participation_ratio_untrained", "geometry_appended": "participation_ratio_appended",
+         "probes": "probe_accuracy", "probe_controls": "probe_pixels", "temporal_generalisation": "temporal_generalisation",
+         "early_classification": "early_accuracy", "spectrum": "spectral_radius", "attractors": "attractor_kind",
+         "fixed_points": "fixed_points"}
+WORDS = ("long_name", "units", "metric", "missing")  # attributes of variables that are texts
+METRIC = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]*(/[A-Za-z0-9_][A-Za-z0-9_. -]*)*", re.ASCII)
+LONGEST_WORDS, LARGEST_LABEL, ROUNDING = 1000, 2**31, 1e-6
+
+
+@dataclass(frozen=True)
+class NetworkRecord:
+    """What is kept of one network.
+
+    Attributes: its `config`, its trained `network` and its `measurements`, among them the training history
+    (`train_loss` and `test_accuracy_by_epoch` over `epoch`); `started` and `ended` in seconds since 1970.
+    """
+
+    config: NetworkConfig
+    network: RecurrentNetwork
+    measurements: xr.Dataset
+    started: float
+    ended: float
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A network that has no record, and why."""
+
+    config: NetworkConfig
+    reason: str
+    started: float
+    ended: float
+
+
+def network_key(config: NetworkConfig, data_digest: str) -> str:
+    """The identity of a network: sha256 of its canonical configuration, the data digest and the record version."""
+    return _key(config.model_dump(mode="json"), data_digest)
+
+
+def regime_key(config: NetworkConfig, data_digest: str) -> str:
+    """The identity of what networks of all seeds and hidden sizes share."""
+    return _key(config.model_dump(mode="json", exclude={"seed", "hidden_size"}), data_digest)
+
+
+def _key(configuration: dict, data_digest: str) -> str:
+    canonical = json.dumps(configuration, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(f"{canonical}\n{data_digest}\n{RECORD_VERSION}".encode()).hexdigest()
+
+
+@cache
+def versions() -> dict[str, str]:
+    """The versions of Python, of the libraries that decide a result, and of this code."""
+    return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}, "commit": commit()}
+
+
+@cache
+def commit() -> str:
+    """The code's git commit, with ``+changes`` where tracked files differ from it; ``unknown`` outside a checkout."""
+    folder = Path(__file__).parent
+    try:
+        run = ["git", "describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*"]
+        return subprocess.run(run, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def provenance(config: NetworkConfig, data_digest: str) -> dict[str, str]:
+    """Where a network's measurements come from, as attributes of their file."""
+    return {"network_key": network_key(config, data_digest), "config": json.dumps(config.model_dump(mode="json")),
+            "versions": json.dumps(versions()), "data_digest": data_digest, "record_version": str(RECORD_VERSION)}
+
+
+def write_measurements(measurements: xr.Dataset, path: Path) -> None:
+    """Writes netCDF-4 that any netCDF reader opens; integers stay integers, missing values are NaN.
+
+    Made in memory first: the HDF5 library cannot be trusted to give up cleanly on a full disk.
+    """
+    durable.write(path, bytes(measurements.to_netcdf(engine="h5netcdf")))
+
+
+def read_measurements(path: Path) -> xr.Dataset:
+    """Reads what `write_measurements` wrote, into memory.
+
+    Raises `study.files.untrusted.Refused` where the file holds anything else than a record; `OSError` where there is none, or it
+    cannot be reached.
+    """
+    measurements = netcdf.read(path)
+    check(measurements.variables, measurements.attrs)
+    return measurements
+
+
+def check(variables: Mapping[str, xr.Variable], attributes: Mapping[str, object]) -> None:
+    """Raises `study.files.untrusted.Refused` where something in a record is not what `study.schema.labelled` makes of it.
+
+    What is checked is what readers trust: that texts are texts, names of metrics such as MLflow takes, labels distinct whole
+    numbers, and values finite where no attribute `missing` says what they mean, and within their limits.
+    """
+    if odd := [name for name, value in attributes.items() if not isinstance(value, str)]:
+        raise Refused(f"holds an attribute, {odd[0]}, that is no text")
+    for name, variable in variables.items():
+        _check_words(name, variable.attrs)
+        _check_values(name, variable)
+        if unlabelled := [dimension for dimension in variable.dims if dimension not in variables]:
+            raise Refused(f"holds {name} over {unlabelled[0]}, which has no labels")
+
+
+def _check_words(name: str, attributes: Mapping[str, object]) -> None:
+    for word in WORDS:
+        text = attributes.get(word, "")
+        if not isinstance(text, str) or len(text) > LONGEST_WORDS:
+            raise Refused(f"describes {name} by an attribute, {word}, that is no text, or a long one")
+    if "metric" in attributes and not METRIC.fullmatch(attributes["metric"][:250]):
+        raise Refused(f"names a metric {one_line(attributes['metric'], 50)!r} for {name}")
+    limits = [attributes[limit] for limit in ("valid_min", "valid_max") if limit in attributes]
+    numbers = [limit for limit in limits if isinstance(limit, int | float | np.number) and np.isfinite(limit)]
+    if limits and len(numbers) != 2:
+        raise Refused(f"holds limits of {name} that are not two numbers")
+
+
+def _check_values(name: str, variable: xr.Variable) -> None:
+    values = variable.values
+    if values.dtype.kind == "f" and not (np.isfinite(values) | (np.isnan(values) & ("missing" in variable.attrs))).all():
+        raise Refused(f"holds values of {name} that are not finite, and does not say what they mean")
+    if "valid_min" in variable.attrs and values.size:
+        least, most = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
+        if least < variable.attrs["valid_min"] - ROUNDING or most > variable.attrs["valid_max"] + ROUNDING:
+            raise Refused(f"holds values of {name} beyond its limits")
+    if variable.dims == (name,) and (values.dtype.kind not in "iu" or len(np.unique(values)) < values.size
+                                     or (values.size and max(abs(int(values.min())), abs(int(values.max()))) > LARGEST_LABEL)):
+        raise Refused(f"holds labels along {name} that are not distinct whole numbers")
+
+
+def measured(variables: Iterable[str], attributes: Mapping[str, object]) -> set[str]:
+    """The names of the measurements that a record holds, told by its variables where it does not name them."""
+    if MEASURED in attributes:
+        return set(str(attributes[MEASURED]).split())
+    return {name for name, sign in SIGNS.items() if sign in set(variables)}
+
+
+def step_metrics(measurements: xr.Dataset) -> dict[str, list[tuple[int, float]]]:
+    """The variables that name a `metric`, as (step, value) points; a variable without dimensions is one point at 0.
+
+    The step is the label along the first dimension; values are averaged over any others and non-finite ones dropped.
+    """
+    metrics = {}
+    for array in measurements.data_vars.values():
+        if "metric" not in array.attrs:
+            continue
+        if array.ndim == 0:
+            points = [(0, float(array))]
+        else:
+            values = array.mean(array.dims[1:]).values
+            points = [(int(step), float(value)) for step, value in zip(array[array.dims[0]].values, values, strict=True)]
+        metrics[array.attrs["metric"]] = [point for point in points if np.isfinite(point[1])]
+    return metrics

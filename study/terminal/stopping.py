@@ -1,0 +1,167 @@
+"""How a command hears that it is to stop, and how what it began is ended.
+
+Light to import, so that a command can listen before it imports what takes seconds.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TypeVar
+
+Made = TypeVar("Made")
+STAGE = "HIDDEN_ORBITS_STAGE"  # in the environment of a command that another of ours waits for, and speaks for
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+AGAIN = 2.0  # seconds after which a stop that was not heard is repeated
+LEAVE = 10.0  # seconds at most to end what a command began: a tracking store may be gone
+
+
+class Stop:
+    """Turns the first SIGINT, SIGTERM or SIGHUP into `KeyboardInterrupt`, and keeps those that follow from breaking the clean-up.
+
+    Python drops an exception that is raised while a finaliser runs. The interrupt is therefore repeated until a context of `heard`
+    has seen it. And an object that it left half made can fail in its finaliser, whenever that runs: from the interrupt on, until
+    the process ends, no such failure is told. As a context it listens meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self.came = False
+        self._heard = threading.Event()
+        self._held = 0
+        self._previous: dict[signal.Signals, object] = {}
+        self._main = threading.main_thread()
+        self._hook = sys.unraisablehook
+
+    def __enter__(self) -> Stop:
+        if self._here():
+            for number in SIGNALS:
+                # nohup has SIGHUP ignored: then a closed terminal is not to end the command.
+                if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                    self._previous[number] = signal.signal(number, self._interrupt)
+            self._hook, sys.unraisablehook = sys.unraisablehook, self._unraisable
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._heard.set()
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        if not self.came:
+            sys.unraisablehook = self._hook
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Work that an interrupt ends; outside of it, once one came, the clean-up is left in peace."""
+        try:
+            yield
+            self.check()
+        except BaseException:
+            if self.came and self._here():
+                self._heard.set()
+            raise
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Work that an interrupt must not cut in two, such as making a run: it comes right after."""
+        if not self._here():
+            yield
+            return
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+        self.check()
+
+    def check(self) -> None:
+        """Raises `KeyboardInterrupt` where a stop came that was held back, or dropped."""
+        if self.came and not self._held and not self._heard.is_set() and self._here():
+            raise KeyboardInterrupt
+
+    def _here(self) -> bool:
+        """Whether this is the thread that hears signals."""
+        return threading.current_thread() is self._main
+
+    def _interrupt(self, number: int, frame: object) -> None:
+        if self._heard.is_set():
+            return
+        if not self.came:
+            self.came = True
+            threading.Thread(target=self._repeat, args=(number,), daemon=True).start()
+        if not self._held:
+            raise KeyboardInterrupt
+
+    def _unraisable(self, dropped: sys.UnraisableHookArgs) -> None:
+        if not self.came:
+            self._hook(dropped)
+
+    def _repeat(self, number: int) -> None:
+        while not self._heard.wait(AGAIN):
+            signal.pthread_kill(self._main.ident, number)
+
+
+_process = Stop()
+heard, held = _process.heard, _process.held
+
+
+def listen() -> None:
+    """Listens for signals until the process ends; one that comes before the command has `begun` is kept for it."""
+    _process.__enter__()
+    _process._held = 1
+
+
+@contextmanager
+def begun() -> Iterator[None]:
+    """The whole of a command."""
+    with heard():
+        _process._held = 0
+        _process.check()
+        yield
+
+
+def came() -> bool:
+    """Whether this process was told to stop."""
+    return _process.came
+
+
+@contextmanager
+def ended(make: Callable[[], Made], end: Callable[[Made, str], object]) -> Iterator[Made]:
+    """What `make` makes, such as a run. Where the work on it is stopped or breaks, `end` ends it as KILLED or FAILED.
+
+    No interrupt comes between the making and the work.
+    """
+    made: list[Made] = []
+    try:
+        with heard():
+            with held():
+                made.append(make())
+            yield made[0]
+    except BaseException as error:
+        status = "KILLED" if _process.came or isinstance(error, KeyboardInterrupt) else "FAILED"
+        for one in made:
+            with suppress(Exception):  # a store that is gone must not hide what happened, or hold it up
+                within(LEAVE, lambda one=one: end(one, status))
+        raise
+
+
+def within(seconds: float, work: Callable[[], Made]) -> Made:
+    """What `work` returns or raises, in a thread of its own; raises `TimeoutError` where it takes longer, and leaves it behind."""
+    outcome: list[tuple[Made | None, BaseException | None]] = []
+
+    def run() -> None:
+        try:
+            outcome.append((work(), None))
+        except BaseException as error:
+            outcome.append((None, error))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not outcome:
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    value, error = outcome[0]
+    if error is not None:
+        raise error
+    return value
