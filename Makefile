@@ -37,6 +37,7 @@ test: $(READY) ## Run the tests
 
 lint: $(READY) ## Check style
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 ui: $(READY) ## Browse the runs at http://127.0.0.1:5000
 	$(BIN)/mlflow ui --host 127.0.0.1 --port 5000

@@ -58,8 +58,10 @@ def analyse(
     for caution in analysis.findings.cautions:
         console.print(f"note: {caution}", highlight=False)
     for finding in analysis.findings.ledger:
-        console.print(f"{finding.claim:4}H={finding.hidden_size:<5}{finding.verdict:14}{finding.hypothesis}: "
-                      f"{words(finding)}", highlight=False)
+        console.print(
+            f"{finding.claim:4}H={finding.hidden_size:<5}{finding.verdict:14}{finding.hypothesis}: {words(finding)}",
+            highlight=False,
+        )
 
 
 @app.command("power")
@@ -94,8 +96,11 @@ def power_command(
             console.print(f"{place}no number: {why_no_number(finding)}", highlight=False)
     for size in dataset.hidden_size.values:
         networks = present(dataset, int(size))
-        for name, scale, units in (("accuracy_blanked", 100, "points"), ("accuracy_truncated", 100, "points"),
-                                   ("pca90", 1, "components")):
+        for name, scale, units in (
+            ("accuracy_blanked", 100, "points"),
+            ("accuracy_truncated", 100, "points"),
+            ("pca90", 1, "components"),
+        ):
             if networks.sizes["seed"] > 1:
                 need = for_band(scale * step_curves(networks[name]).values, widest)
                 say(f"H={size:<5}a band of {name} at most {widest:g} {units} wide", need)

@@ -94,11 +94,14 @@ def log(client: MlflowClient, analysis: Analysis) -> None:
     for size in sorted({band.hidden_size for band in analysis.findings.bands} | set(analysis.similarities)):
         curves = {
             band.metric: (band.steps, {"mean": band.band.mean, "lower": band.band.lower, "upper": band.band.upper})
-            for band in analysis.findings.bands if band.hidden_size == size
+            for band in analysis.findings.bands
+            if band.hidden_size == size
         }
         found = analysis.similarities.get(size, xr.Dataset())
-        curves |= {f"similarity/{name}": (array.time_step.values, {"mean": mean_over_pairs(array).values})
-                   for name, array in found.data_vars.items()}
+        curves |= {
+            f"similarity/{name}": (array.time_step.values, {"mean": mean_over_pairs(array).values})
+            for name, array in found.data_vars.items()
+        }
         runs.log_aggregate(client, study, size, curves)
 
 
@@ -113,8 +116,12 @@ def save(analysis: Analysis, folder: Path) -> None:
     All open without this project.
     """
     found = analysis.findings
-    tables = {"findings": found.table(), "trends": found.trend_table(), "spectra": found.spectrum_table(),
-              "cycles": found.cycle_table()}
+    tables = {
+        "findings": found.table(),
+        "trends": found.trend_table(),
+        "spectra": found.spectrum_table(),
+        "cycles": found.cycle_table(),
+    }
     for name, table in tables.items():
         durable.write(folder / f"{name}.csv", table.to_csv(index=False).encode())
     files = {"dataset": analysis.dataset}
@@ -159,8 +166,9 @@ class _Stored:
             raise _NotComputedError(f"the network of run {run_id} has {network.hidden_size} hidden units where it says {size}")
         return network
 
-    def or_computed(self, name: str, made_of: list, code: ModuleType, compute: Callable[[], xr.Dataset], method: str | None = None
-                    ) -> xr.Dataset:
+    def or_computed(
+        self, name: str, made_of: list, code: ModuleType, compute: Callable[[], xr.Dataset], method: str | None = None
+    ) -> xr.Dataset:
         """What the study run holds under a name where it was made of the same, by the same code and libraries, and the method if
         one is asked for; else computed afresh.
 

@@ -107,8 +107,14 @@ def _real(study: str) -> Iterator[tuple[str, np.ndarray, str]]:
 
     dataset = runs.load(study)
     networks = present(dataset, int(dataset.hidden_size.values[np.argmax((dataset.run_id.values != "").sum(axis=1))]))
-    for name in ("accuracy_blanked", "accuracy_truncated", "probe_accuracy", "pca90", "pca90_by_digit",
-                 "participation_ratio_corrected"):
+    for name in (
+        "accuracy_blanked",
+        "accuracy_truncated",
+        "probe_accuracy",
+        "pca90",
+        "pca90_by_digit",
+        "participation_ratio_corrected",
+    ):
         if name in networks:
             for method in ("raw", "beta"):
                 yield name, step_curves(networks[name]).values, method

@@ -48,8 +48,10 @@ def main() -> None:
     seconds = time.perf_counter() - begun
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(describe())
-    print(f"{dataset.run_id.size} networks, {dataset.nbytes / 2**20:.0f} MiB of measurements: {len(found.ledger)} findings and "
-          f"{len(found.bands)} bands in {seconds:.0f} s, {peak:.2f} GiB at most")
+    print(
+        f"{dataset.run_id.size} networks, {dataset.nbytes / 2**20:.0f} MiB of measurements: {len(found.ledger)} findings and "
+        f"{len(found.bands)} bands in {seconds:.0f} s, {peak:.2f} GiB at most"
+    )
     dataset = enlarged(stored.dataset, REPORTED, np.random.default_rng(1))
     begun = time.perf_counter()
     analysis = dataclasses.replace(stored, dataset=dataset, findings=evaluate(dataset))

@@ -26,8 +26,14 @@ def training_images(device: str = "cpu") -> Images:
 
 
 def engine_configs(hidden: int, batch: int, networks: int, device: str, precision: str = "fp32") -> list[NetworkConfig]:
-    return StudyConfig(seeds=tuple(range(networks)), hidden_sizes=(hidden,), batch_size=batch, learning_rate=LEARNING_RATE,
-                       device=device, precision=precision).networks()
+    return StudyConfig(
+        seeds=tuple(range(networks)),
+        hidden_sizes=(hidden,),
+        batch_size=batch,
+        learning_rate=LEARNING_RATE,
+        device=device,
+        precision=precision,
+    ).networks()
 
 
 def engine(hidden: int, batch: int, networks: int = 1, device: str = "cpu", precision: str = "fp32") -> Run:

@@ -19,5 +19,7 @@ def describe() -> str:
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     memory = psutil.virtual_memory().total / 2**30
     processor = names[0] if names else platform.processor()
-    return (f"{processor}, {psutil.cpu_count()} cores ({torch.backends.cpu.get_cpu_capability()}), "
-            f"{memory:.0f} GiB, {gpu}; Python {platform.python_version()}, torch {versions()['torch']}\n")
+    return (
+        f"{processor}, {psutil.cpu_count()} cores ({torch.backends.cpu.get_cpu_capability()}), "
+        f"{memory:.0f} GiB, {gpu}; Python {platform.python_version()}, torch {versions()['torch']}\n"
+    )

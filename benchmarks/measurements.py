@@ -51,8 +51,10 @@ def main() -> None:
     others = {seed: RecurrentNetwork.initial(seed, SIZES[0]) for seed in range(9)}
     print("\n| analysis, all cores | seconds |\n|---|---|")
     print(f"| t-SNE of steps 4, 16 and 28, 10,000 images | {_seconds(lambda: embed(network, test)):.0f} |", flush=True)
-    print(f"| CKA and SVCCA of ten networks of {SIZES[0]} units, 28 steps, trained and untrained | "
-          f"{_seconds(lambda: similarity(others | {9: network}, test)):.0f} |")
+    print(
+        f"| CKA and SVCCA of ten networks of {SIZES[0]} units, 28 steps, trained and untrained | "
+        f"{_seconds(lambda: similarity(others | {9: network}, test)):.0f} |"
+    )
 
 
 def _trained(size: int, train) -> tuple[RecurrentNetwork, float]:

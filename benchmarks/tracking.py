@@ -88,9 +88,13 @@ def _clustered_study(folder: Path, workers: int) -> tuple[float, int, float]:
         address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
     store = f"sqlite:///{folder / 'mlflow.db'}"
     MlflowClient(store).create_experiment("hidden-orbits", artifact_location=(folder / "runs").as_uri())
-    environment = os.environ | {"HIDDEN_ORBITS_CACHE": str(folder / "cache"), "MLFLOW_TRACKING_URI": store,
-                                "PYTHONPATH": str(Path.cwd())}
+    environment = os.environ | {
+        "HIDDEN_ORBITS_CACHE": str(folder / "cache"),
+        "MLFLOW_TRACKING_URI": store,
+        "PYTHONPATH": str(Path.cwd()),
+    }
     with ExitStack() as started:
+
         def start(*command: str) -> None:
             log = started.enter_context((folder / "log").open("ab"))
             process = subprocess.Popen([BIN / "dask", *command], env=environment, stdout=log, stderr=log)

@@ -84,8 +84,9 @@ def _serve(end, hidden: int) -> None:
         end.send("done")
 
 
-def compare(ours: loops.Run, theirs: loops.Run, ours_networks: int, theirs_networks: int, steps: int, rounds: int,
-            threads: tuple[int, int]) -> tuple[list[float], float]:
+def compare(
+    ours: loops.Run, theirs: loops.Run, ours_networks: int, theirs_networks: int, steps: int, rounds: int, threads: tuple[int, int]
+) -> tuple[list[float], float]:
     """The ratios over rounds, and our milliseconds a step and network; `threads` of torch for ours and for theirs."""
     ratios, times = [], []
     for number in range(rounds + 1):
@@ -134,17 +135,39 @@ def cpu_rows(quick: bool) -> list[Row]:
         steps = max(4, int((40 if quick else 100) * 200 / hidden))
         torch.set_num_threads(1)
         one, plain = loops.engine(hidden, BATCH), loops.plain_loop(hidden, BATCH)
-        rows.append(_row("nn.RNN + autograd + fused Adam", hidden, 1, 1.5 if hidden == 200 else 1.0,
-                         *compare(one, plain, 1, 1, steps, rounds, (1, 1))))
+        rows.append(
+            _row(
+                "nn.RNN + autograd + fused Adam",
+                hidden,
+                1,
+                1.5 if hidden == 200 else 1.0,
+                *compare(one, plain, 1, 1, steps, rounds, (1, 1)),
+            )
+        )
         if hidden == 200:
             bound = floor(hidden, 0.1 if quick else 0.4)
             pairs = [(seconds(one, steps), bound()) for _ in range(rounds)]
-            rows.append(_row("the floor: products at GEMM peak + tanh", hidden, 1, 0.83, [f / s for s, f in pairs],
-                             1000 * statistics.median(s for s, _ in pairs)))
+            rows.append(
+                _row(
+                    "the floor: products at GEMM peak + tanh",
+                    hidden,
+                    1,
+                    0.83,
+                    [f / s for s, f in pairs],
+                    1000 * statistics.median(s for s, _ in pairs),
+                )
+            )
         two = TwoWorkers(hidden)
         try:
-            rows.append(_row("nn.RNN + autograd + fused Adam, two threads", hidden, 2, 2.8 if hidden == 200 else 1.0,
-                             *compare(two, plain, 2, 1, steps, rounds, (1, 2))))
+            rows.append(
+                _row(
+                    "nn.RNN + autograd + fused Adam, two threads",
+                    hidden,
+                    2,
+                    2.8 if hidden == 200 else 1.0,
+                    *compare(two, plain, 2, 1, steps, rounds, (1, 2)),
+                )
+            )
             if hidden == 200:
                 rows.extend(_two_core_rows(two, hidden, steps, rounds))
         finally:
@@ -153,8 +176,15 @@ def cpu_rows(quick: bool) -> list[Row]:
 
 
 def _two_core_rows(two: TwoWorkers, hidden: int, steps: int, rounds: int) -> list[Row]:
-    rows = [_row("DataLoader + ToTensor + nn.RNN", hidden, 2, 5.0,
-                 *compare(two, loops.tutorial_loop(hidden, BATCH), 2, 1, steps, rounds, (1, 2)))]
+    rows = [
+        _row(
+            "DataLoader + ToTensor + nn.RNN",
+            hidden,
+            2,
+            5.0,
+            *compare(two, loops.tutorial_loop(hidden, BATCH), 2, 1, steps, rounds, (1, 2)),
+        )
+    ]
     for name, ensemble in (("torch.func ensemble of 8", loops.func_ensemble), ("JAX vmap + scan, 8 networks", loops.jax_ensemble)):
         if run := ensemble(hidden, BATCH):
             rows.append(_row(name, hidden, 2, 2.3, *compare(two, run, 2, 8, steps, rounds, (1, 2))))
@@ -165,9 +195,11 @@ def _two_core_rows(two: TwoWorkers, hidden: int, steps: int, rounds: int) -> lis
 
 def gpu_rows(quick: bool) -> list[Row]:
     if not torch.cuda.is_available():
-        return [Row("cuDNN nn.RNN, fused Adam, TF32 off", 200, 0, None, 15.0),
-                Row("2.5 networks a second, fp32 (ratio: of that rate)", 200, 0, None, 1.0),
-                Row("5 networks a second, TF32 (ratio: of that rate)", 200, 0, None, 1.0)]
+        return [
+            Row("cuDNN nn.RNN, fused Adam, TF32 off", 200, 0, None, 15.0),
+            Row("2.5 networks a second, fp32 (ratio: of that rate)", 200, 0, None, 1.0),
+            Row("5 networks a second, TF32 (ratio: of that rate)", 200, 0, None, 1.0),
+        ]
     rows, width, steps, rounds = [], 128, 60, 3 if quick else 7
     torch.backends.cudnn.rnn.fp32_precision = "ieee"
     for precision, rate in (("fp32", 2.5), ("tf32", 5.0)):
@@ -175,20 +207,32 @@ def gpu_rows(quick: bool) -> list[Row]:
         ours = loops.engine(200, BATCH, width, "cuda", precision)
         if precision == "fp32":
             plain = loops.plain_loop(200, BATCH, "cuda")
-            rows.append(_row("cuDNN nn.RNN, fused Adam, TF32 off", 200, 0, 15.0,
-                             *compare(ours, plain, width, 1, steps, rounds, (1, 1))))
+            rows.append(
+                _row("cuDNN nn.RNN, fused Adam, TF32 off", 200, 0, 15.0, *compare(ours, plain, width, 1, steps, rounds, (1, 1)))
+            )
         else:
             seconds(ours, steps)
         each = [seconds(ours, steps) / width for _ in range(rounds)]
         rates = [1 / (second * 600 * 30) / rate for second in each]
-        rows.append(_row(f"{rate:g} networks a second, {precision} (ratio: of that rate)", 200, 0, 1.0, rates,
-                         1000 * statistics.median(each)))
+        rows.append(
+            _row(
+                f"{rate:g} networks a second, {precision} (ratio: of that rate)", 200, 0, 1.0, rates, 1000 * statistics.median(each)
+            )
+        )
     return rows
 
 
 def _row(against: str, hidden: int, cores: int, target: float, ratios: list[float], ours_ms: float) -> Row:
-    return Row(against, hidden, cores, round(statistics.median(ratios), 3), target, round(min(ratios), 3), round(max(ratios), 3),
-               round(ours_ms, 3))
+    return Row(
+        against,
+        hidden,
+        cores,
+        round(statistics.median(ratios), 3),
+        target,
+        round(min(ratios), 3),
+        round(max(ratios), 3),
+        round(ours_ms, 3),
+    )
 
 
 def table(rows: list[Row]) -> str:

@@ -109,8 +109,10 @@ def figure_command(
     if figure is None and analysis.left_out:
         raise InputError(f"figure={name}: {'; '.join(analysis.left_out)}")
     if figure is None:
-        raise InputError(f"figure={name}: study {analysis.study} holds too little to draw it; it may need more "
-                         "networks, more blank rows, or measurements=full")
+        raise InputError(
+            f"figure={name}: study {analysis.study} holds too little to draw it; it may need more "
+            "networks, more blank rows, or measurements=full"
+        )
     figure.draw(target)
     console.print(f"{target}: {figure.caption}", highlight=False)
 

@@ -56,9 +56,14 @@ def run_command(
     target = checked_target("out", out)
     from study.execution.coordinator import run_study
 
-    raise typer.Exit(run_study(config, console,
-                               lambda run_id: _analyse_and_report(run_id, target, config.data_dir) if report else 0,
-                               lambda run_id: [sys.executable, "-m", "reports", "refresh", "--study", run_id] if report else []))
+    raise typer.Exit(
+        run_study(
+            config,
+            console,
+            lambda run_id: _analyse_and_report(run_id, target, config.data_dir) if report else 0,
+            lambda run_id: [sys.executable, "-m", "reports", "refresh", "--study", run_id] if report else [],
+        )
+    )
 
 
 def _analyse_and_report(run_id: str, out: Path, data_dir: Path) -> int:
@@ -92,8 +97,10 @@ def relocate_command(
     from study.tracking import relocation
 
     if bool(old) != bool(new):
-        raise InputError(f"old={quoted(old)}, new={quoted(new)}: expected two folders, where the artifacts were and where they "
-                         "are, or none, to list them")
+        raise InputError(
+            f"old={quoted(old)}, new={quoted(new)}: expected two folders, where the artifacts were and where they "
+            "are, or none, to list them"
+        )
     if not old:
         for root in relocation.roots():
             there = "not on this machine" if root.there is None else f"{root.there} of {root.complete} complete networks are there"
@@ -102,8 +109,9 @@ def relocate_command(
     moved = relocation.relocate(old, Path(new), incomplete)
     rewritten = ", ".join(f"{count} {name}" for name, count in moved.rewritten.items())
     already = f"; {moved.already} places were there already" if moved.already else ""
-    console.print(f"from {old} to {new}: {rewritten}; {moved.there} of {moved.complete} complete networks are there{already}",
-                  highlight=False)
+    console.print(
+        f"from {old} to {new}: {rewritten}; {moved.there} of {moved.complete} complete networks are there{already}", highlight=False
+    )
 
 
 @app.command("check")
@@ -131,8 +139,14 @@ def measure_command(
     from study.files.targets import checked_target
     from study.terminal.errors import InputError, quoted
 
-    given = {"weights": weights, "dataset": dataset, "data_dir": data_dir, "blank_rows": blank_rows, "seed": seed,
-             "expect_accuracy": expect_accuracy}
+    given = {
+        "weights": weights,
+        "dataset": dataset,
+        "data_dir": data_dir,
+        "blank_rows": blank_rows,
+        "seed": seed,
+        "expect_accuracy": expect_accuracy,
+    }
     config = validated(MeasureConfig, given)
     target = checked_target("out", out)
     if target.resolve() == config.weights.resolve():

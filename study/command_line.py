@@ -20,12 +20,21 @@ UsageError = typer.BadParameter.__base__
 # Whose exceptions, or those that come through them, say that a tracking store failed.
 STORES = ("mlflow", "requests", "urllib3", "sqlalchemy", "sqlite3")
 # A request that is not answered is ours to repeat: MLflow's own patience would hold a command for minutes. The user's stands.
-IMPATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-              "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false", "PGCONNECT_TIMEOUT": "10"}
+IMPATIENCE = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
+    "PGCONNECT_TIMEOUT": "10",
+}
 ADVICE = {
-    errno.ENOSPC: "make room", errno.EDQUOT: "make room", errno.EROFS: "give access", errno.EACCES: "give access",
-    errno.EMFILE: "allow more open files (ulimit -n 1024)", errno.ENFILE: "allow more open files",
-    errno.EAGAIN: "allow more processes (ulimit -u)", errno.ENOMEM: "free some memory",
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room",
+    errno.EROFS: "give access",
+    errno.EACCES: "give access",
+    errno.EMFILE: "allow more open files (ulimit -n 1024)",
+    errno.ENFILE: "allow more open files",
+    errno.EAGAIN: "allow more processes (ulimit -u)",
+    errno.ENOMEM: "free some memory",
 }
 
 
@@ -64,8 +73,9 @@ def usage(error: UsageError) -> str:
         return said
     command, commands = error.ctx.command, list(getattr(error.ctx.command, "commands", {}))
     options = [parameter.opts[0] for parameter in command.params if parameter.param_type_name == "option"]
-    arguments = [parameter.name.upper() for parameter in command.params
-                 if parameter.param_type_name == "argument" and not parameter.hidden]
+    arguments = [
+        parameter.name.upper() for parameter in command.params if parameter.param_type_name == "argument" and not parameter.hidden
+    ]
     accepted = [" ".join([error.ctx.command_path, *arguments])]
     accepted += [f"{name} {', '.join(known)}" for name, known in (("the commands", commands), ("the options", options)) if known]
     return f"{said}; expected {' with '.join(accepted)}"
@@ -73,8 +83,12 @@ def usage(error: UsageError) -> str:
 
 def quiet_libraries() -> None:
     """Keeps libraries from explaining themselves between the lines of a command, and from waiting for long."""
-    quiet = {"GIT_PYTHON_REFRESH": "quiet", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_LOGGING_LEVEL": "CRITICAL",
-             "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+    quiet = {
+        "GIT_PYTHON_REFRESH": "quiet",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    }
     for name, value in (quiet | IMPATIENCE).items():
         os.environ.setdefault(name, value)
     for name in ("urllib3", "sqlalchemy"):
@@ -91,8 +105,10 @@ def through_store(error: Exception) -> bool:
 def store_failed(error: Exception) -> str:
     """What to say of an error of a tracking store."""
     if deleted(error):
-        return (f"what this command writes to was deleted meanwhile ({reason(error)}): restore it (mlflow runs restore --run-id ID "
-                "or mlflow experiments restore -x ID), then run the same command again")
+        return (
+            f"what this command writes to was deleted meanwhile ({reason(error)}): restore it (mlflow runs restore --run-id ID "
+            "or mlflow experiments restore -x ID), then run the same command again"
+        )
     return f"the tracking store failed ({reason(error)}): nothing stored is lost; run the same command again when it answers"
 
 

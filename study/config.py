@@ -110,40 +110,96 @@ def _address(text: object) -> object:
 
 
 # What each parameter takes. A description completes the sentence "expected ...", and bounds give their reason in it.
-Seed = Annotated[int, BeforeValidator(whole), Field(
-    ge=0, le=LAST_SEED, description=f"one integer from 0 to {LAST_SEED}, the largest of 64 bits, such as 0")]
-Seeds = Annotated[tuple[Seed, ...], BeforeValidator(integers), Field(
-    description=f"whole numbers and ranges such as 0-9 or 0,3,7-9, of integers from 0 to {LAST_SEED}, the largest of 64 bits; "
-                f"{MOST_NETWORKS:,} at most, each a network")]
-HiddenSize = Annotated[int, BeforeValidator(whole), Field(
-    gt=0, le=MOST_UNITS, description=f"an integer greater than 0 and at most {MOST_UNITS}, whose weights take 40 GB, such as 200")]
-HiddenSizes = Annotated[tuple[HiddenSize, ...], BeforeValidator(integers), Field(
-    description=f"whole numbers and ranges such as 50,100,200, of integers greater than 0 and at most {MOST_UNITS}, whose weights "
-                "take 40 GB")]
-Epochs = Annotated[int, BeforeValidator(whole), Field(
-    gt=0, le=MOST_EPOCHS,
-    description=f"an integer greater than 0 and at most {MOST_EPOCHS}, each a point of the stored curves, such as 30")]
-LearningRate = Annotated[float, BeforeValidator(number), Field(
-    ge=LEARNING_RATES[0], le=LEARNING_RATES[1],
-    description="a finite number greater than 0, from {} to {}, what single precision holds, such as 8e-5".format(*LEARNING_RATES))]
-BatchSize = Annotated[int, BeforeValidator(whole), Field(
-    gt=0, description="an integer greater than 0 and at most the number of images to train on, such as 200")]
-TrainImages = Annotated[int, BeforeValidator(whole), Field(
-    gt=0, description="an integer greater than 0 and at most the number of training images there are, such as 60000")]
-BlankRows = Annotated[int, BeforeValidator(whole), Field(
-    ge=1, le=MOST_BLANK_ROWS,
-    description=f"an integer greater than or equal to 1 and at most {MOST_BLANK_ROWS}, each a point of stored curves, such as 500")]
-ExpectedAccuracy = Annotated[Annotated[float, Field(gt=0, le=1)] | None, BeforeValidator(number), Field(
-    description="a share of the test images above 0 and at most 1, such as 0.55")]
-Jobs = Annotated[Literal["auto"] | Annotated[int, Field(gt=0, le=1000)], BeforeValidator(whole_or_auto), Field(
-    description="auto, or an integer greater than 0 and at most 1000, each a process")]
-Seconds = Annotated[int, BeforeValidator(whole), Field(
-    ge=0, le=WEEK, description=f"an integer from 0 to {WEEK}, the seconds of a week")]
+Seed = Annotated[
+    int,
+    BeforeValidator(whole),
+    Field(ge=0, le=LAST_SEED, description=f"one integer from 0 to {LAST_SEED}, the largest of 64 bits, such as 0"),
+]
+Seeds = Annotated[
+    tuple[Seed, ...],
+    BeforeValidator(integers),
+    Field(
+        description=f"whole numbers and ranges such as 0-9 or 0,3,7-9, of integers from 0 to {LAST_SEED}, the largest of 64 bits; "
+        f"{MOST_NETWORKS:,} at most, each a network"
+    ),
+]
+HiddenSize = Annotated[
+    int,
+    BeforeValidator(whole),
+    Field(
+        gt=0,
+        le=MOST_UNITS,
+        description=f"an integer greater than 0 and at most {MOST_UNITS}, whose weights take 40 GB, such as 200",
+    ),
+]
+HiddenSizes = Annotated[
+    tuple[HiddenSize, ...],
+    BeforeValidator(integers),
+    Field(
+        description=f"whole numbers and ranges such as 50,100,200, of integers greater than 0 and at most {MOST_UNITS}, whose "
+        "weights take 40 GB"
+    ),
+]
+Epochs = Annotated[
+    int,
+    BeforeValidator(whole),
+    Field(
+        gt=0,
+        le=MOST_EPOCHS,
+        description=f"an integer greater than 0 and at most {MOST_EPOCHS}, each a point of the stored curves, such as 30",
+    ),
+]
+LearningRate = Annotated[
+    float,
+    BeforeValidator(number),
+    Field(
+        ge=LEARNING_RATES[0],
+        le=LEARNING_RATES[1],
+        description="a finite number greater than 0, from {} to {}, what single precision holds, such as 8e-5".format(
+            *LEARNING_RATES
+        ),
+    ),
+]
+BatchSize = Annotated[
+    int,
+    BeforeValidator(whole),
+    Field(gt=0, description="an integer greater than 0 and at most the number of images to train on, such as 200"),
+]
+TrainImages = Annotated[
+    int,
+    BeforeValidator(whole),
+    Field(gt=0, description="an integer greater than 0 and at most the number of training images there are, such as 60000"),
+]
+BlankRows = Annotated[
+    int,
+    BeforeValidator(whole),
+    Field(
+        ge=1,
+        le=MOST_BLANK_ROWS,
+        description=f"an integer greater than or equal to 1 and at most {MOST_BLANK_ROWS}, each a point of stored "
+        "curves, such as 500",
+    ),
+]
+ExpectedAccuracy = Annotated[
+    Annotated[float, Field(gt=0, le=1)] | None,
+    BeforeValidator(number),
+    Field(description="a share of the test images above 0 and at most 1, such as 0.55"),
+]
+Jobs = Annotated[
+    Literal["auto"] | Annotated[int, Field(gt=0, le=1000)],
+    BeforeValidator(whole_or_auto),
+    Field(description="auto, or an integer greater than 0 and at most 1000, each a process"),
+]
+Seconds = Annotated[
+    int, BeforeValidator(whole), Field(ge=0, le=WEEK, description=f"an integer from 0 to {WEEK}, the seconds of a week")
+]
 DatasetName = Annotated[str, BeforeValidator(_known_dataset), Field(description=f"one of: {', '.join(DATASETS)}")]
-DataFolder = Annotated[Path, BeforeValidator(_nameable), Field(
-    description="the folder that holds the data set's folder, such as data")]
-Scheduler = Annotated[str, BeforeValidator(_address), Field(
-    description="none, or the address that dask scheduler prints, such as tcp://host:8786")]
+DataFolder = Annotated[
+    Path, BeforeValidator(_nameable), Field(description="the folder that holds the data set's folder, such as data")
+]
+Scheduler = Annotated[
+    str, BeforeValidator(_address), Field(description="none, or the address that dask scheduler prints, such as tcp://host:8786")
+]
 MeasurementSet = Annotated[Literal["paper", "standard", "full"], Field(description="'paper', 'standard' or 'full'")]
 Precision = Annotated[Literal["fp32", "tf32", "bf16"], Field(description="'fp32', 'tf32' or 'bf16'")]
 

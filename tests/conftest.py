@@ -21,8 +21,15 @@ from study.data.sources import Images, load, prepare
 from study.networks.network import RecurrentNetwork
 from study.training.engine import TrainingStack
 
-SMALL = {"seeds": "0-6", "hidden_sizes": "8,16", "epochs": "3", "train_images": "3000", "blank_rows": "90", "batch_size": "50",
-         "learning_rate": "3e-3"}
+SMALL = {
+    "seeds": "0-6",
+    "hidden_sizes": "8,16",
+    "epochs": "3",
+    "train_images": "3000",
+    "blank_rows": "90",
+    "batch_size": "50",
+    "learning_rate": "3e-3",
+}
 
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # where the tests were started by nohup, commands would ignore it, too
 torch.set_num_threads(1)  # as in a worker

@@ -25,8 +25,17 @@ from study.data.sources import Images
 
 ROOT = Path(__file__).resolve().parent.parent
 # Four networks of some seconds each, with a checkpoint on the way.
-STUDY = {"seeds": "0-3", "hidden_sizes": "12", "epochs": "8", "train_images": "3000", "blank_rows": "60", "batch_size": "20",
-         "learning_rate": "3e-3", "measurements": "paper", "patience": "20"}
+STUDY = {
+    "seeds": "0-3",
+    "hidden_sizes": "12",
+    "epochs": "8",
+    "train_images": "3000",
+    "blank_rows": "60",
+    "batch_size": "20",
+    "learning_rate": "3e-3",
+    "measurements": "paper",
+    "patience": "20",
+}
 
 
 @dataclass
@@ -49,10 +58,21 @@ class Place:
     def popen(self, arguments: list[str], **environment: str) -> Study:
         """Starts any command, in a process group of its own."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-        own = {"MLFLOW_TRACKING_URI": self.store, "HIDDEN_ORBITS_CACHE": str(self.folder / "cache"), "GIT_PYTHON_REFRESH": "quiet",
-               "PATH": f"{Path(sys.executable).parent}{os.pathsep}{clean['PATH']}"}
-        process = subprocess.Popen(arguments, cwd=ROOT, env=clean | own | self.environment | environment, text=True,
-                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+        own = {
+            "MLFLOW_TRACKING_URI": self.store,
+            "HIDDEN_ORBITS_CACHE": str(self.folder / "cache"),
+            "GIT_PYTHON_REFRESH": "quiet",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{clean['PATH']}",
+        }
+        process = subprocess.Popen(
+            arguments,
+            cwd=ROOT,
+            env=clean | own | self.environment | environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         return Study(process)
 
     def run(self, **parameters: str) -> Study:

@@ -33,9 +33,22 @@ class Server:
 
     def __init__(self, folder: Path, backend: str, *options: str, **environment: str):
         self.folder, self.port = folder, free_port()
-        self.command = [str(BIN / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1",
-                        "--backend-store-uri", backend, "--artifacts-destination", str(folder / "proxied"), "--serve-artifacts",
-                        *options]
+        self.command = [
+            str(BIN / "mlflow"),
+            "server",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+            "--workers",
+            "1",
+            "--backend-store-uri",
+            backend,
+            "--artifacts-destination",
+            str(folder / "proxied"),
+            "--serve-artifacts",
+            *options,
+        ]
         clean = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
         self.environment = clean | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} | environment
         self.log = folder / "server.log"
@@ -47,8 +60,9 @@ class Server:
 
     def start(self) -> Server:
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self.command, cwd=self.folder, env=self.environment, stdout=log, stderr=log,
-                                            start_new_session=True)
+            self.process = subprocess.Popen(
+                self.command, cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
+            )
         begun = time.monotonic()
         while not self.answers():
             assert self.process.poll() is None, self.log.read_text()
@@ -133,11 +147,33 @@ def postgresql(folder: Path) -> Iterator[str]:
         for parent in data.parents:
             if parent != Path("/") and parent.stat().st_mode & 0o001 == 0:
                 parent.chmod(parent.stat().st_mode | 0o011)
-    subprocess.run([bin_folder / "initdb", "-D", data, "-U", "study", "-A", "scram-sha-256", f"--pwfile={password}", "-E", "UTF8",
-                    "--no-sync"], check=True, capture_output=True, cwd="/", **owner)
+    subprocess.run(
+        [
+            bin_folder / "initdb",
+            "-D",
+            data,
+            "-U",
+            "study",
+            "-A",
+            "scram-sha-256",
+            f"--pwfile={password}",
+            "-E",
+            "UTF8",
+            "--no-sync",
+        ],
+        check=True,
+        capture_output=True,
+        cwd="/",
+        **owner,
+    )
     with (folder / "postgresql.log").open("wb") as log:
-        server = subprocess.Popen([bin_folder / "postgres", "-D", data, "-p", str(port), "-k", "", "-h", "127.0.0.1"], cwd="/",
-                                  stdout=log, stderr=log, **owner)
+        server = subprocess.Popen(
+            [bin_folder / "postgres", "-D", data, "-p", str(port), "-k", "", "-h", "127.0.0.1"],
+            cwd="/",
+            stdout=log,
+            stderr=log,
+            **owner,
+        )
     try:
         for _ in range(100):
             if subprocess.run([bin_folder / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)], check=False).returncode == 0:

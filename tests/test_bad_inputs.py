@@ -33,18 +33,73 @@ WHOLE = [*ODD, *WRITTEN, "9" * 5000, "1.0", "1e3", "1,2", "1-2", " 1", "1 ", "9"
 COUNT = [*WHOLE, "0"]
 REAL = ["abc", "nan", "inf", "1e999", "-1", "0", "+1", "1_0", "\uff11", "0x1p3", "True", "1/2", "1,2", "9" * 5000, *ODD]
 INTERVAL = ["1", "1,2,3", "2,1", ",", "1,", "nan,1", "1,inf", "-1,1", "0,1", "1_0,20", "1-2", "abc", *ODD]
-LIST = ["abc", "-1", "1-", "-", "9-0", "1,1", "0-3,2", "1-2-3", "1,,2", ",", "1.5", "1e3", "\uff11", "1_0", "+1", "0-999999999999",
-        "0-100000", "9" * 30, "1;2", "nan", "true", *(odd for odd in ODD if odd != "-")]
+LIST = [
+    "abc",
+    "-1",
+    "1-",
+    "-",
+    "9-0",
+    "1,1",
+    "0-3,2",
+    "1-2-3",
+    "1,,2",
+    ",",
+    "1.5",
+    "1e3",
+    "\uff11",
+    "1_0",
+    "+1",
+    "0-999999999999",
+    "0-100000",
+    "9" * 30,
+    "1;2",
+    "nan",
+    "true",
+    *(odd for odd in ODD if odd != "-"),
+]
 WORD = ["nonsense", "AUTO", "0", *ODD]
 ADDRESS = ["host:8786", "tcp://host", "tcp://host:0", "tcp://host:99999", "tcp://ho st:1", "tcp://:x", *ODD]
 FOLDER = ["nowhere", "{things}/file.svg", "{things}/fifo.svg", *(odd for odd in ODD if odd != " ")]
 STUDY = ["nothing", "0123", "LATEST", "latest ", "../..", "a" * 31, "g" * 32, "0" * 33, *ODD]
-OUT = ["", "/", ".", "..", "new/", "nul\0byte", "two\nlines.svg", "x" * 300, "x" * 5000, "/dev/null", "/dev/full", "/dev/stdout",
-       "/dev/fd/1", "/proc/report.svg", "nowhere/report.svg", "{things}/folder.svg", "{things}/fifo.svg", "{things}/socket.svg",
-       "{things}/link.svg", "{things}/dangling.svg", "{things}/file.svg/report.svg"]
-OUT_FOLDER = ["", "nul\0byte", "x" * 300, "x" * 5000, "/dev/null", "/proc/results", "{things}/file.svg", "{things}/fifo.svg",
-              "{things}/link.svg", "{things}/dangling.svg", "{things}/file.svg/results", "{things}/linked", "{things}/with-link",
-              "{things}/with-fifo"]
+OUT = [
+    "",
+    "/",
+    ".",
+    "..",
+    "new/",
+    "nul\0byte",
+    "two\nlines.svg",
+    "x" * 300,
+    "x" * 5000,
+    "/dev/null",
+    "/dev/full",
+    "/dev/stdout",
+    "/dev/fd/1",
+    "/proc/report.svg",
+    "nowhere/report.svg",
+    "{things}/folder.svg",
+    "{things}/fifo.svg",
+    "{things}/socket.svg",
+    "{things}/link.svg",
+    "{things}/dangling.svg",
+    "{things}/file.svg/report.svg",
+]
+OUT_FOLDER = [
+    "",
+    "nul\0byte",
+    "x" * 300,
+    "x" * 5000,
+    "/dev/null",
+    "/proc/results",
+    "{things}/file.svg",
+    "{things}/fifo.svg",
+    "{things}/link.svg",
+    "{things}/dangling.svg",
+    "{things}/file.svg/results",
+    "{things}/linked",
+    "{things}/with-link",
+    "{things}/with-fifo",
+]
 
 BAD = {
     "seeds": [*LIST, str(2**63), f"0,{2**64}"],
@@ -64,9 +119,23 @@ BAD = {
     "target": [*REAL, "0.1", "1.01", "93.5"],
     "seed": [*WHOLE, "3-9", str(2**63)],
     "width": [*REAL, "1e9", "100.5"],
-    "dataset": WORD, "measurements": WORD, "device": [*WORD, "tpu"], "precision": [*WORD, "fp8"], "resume": WORD, "backend": WORD,
-    "embedding": [*WORD, "pca"], "name": WORD, "only": WORD, "names": ["probes"],
-    "scheduler": ADDRESS, "data_dir": FOLDER, "study": STUDY, "first": STUDY, "second": STUDY, "storage": OUT, "out": OUT,
+    "dataset": WORD,
+    "measurements": WORD,
+    "device": [*WORD, "tpu"],
+    "precision": [*WORD, "fp8"],
+    "resume": WORD,
+    "backend": WORD,
+    "embedding": [*WORD, "pca"],
+    "name": WORD,
+    "only": WORD,
+    "names": ["probes"],
+    "scheduler": ADDRESS,
+    "data_dir": FOLDER,
+    "study": STUDY,
+    "first": STUDY,
+    "second": STUDY,
+    "storage": OUT,
+    "out": OUT,
     "old": ["", "nul\0byte", "two\nlines", "\udcff", "x" * 300, "x" * 5000],
     "new": ["", "nowhere", "nul\0byte", "two\nlines", "x" * 300, "x" * 5000, "/dev/null", "{things}/file.svg", "{things}/fifo.svg"],
     "expect_accuracy": [*REAL, "1.01", "55", "-0.5", "55%"],
@@ -74,10 +143,14 @@ BAD = {
 }
 FLAGS = {"report", "incomplete"}  # which take no value
 # What a command needs beside the parameter that is tried.
-NEEDED = {("study", "measure"): {"weights": "{things}/w.safetensors", "data_dir": str(ROOT / "data")},
-          ("study", "run"): {"data_dir": str(ROOT / "data")}, ("study", "tune"): {"data_dir": str(ROOT / "data")},
-          ("study", "relocate"): {"old": "/nowhere", "new": "{things}/folder.svg"},
-          ("reports", "figure"): {"name": "truncation"}, ("reports", "compare"): {"first": "latest", "second": "latest"}}
+NEEDED = {
+    ("study", "measure"): {"weights": "{things}/w.safetensors", "data_dir": str(ROOT / "data")},
+    ("study", "run"): {"data_dir": str(ROOT / "data")},
+    ("study", "tune"): {"data_dir": str(ROOT / "data")},
+    ("study", "relocate"): {"old": "/nowhere", "new": "{things}/folder.svg"},
+    ("reports", "figure"): {"name": "truncation"},
+    ("reports", "compare"): {"first": "latest", "second": "latest"},
+}
 NAMED = {"names": "probes", "first": "study=", "second": "study=", "name": "figure=", "only": "no measurement", "weights": ""}
 
 
@@ -145,11 +218,19 @@ def place(tmp_path, monkeypatch, things) -> Path:
 
 
 def _arguments(program: str, command: str, given: dict[str, str], things: Path) -> list[str]:
-    kinds = {parameter.name: parameter for name, one, parameters in _commands() if (name, one) == (program, command)
-             for parameter in parameters}
+    kinds = {
+        parameter.name: parameter
+        for name, one, parameters in _commands()
+        if (name, one) == (program, command)
+        for parameter in parameters
+    }
     values = {name: value.replace("{things}", str(things)) for name, value in (NEEDED.get((program, command), {}) | given).items()}
-    options = [part for name, kind in kinds.items() if name in values and kind.param_type_name == "option"
-               for part in (kind.opts[0], values[name])]
+    options = [
+        part
+        for name, kind in kinds.items()
+        if name in values and kind.param_type_name == "option"
+        for part in (kind.opts[0], values[name])
+    ]
     arguments = [values[name] for name, kind in kinds.items() if name in values and kind.param_type_name == "argument"]
     return [*([command] if command else []), *options, "--", *arguments]
 
@@ -178,43 +259,49 @@ def test_a_bad_value_is_one_line_that_says_what_is_accepted(program, command, pa
         assert "expected" in line or "or name the" in line, (value[:100], line)
 
 
-@pytest.mark.parametrize(("program", "arguments", "words"), [
-    ("study", [], "the commands run, sync"),
-    ("study", ["bogus"], "the commands run, sync"),
-    ("study", ["run", "--epoch", "3"], "--epochs"),
-    ("study", ["run", "extra"], "(extra)"),
-    ("study", ["run", "--report=3"], "--report"),
-    ("study", ["run", "--seeds"], "--seeds"),
-    ("study", ["sync", "extra"], "expected"),
-    ("study", ["check", "extra"], "expected"),
-    ("study", ["measure"], "expected"),
-    ("analysis", ["bogus"], "the commands power"),
-    ("analysis", ["--widht", "3"], "--study"),
-    ("analysis", ["power", "--widht", "3"], "--width"),
-    ("reports", ["bogus"], "the commands refresh, figure, compare"),
-    ("reports", ["figure"], "truncation"),
-    ("reports", ["figure", "truncation", "oscillation"], "(oscillation)"),
-    ("reports", ["figure", "truncation", "--out", "figure.gif"], ".svg"),
-    ("reports", ["compare"], "FIRST SECOND"),
-    ("reports", ["compare", "latest"], "FIRST SECOND"),
-    ("reports", ["compare", "latest", "latest", "latest"], "FIRST SECOND"),
-    ("study", ["x" * 5000], "the commands run, sync"),
-    ("study", ["run", f"--{'x' * 5000}"], "--seeds"),
-])
+@pytest.mark.parametrize(
+    ("program", "arguments", "words"),
+    [
+        ("study", [], "the commands run, sync"),
+        ("study", ["bogus"], "the commands run, sync"),
+        ("study", ["run", "--epoch", "3"], "--epochs"),
+        ("study", ["run", "extra"], "(extra)"),
+        ("study", ["run", "--report=3"], "--report"),
+        ("study", ["run", "--seeds"], "--seeds"),
+        ("study", ["sync", "extra"], "expected"),
+        ("study", ["check", "extra"], "expected"),
+        ("study", ["measure"], "expected"),
+        ("analysis", ["bogus"], "the commands power"),
+        ("analysis", ["--widht", "3"], "--study"),
+        ("analysis", ["power", "--widht", "3"], "--width"),
+        ("reports", ["bogus"], "the commands refresh, figure, compare"),
+        ("reports", ["figure"], "truncation"),
+        ("reports", ["figure", "truncation", "oscillation"], "(oscillation)"),
+        ("reports", ["figure", "truncation", "--out", "figure.gif"], ".svg"),
+        ("reports", ["compare"], "FIRST SECOND"),
+        ("reports", ["compare", "latest"], "FIRST SECOND"),
+        ("reports", ["compare", "latest", "latest", "latest"], "FIRST SECOND"),
+        ("study", ["x" * 5000], "the commands run, sync"),
+        ("study", ["run", f"--{'x' * 5000}"], "--seeds"),
+    ],
+)
 def test_wrong_arguments_are_one_line_that_says_which_there_are(program, arguments, words, place, monkeypatch, capsys):
     assert words in _line(program, arguments, monkeypatch, capsys)
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    (["run", "--seeds", "0-99999", "--hidden-sizes", "8,9"], "200,000 networks; expected at most 100,000"),
-    (["run", "--train-images", "100"], "batch_size=200: more than train_images=100"),
-    (["run", "--hidden-sizes", "8", "--epochs", "100000", "--batch-size", "60000", "--hidden-sizes", "20000"], "GiB of memory"),
-    (["run", "--backend", "dask"], "scheduler=tcp://host:8786"),
-    (["run", "--scheduler", "tcp://host:8786"], "only backend=dask has one"),
-    (["run", "--precision", "tf32", "--device", "cpu"], "precision=tf32"),
-    (["tune", "--train-images", "600", "--batch-sizes", "100,501"], "at most 500 images a batch"),
-    (["measure", "{things}/w.safetensors", "--out", "{things}/w.safetensors"], "these are the weights"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "--seeds", "0-99999", "--hidden-sizes", "8,9"], "200,000 networks; expected at most 100,000"),
+        (["run", "--train-images", "100"], "batch_size=200: more than train_images=100"),
+        (["run", "--hidden-sizes", "8", "--epochs", "100000", "--batch-size", "60000", "--hidden-sizes", "20000"], "GiB of memory"),
+        (["run", "--backend", "dask"], "scheduler=tcp://host:8786"),
+        (["run", "--scheduler", "tcp://host:8786"], "only backend=dask has one"),
+        (["run", "--precision", "tf32", "--device", "cpu"], "precision=tf32"),
+        (["tune", "--train-images", "600", "--batch-sizes", "100,501"], "at most 500 images a batch"),
+        (["measure", "{things}/w.safetensors", "--out", "{things}/w.safetensors"], "these are the weights"),
+    ],
+)
 def test_values_that_do_not_go_together_are_one_line(arguments, words, place, things, monkeypatch, capsys):
     given = [argument.replace("{things}", str(things)) for argument in arguments]
     assert words in _line("study", [*given, "--data-dir", str(ROOT / "data")], monkeypatch, capsys)
@@ -230,19 +317,23 @@ def empty_store(tmp_path_factory) -> str:
 COMMAND, PROJECT = [sys.executable, "-m"], ["mlflow", "run", ".", "--env-manager", "local"]
 
 
-@pytest.mark.parametrize(("command", "words"), [
-    ([*COMMAND, "study", "run", "--out", "/dev/stdout"], "out=/dev/stdout"),
-    ([*COMMAND, "study", "tune", "--storage", "/dev/full"], "storage=/dev/full"),
-    ([*COMMAND, "study", "measure", "w.safetensors", "--seed", "3-9"], "seed=3-9"),
-    ([*COMMAND, "analysis", "--study", "nope"], "study=nope"),
-    ([*COMMAND, "analysis", "power", "--width", "nan"], "width=nan"),
-    ([*COMMAND, "reports", "--out", "/dev/null"], "out=/dev/null"),
-    ([*COMMAND, "reports", "compare", "latest"], "FIRST SECOND"),
-    ([*PROJECT, "-P", "seeds=0-999999999999"], "seeds=0-999999999999"),
-    ([*PROJECT, "-e", "analyse", "-P", "study=nope"], "study=nope"),
-    ([*PROJECT, "-e", "tune", "-P", "batch_sizes=100,1000000"], "batch_sizes=100,1000000"),
-    ([*PROJECT, "-e", "report", "-P", "out=/dev/null"], "out=/dev/null"),
-], ids=lambda value: " ".join(value[1:]) if isinstance(value, list) else "")
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ([*COMMAND, "study", "run", "--out", "/dev/stdout"], "out=/dev/stdout"),
+        ([*COMMAND, "study", "tune", "--storage", "/dev/full"], "storage=/dev/full"),
+        ([*COMMAND, "study", "measure", "w.safetensors", "--seed", "3-9"], "seed=3-9"),
+        ([*COMMAND, "analysis", "--study", "nope"], "study=nope"),
+        ([*COMMAND, "analysis", "power", "--width", "nan"], "width=nan"),
+        ([*COMMAND, "reports", "--out", "/dev/null"], "out=/dev/null"),
+        ([*COMMAND, "reports", "compare", "latest"], "FIRST SECOND"),
+        ([*PROJECT, "-P", "seeds=0-999999999999"], "seeds=0-999999999999"),
+        ([*PROJECT, "-e", "analyse", "-P", "study=nope"], "study=nope"),
+        ([*PROJECT, "-e", "tune", "-P", "batch_sizes=100,1000000"], "batch_sizes=100,1000000"),
+        ([*PROJECT, "-e", "report", "-P", "out=/dev/null"], "out=/dev/null"),
+    ],
+    ids=lambda value: " ".join(value[1:]) if isinstance(value, list) else "",
+)
 def test_a_real_command_ends_with_that_line_and_nothing_running(command, words, empty_store):
     done = run_command(command, empty_store)
     [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]

@@ -24,8 +24,9 @@ def test_the_quick_benchmark_measures_every_cpu_row(tmp_path):
 
 
 def test_the_table_marks_what_missed_its_target():
-    lines = table([Row("a", 200, 1, 1.2, 1.5, 1.1, 1.3, 5.0), Row("b", 200, 2, 3.0, 2.8, 2.9, 3.1, 2.0),
-                   Row("c", 200, 0, None, 15.0)]).splitlines()
+    lines = table(
+        [Row("a", 200, 1, 1.2, 1.5, 1.1, 1.3, 5.0), Row("b", 200, 2, 3.0, 2.8, 2.9, 3.1, 2.0), Row("c", 200, 0, None, 15.0)]
+    ).splitlines()
     assert "(missed)" in lines[2]
     assert "1 core" in lines[2]
     assert "(missed)" not in lines[3]

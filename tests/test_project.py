@@ -17,11 +17,32 @@ PACKAGES = ("study", "analysis", "reports")
 # In the order in which a reader meets them. What a package's stages may know of another package follows from it: analysis and
 # reports come after all of study, and nothing of study can import them.
 STAGES = (
-    "study.terminal", "study.files", "study.data", "study.config", "study.networks", "study.schema", "study.periodogram",
-    "study.training", "study.measurements", "study.record", "study.tracking", "study.execution", "study.command_line",
+    "study.terminal",
+    "study.files",
+    "study.data",
+    "study.config",
+    "study.networks",
+    "study.schema",
+    "study.periodogram",
+    "study.training",
+    "study.measurements",
+    "study.record",
+    "study.tracking",
+    "study.execution",
+    "study.command_line",
     "study.__main__",
-    "analysis.statistics", "analysis.dataset", "analysis.claims", "analysis.states", "analysis.study_analysis", "analysis.__main__",
-    "reports.figures", "reports.text", "reports.typesetting", "reports.pages", "reports.live", "reports.__main__",
+    "analysis.statistics",
+    "analysis.dataset",
+    "analysis.claims",
+    "analysis.states",
+    "analysis.study_analysis",
+    "analysis.__main__",
+    "reports.figures",
+    "reports.text",
+    "reports.typesetting",
+    "reports.pages",
+    "reports.live",
+    "reports.__main__",
 )
 
 
@@ -75,8 +96,11 @@ def test_a_stage_imports_only_stages_before_it():
 
 def test_one_part_of_each_package_speaks_to_mlflow():
     def speakers(package):
-        return {str(p.relative_to(ROOT / package)).split("/")[0] for p in (ROOT / package).rglob("*.py")
-                if re.search(r"client\.(log_|create_|search_|set_|get_|list_|download_)", p.read_text())}
+        return {
+            str(p.relative_to(ROOT / package)).split("/")[0]
+            for p in (ROOT / package).rglob("*.py")
+            if re.search(r"client\.(log_|create_|search_|set_|get_|list_|download_)", p.read_text())
+        }
 
     assert speakers("study") == {"tracking"}
     assert speakers("analysis") == {"dataset"}

@@ -185,16 +185,21 @@ def test_links_do_not_lead_artifacts_out(small, tmp_path):
         runs.log_files(small.client, study.info.run_id, folder, "elsewhere")
 
 
-MARKUP = ("#let x = [typst] *bold* _it_ $math$ <label> @ref `raw` // comment\n= heading "
-          "**md** [link](javascript:alert(1)) | cell | <script>alert('html')</script> <img src=x onerror=alert(2)> &amp;")
+MARKUP = (
+    "#let x = [typst] *bold* _it_ $math$ <label> @ref `raw` // comment\n= heading "
+    "**md** [link](javascript:alert(1)) | cell | <script>alert('html')</script> <img src=x onerror=alert(2)> &amp;"
+)
 
 
 def test_markup_in_names_and_reasons_is_plain_text_in_the_report_and_the_description(real_study, tmp_path):
     dataset = runs.load(real_study.run_id, real_study.client)
     first = dataset.run_id.copy()
     first[0, 0] = ""
-    dataset = dataset.where(first != "").assign(run_id=first).assign_attrs(
-        dataset.attrs | {"study_name": MARKUP, "missing": json.dumps({"H=8 seed=0": MARKUP})})
+    dataset = (
+        dataset.where(first != "")
+        .assign(run_id=first)
+        .assign_attrs(dataset.attrs | {"study_name": MARKUP, "missing": json.dumps({"H=8 seed=0": MARKUP})})
+    )
     findings = evaluate(dataset)
     pdf = PdfReader(build(Analysis(dataset, findings, {}, {}), tmp_path))
     text = "".join("".join(page.extract_text() for page in pdf.pages).split())
@@ -206,8 +211,10 @@ def test_markup_in_names_and_reasons_is_plain_text_in_the_report_and_the_descrip
 
 
 def test_credentials_are_cut_out_of_addresses():
-    assert without_credentials("at postgresql://me:s3cret@host:5/db and http://token@git.org/x") == \
-        "at postgresql://host:5/db and http://git.org/x"
+    assert (
+        without_credentials("at postgresql://me:s3cret@host:5/db and http://token@git.org/x")
+        == "at postgresql://host:5/db and http://git.org/x"
+    )
     assert without_credentials("http://me:p@ss@host/a@b") == "http://b"  # the password may be p@ss@host/a
     assert without_credentials("mail me@host") == "mail me@host"
     assert without_credentials("postgresql://me:p/ss@host:5/db") == "postgresql://host:5/db"
@@ -215,15 +222,38 @@ def test_credentials_are_cut_out_of_addresses():
     assert "secret" not in reason(ValueError(f"{'x' * 180} postgresql://user:secretpassword@host/db"))
 
 
-@pytest.mark.parametrize("password", ["hunter2", "hun ter2", "hun/ter2", "hun@ter2", "hun:ter2", "hun#ter2", "hun?ter2", "hun%ter2",
-                                      "hun'ter2", 'hun"ter2', "h/un@te r2", "hun&ter2=x", "hun://ter2"])
+@pytest.mark.parametrize(
+    "password",
+    [
+        "hunter2",
+        "hun ter2",
+        "hun/ter2",
+        "hun@ter2",
+        "hun:ter2",
+        "hun#ter2",
+        "hun?ter2",
+        "hun%ter2",
+        "hun'ter2",
+        'hun"ter2',
+        "h/un@te r2",
+        "hun&ter2=x",
+        "hun://ter2",
+    ],
+)
 def test_a_password_in_an_address_is_cut_out_however_it_is_written(password, monkeypatch):
     address = f"http://alice:{password}@127.0.0.1:9"
     for text in (address, f"Failed to parse: {address}/api", f"({address!r}, 'x')", json.dumps({"uri": address})):
         assert without_credentials(f"at {address} or {text}").count("127.0.0.1:9") == 2
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{address}\n")
-    told = [password, quote(password), quote_plus(password), repr(password), f"host '{password.split('@')[-1]}@127.0.0.1'",
-            base64.b64encode(f"alice:{unquote(password)}".encode()).decode(), *(part for part in re.split(r"[/@#?]", password))]
+    told = [
+        password,
+        quote(password),
+        quote_plus(password),
+        repr(password),
+        f"host '{password.split('@')[-1]}@127.0.0.1'",
+        base64.b64encode(f"alice:{unquote(password)}".encode()).decode(),
+        *(part for part in re.split(r"[/@#?]", password)),
+    ]
     for text in told:
         clean = reason(ValueError(f"the server said: {text} (user alice)"))
         assert not [part for part in ("hun", "ter2", "alice") if part in clean], clean
@@ -233,32 +263,43 @@ def test_a_password_in_an_address_is_cut_out_however_it_is_written(password, mon
     assert "ter2" not in str(refused.value)
 
 
-@pytest.mark.parametrize(("text", "clean"), [
-    ("http://h/x?pass=abc1&y=2", "http://h/x?pass=***&y=2"),
-    ("postgresql://h/db?sslpassword=abc1", "postgresql://h/db?sslpassword=***"),
-    ("http://h?api_key=abc1&access_token=abc2", "http://h?api_key=***&access_token=***"),
-    ("host=h password='ab c1' port=5", "host=h password=*** port=5"),
-    ("{'password': 'abc1', 'x': 1}", "{'password': '***', 'x': 1}"),
-    ("Authorization: Basic YWJjMQ== end", "Authorization: *** end"),
-    ("me:abc1@host:8786 is away", "host:8786 is away"),
-    ("postgresql+psycopg://me:abc1@host/db", "postgresql+psycopg://host/db"),
-    ("s3://abc0:ab/c1@bucket/a", "s3://bucket/a"),
-    ('authentication failed for user "abc1"', "authentication failed for user '***'"),
-    ("sqlite:////home/me@uni/mlflow.db", "sqlite:////home/me@uni/mlflow.db"),
-    ("file:///home/me@uni/a b", "file:///home/me@uni/a b"),
-    ("set MLFLOW_TRACKING_PASSWORD to the password: none", "set MLFLOW_TRACKING_PASSWORD to the password: none"),
-])
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("http://h/x?pass=abc1&y=2", "http://h/x?pass=***&y=2"),
+        ("postgresql://h/db?sslpassword=abc1", "postgresql://h/db?sslpassword=***"),
+        ("http://h?api_key=abc1&access_token=abc2", "http://h?api_key=***&access_token=***"),
+        ("host=h password='ab c1' port=5", "host=h password=*** port=5"),
+        ("{'password': 'abc1', 'x': 1}", "{'password': '***', 'x': 1}"),
+        ("Authorization: Basic YWJjMQ== end", "Authorization: *** end"),
+        ("me:abc1@host:8786 is away", "host:8786 is away"),
+        ("postgresql+psycopg://me:abc1@host/db", "postgresql+psycopg://host/db"),
+        ("s3://abc0:ab/c1@bucket/a", "s3://bucket/a"),
+        ('authentication failed for user "abc1"', "authentication failed for user '***'"),
+        ("sqlite:////home/me@uni/mlflow.db", "sqlite:////home/me@uni/mlflow.db"),
+        ("file:///home/me@uni/a b", "file:///home/me@uni/a b"),
+        ("set MLFLOW_TRACKING_PASSWORD to the password: none", "set MLFLOW_TRACKING_PASSWORD to the password: none"),
+    ],
+)
 def test_what_looks_like_a_secret_is_cut_out_and_what_does_not_stays(text, clean):
     assert without_credentials(text) == clean
 
 
 def test_every_line_that_a_command_prints_is_screened():
     """Through loggers, warnings and tracebacks, too, and what a server echoes."""
-    code = ("import logging, sys, warnings\nfrom study.terminal.output import guard\nguard()\n"
-            "print('on', 'hunter2-token'); warnings.warn('hunter2-token'); logging.getLogger('urllib3').warning('hunter2-token')\n"
-            "raise ValueError('http://me:hunter2@host hunter2-token')")
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ | {"MLFLOW_TRACKING_TOKEN": "hunter2-token"},
-                          capture_output=True, text=True, check=False)
+    code = (
+        "import logging, sys, warnings\nfrom study.terminal.output import guard\nguard()\n"
+        "print('on', 'hunter2-token'); warnings.warn('hunter2-token'); logging.getLogger('urllib3').warning('hunter2-token')\n"
+        "raise ValueError('http://me:hunter2@host hunter2-token')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"MLFLOW_TRACKING_TOKEN": "hunter2-token"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.stdout == "on ***\n"
     assert done.stderr.count("***") >= 3
     assert "hunter2" not in done.stdout + done.stderr
@@ -284,7 +325,8 @@ def test_what_a_server_echoes_is_not_printed(tmp_path):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         uri = f"http://127.0.0.1:{server.server_port}"
         study = Place(tmp_path, uri, {"MLFLOW_TRACKING_USERNAME": "alice", "MLFLOW_TRACKING_PASSWORD": "hunter2"}).popen(
-            [sys.executable, "-m", "study", "check"])
+            [sys.executable, "-m", "study", "check"]
+        )
         assert study.wait() == 2
         server.shutdown()
     assert f"the tracking store {uri} cannot be reached (" in study.output

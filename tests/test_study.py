@@ -26,7 +26,8 @@ PYTHON = sys.executable
 def _children(real_study, kind):
     run = real_study.client.get_run(real_study.run_id)
     found = real_study.client.search_runs(
-        [run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{real_study.run_id}' and tags.kind = '{kind}'")
+        [run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{real_study.run_id}' and tags.kind = '{kind}'"
+    )
     return sorted(found, key=lambda child: child.info.start_time)
 
 
@@ -39,7 +40,8 @@ def test_the_study_is_one_run_with_its_networks_and_aggregates_one_level_below(r
     assert [i.dataset.name for i in run.inputs.dataset_inputs] == ["mnist"]
     networks = _children(real_study, "network")
     assert {(n.data.params["hidden_size"], n.data.params["seed"]) for n in networks} == {
-        (h, str(s)) for h in ("8", "16") for s in range(7)}
+        (h, str(s)) for h in ("8", "16") for s in range(7)
+    }
     assert all(n.info.status == "FINISHED" and n.data.tags["complete"] == "true" for n in networks)
     assert len({n.data.tags["network_key"] for n in networks}) == 14
     assert [a.data.params["hidden_size"] for a in _children(real_study, "aggregate")] == ["8", "16"]
@@ -61,8 +63,10 @@ def test_a_network_run_draws_its_curves(real_study):
 
 def test_an_aggregate_run_draws_the_band(real_study):
     aggregate = _children(real_study, "aggregate")[0]
-    band = {part: real_study.client.get_metric_history(aggregate.info.run_id, f"blanked/accuracy/{part}")
-            for part in ("lower", "mean", "upper")}
+    band = {
+        part: real_study.client.get_metric_history(aggregate.info.run_id, f"blanked/accuracy/{part}")
+        for part in ("lower", "mean", "upper")
+    }
     assert [len(points) for points in band.values()] == [27] * 3
     assert all(low.value <= mid.value <= high.value for low, mid, high in zip(*band.values(), strict=True))
 
@@ -89,8 +93,11 @@ def test_the_report_is_logged_and_written(real_study, tmp_path):
     assert written.startswith(b"%PDF")
     assert Path(real_study.client.download_artifacts(real_study.run_id, "report.pdf", str(tmp_path))).read_bytes() == written
     figures = {file.path for file in real_study.client.list_artifacts(real_study.run_id, "figures")}
-    assert {f"figures/{name}.{kind}" for name in ("truncation", "oscillation", "dimensionality", "embedding", "similarity")
-            for kind in ("svg", "png", "csv")} <= figures
+    assert {
+        f"figures/{name}.{kind}"
+        for name in ("truncation", "oscillation", "dimensionality", "embedding", "similarity")
+        for kind in ("svg", "png", "csv")
+    } <= figures
 
 
 def test_every_network_run_has_a_page_of_figures(real_study):
@@ -116,14 +123,16 @@ def test_the_same_network_comes_out_of_another_study_bit_for_bit(real_study, tmp
     """Alone, in one process, beside no other network: the weights and every measured array are the same."""
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     MlflowClient(store).create_experiment("hidden-orbits", artifact_location=(tmp_path / "artifacts").as_uri())
-    options = [part for name, value in (SMALL | {"seeds": "3", "hidden_sizes": "16", "jobs": "1"}).items()
-               for part in (f"--{name.replace('_', '-')}", value)]
+    options = [
+        part
+        for name, value in (SMALL | {"seeds": "3", "hidden_sizes": "16", "jobs": "1"}).items()
+        for part in (f"--{name.replace('_', '-')}", value)
+    ]
     done = run_command([PYTHON, "-m", "study", "run", *options, "--no-report"], store)
     assert done.returncode == 0, done.stderr
     client = MlflowClient(store)
     [alone] = client.search_runs([e.experiment_id for e in client.search_experiments()], "tags.kind = 'network'")
-    [beside] = [n for n in _children(real_study, "network")
-                if (n.data.params["hidden_size"], n.data.params["seed"]) == ("16", "3")]
+    [beside] = [n for n in _children(real_study, "network") if (n.data.params["hidden_size"], n.data.params["seed"]) == ("16", "3")]
     assert alone.data.tags["network_key"] == beside.data.tags["network_key"]
     weights, measurements = [], []
     for source, run in ((client, alone), (real_study.client, beside)):
@@ -140,8 +149,17 @@ def test_the_same_network_comes_out_of_another_study_bit_for_bit(real_study, tmp
 def test_measure_needs_no_study(tmp_path, test_images):
     network = RecurrentNetwork.initial(0, 16)
     network.save(tmp_path / "w.safetensors")
-    command = [PYTHON, "-m", "study", "measure", str(tmp_path / "w.safetensors"), "--out", str(tmp_path / "m.nc"),
-               "--blank-rows", "5"]
+    command = [
+        PYTHON,
+        "-m",
+        "study",
+        "measure",
+        str(tmp_path / "w.safetensors"),
+        "--out",
+        str(tmp_path / "m.nc"),
+        "--blank-rows",
+        "5",
+    ]
     done = run_command(command, f"sqlite:///{tmp_path / 'unused.db'}")
     assert done.returncode == 0, done.stderr
     everything = xr.load_dataset(tmp_path / "m.nc")
@@ -149,8 +167,15 @@ def test_measure_needs_no_study(tmp_path, test_images):
     done = run_command([*command, "--only", "spectrum", "early_classification"], f"sqlite:///{tmp_path / 'unused.db'}")
     assert done.returncode == 0, done.stderr
     some = xr.load_dataset(tmp_path / "m.nc")
-    assert set(some) == {"eigenvalue_real", "eigenvalue_imaginary", "spectral_radius", "period_predicted", "early_accuracy",
-                         "early_rows", "weights_dropped"}
+    assert set(some) == {
+        "eigenvalue_real",
+        "eigenvalue_imaginary",
+        "spectral_radius",
+        "period_predicted",
+        "early_accuracy",
+        "early_rows",
+        "weights_dropped",
+    }
     assert all(some[name].equals(everything[name]) for name in some)
     assert not (tmp_path / "unused.db").exists()
 
@@ -178,8 +203,11 @@ BAD = [
     (["study", "run", "--out", "nowhere/report.pdf"], "out=nowhere/report.pdf"),
     (["study", "run", "--data-dir", "README.md"], "no data set mnist under data_dir=README.md"),
     (["study", "run", "--precision", "tf32", "--device", "cpu"], "precision=tf32"),
-    pytest.param(["study", "run", "--device", "cuda"], "device=cuda was asked for, but PyTorch finds no CUDA GPU here",
-                 marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA GPU here")),
+    pytest.param(
+        ["study", "run", "--device", "cuda"],
+        "device=cuda was asked for, but PyTorch finds no CUDA GPU here",
+        marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA GPU here"),
+    ),
     (["analysis", "--out", "README.md"], "out=README.md: this is a file"),
     (["analysis", "--study", "latest"], "the tracking store holds no study"),
 ]
@@ -257,8 +285,13 @@ def test_a_study_that_is_stopped_is_marked_and_ends_soon(tmp_path):
     client = MlflowClient(store)
     experiment = client.create_experiment("hidden-orbits", artifact_location=(tmp_path / "artifacts").as_uri())
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-    process = subprocess.Popen([PYTHON, "-m", "study", "run", "--seeds", "0-5", "--hidden-sizes", "100", "--no-report"],
-                               cwd=ROOT, env=environment | {"MLFLOW_TRACKING_URI": store}, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [PYTHON, "-m", "study", "run", "--seeds", "0-5", "--hidden-sizes", "100", "--no-report"],
+        cwd=ROOT,
+        env=environment | {"MLFLOW_TRACKING_URI": store},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
         for _ in range(120):
             if client.search_runs([experiment], "tags.kind = 'study'"):
@@ -278,8 +311,11 @@ def test_a_study_that_is_stopped_is_marked_and_ends_soon(tmp_path):
 def test_few_seeds_are_reported_without_bands(tmp_path):
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     MlflowClient(store).create_experiment("hidden-orbits", artifact_location=(tmp_path / "artifacts").as_uri())
-    options = [part for name, value in (SMALL | {"seeds": "0-1", "hidden_sizes": "8"}).items()
-               for part in (f"--{name.replace('_', '-')}", value)]
+    options = [
+        part
+        for name, value in (SMALL | {"seeds": "0-1", "hidden_sizes": "8"}).items()
+        for part in (f"--{name.replace('_', '-')}", value)
+    ]
     done = run_command([PYTHON, "-m", "study", "run", *options, "--out", str(tmp_path / "few.pdf")], store)
     assert done.returncode == 0, done.stderr
     assert "H=8: bands withheld, 2 networks are fewer than 6" in done.stdout
@@ -289,8 +325,21 @@ def test_few_seeds_are_reported_without_bands(tmp_path):
 def test_tuning_goes_on_from_its_journal(tmp_path):
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     MlflowClient(store).create_experiment("hidden-orbits", artifact_location=(tmp_path / "artifacts").as_uri())
-    command = [PYTHON, "-m", "study", "tune", "--epochs", "1", "--train-images", "600", "--hidden-size", "8", "--storage",
-               str(tmp_path / "journal"), "--trials"]
+    command = [
+        PYTHON,
+        "-m",
+        "study",
+        "tune",
+        "--epochs",
+        "1",
+        "--train-images",
+        "600",
+        "--hidden-size",
+        "8",
+        "--storage",
+        str(tmp_path / "journal"),
+        "--trials",
+    ]
     first, second = (run_command([*command, trials], store) for trials in ("2", "3"))
     assert first.returncode == second.returncode == 0, first.stderr + second.stderr
     assert "trial 2/2" in first.stdout

@@ -14,17 +14,23 @@ def not_learned(networks: xr.Dataset) -> list[str]:
     size, n, mean = int(networks.hidden_size), networks.sizes["seed"], mean_accuracy(networks)
     learned = int((networks.test_accuracy >= TRAINED).sum())
     if not mean >= TRAINED:
-        return [f"H = {size}: not trained. The mean test accuracy is {percent(mean)}, and {learned} of {n} networks reach "
-                f"{TRAINED:.0%}. Where the mean is below that, claims other than {', '.join(sorted(OF_ACCURACY))} are not judged."]
+        return [
+            f"H = {size}: not trained. The mean test accuracy is {percent(mean)}, and {learned} of {n} networks reach "
+            f"{TRAINED:.0%}. Where the mean is below that, claims other than {', '.join(sorted(OF_ACCURACY))} are not judged."
+        ]
     if learned < n:
-        return [f"H = {size}: {n - learned} of {n} networks did not learn (test accuracy below {TRAINED:.0%}, or unknown). They "
-                "count in all numbers and verdicts."]
+        return [
+            f"H = {size}: {n - learned} of {n} networks did not learn (test accuracy below {TRAINED:.0%}, or unknown). They "
+            "count in all numbers and verdicts."
+        ]
     return []
 
 
 def not_measured(dataset: xr.Dataset) -> list[str]:
     """Measurements that some networks of a study lack, because they were stored before there was such a measurement."""
     stored = int((dataset.run_id != "").sum())
-    return [f"{len(networks)} of {stored} networks lack the measurement {measurement}, which was added "
-            "after they were measured: what is said of it comes from the others alone."
-            for measurement, networks in json.loads(dataset.attrs.get("not_measured", "{}")).items()]
+    return [
+        f"{len(networks)} of {stored} networks lack the measurement {measurement}, which was added "
+        "after they were measured: what is said of it comes from the others alone."
+        for measurement, networks in json.loads(dataset.attrs.get("not_measured", "{}")).items()
+    ]

@@ -32,9 +32,17 @@ def trained_accuracy(networks: xr.Dataset, _: Oscillation) -> Finding:
     values = networks.test_accuracy.values
     estimate = mean_interval(values, LEVEL)
     return Finding(
-        "C1", "test accuracy is over 93%", int(networks.hidden_size), estimate, "test accuracy", "%", "t interval of the mean",
-        greater_than(values, MEANS["C1"]), by_interval(estimate, MEANS["C1"]),
-        "supported if the whole interval lies above 93%, contradicted if below", few(estimate.n),
+        "C1",
+        "test accuracy is over 93%",
+        int(networks.hidden_size),
+        estimate,
+        "test accuracy",
+        "%",
+        "t interval of the mean",
+        greater_than(values, MEANS["C1"]),
+        by_interval(estimate, MEANS["C1"]),
+        "supported if the whole interval lies above 93%, contradicted if below",
+        few(estimate.n),
     )
 
 
@@ -57,17 +65,24 @@ def blanked_beats_truncated(networks: xr.Dataset, _: Oscillation) -> Finding:
         rows = difference.rows_shown.values
         verdict = SUPPORTED if (band.lower > 0).all() else CONTRADICTED if (band.upper < 0).any() else UNDECIDED
         above, below = int((band.lower > 0).sum()), rows[band.upper < 0]
-        note = f"above zero at {above} of {len(rows)} numbers of rows" + (
-            f"; below zero at {_ranges(below)}" if len(below) else "")
+        note = f"above zero at {above} of {len(rows)} numbers of rows" + (f"; below zero at {_ranges(below)}" if len(below) else "")
         if unclear := list(rows[(band.lower <= 0) & (band.upper >= 0)]):
             note += f"; unclear at {_ranges(unclear)}"
         if tied.any() and not tied.all():
             note += f"; {_ranges(networks.rows_shown.values[tied])} left out, where both are the same in every network"
     return Finding(
-        "C2", "blank rows in place of the rest beat stopping early, at every number of rows", int(networks.hidden_size),
-        estimate, "difference in accuracy where it is smallest", "points", "simultaneous band of the paired difference",
-        float("nan"), verdict, "supported if the whole band lies above zero, contradicted if it lies below zero at any "
-        "number of rows; numbers of rows at which no network's images differ yet are left out", note,
+        "C2",
+        "blank rows in place of the rest beat stopping early, at every number of rows",
+        int(networks.hidden_size),
+        estimate,
+        "difference in accuracy where it is smallest",
+        "points",
+        "simultaneous band of the paired difference",
+        float("nan"),
+        verdict,
+        "supported if the whole band lies above zero, contradicted if it lies below zero at any "
+        "number of rows; numbers of rows at which no network's images differ yet are left out",
+        note,
     )
 
 
@@ -76,9 +91,17 @@ def one_blank_row_costs(networks: xr.Dataset, _: Oscillation) -> Finding:
     loss = networks.accuracy_appended.sel(blank_rows=0) - networks.accuracy_appended.sel(blank_rows=1)
     estimate = mean_interval(loss.values, LEVEL)
     return Finding(
-        "C3", "one blank row too many already costs accuracy", int(networks.hidden_size), estimate,
-        "loss of accuracy", "points", "one-sided t test, paired", greater_than(loss.values), by_interval(estimate, MEANS["C3"]),
-        "supported if the whole interval of the loss lies above zero, contradicted if below", few(estimate.n),
+        "C3",
+        "one blank row too many already costs accuracy",
+        int(networks.hidden_size),
+        estimate,
+        "loss of accuracy",
+        "points",
+        "one-sided t test, paired",
+        greater_than(loss.values),
+        by_interval(estimate, MEANS["C3"]),
+        "supported if the whole interval of the loss lies above zero, contradicted if below",
+        few(estimate.n),
     )
 
 
@@ -95,10 +118,16 @@ def accuracy_oscillates(networks: xr.Dataset, rhythm: Oscillation) -> Finding:
         least, median, most = np.nanquantile(rhythm.confirmed_periods, (0, 0.5, 1))
         words += f", median period {median:.1f} rows ({least:.1f} to {most:.1f})"
     return Finding(
-        "C4", f"accuracy oscillates under blank rows ({TRANSIENT} and later)", int(networks.hidden_size), estimate,
-        "share of networks", "%",
+        "C4",
+        f"accuracy oscillates under blank rows ({TRANSIENT} and later)",
+        int(networks.hidden_size),
+        estimate,
+        "share of networks",
+        "%",
         "largest peak over red noise, AR(1) surrogates; Benjamini-Hochberg over networks; Wilson interval",
-        float("nan"), verdict, "supported if the interval of the share lies above one half, contradicted if below",
+        float("nan"),
+        verdict,
+        "supported if the interval of the share lies above one half, contradicted if below",
         "; ".join(filter(None, (words, few(n), "too few blank rows to tell slow oscillations from none" if too_short else ""))),
     )
 
@@ -110,20 +139,24 @@ def dimensionality_expands_then_shrinks(networks: xr.Dataset, _: Oscillation) ->
 
 def dimensionality_by_digit(networks: xr.Dataset, _: Oscillation) -> Finding:
     """C5, for the images of one digit, averaged over digits."""
-    return _expansion("C5b", "dimensionality expands, then shrinks (by digit)", networks,
-                      networks.pca90_by_digit.mean("digit"), "digit")
+    return _expansion(
+        "C5b", "dimensionality expands, then shrinks (by digit)", networks, networks.pca90_by_digit.mean("digit"), "digit"
+    )
 
 
 def _expansion(claim: str, hypothesis: str, networks: xr.Dataset, curves: xr.DataArray, parts: str) -> Finding:
     """The test on `curves`; compared with the untrained networks, where they were measured, on equal image numbers by `parts`."""
     size, n = int(networks.hidden_size), curves.sizes["seed"]
-    rule = ("supported if p < 0.05; else contradicted if at the peak of the mean the interval of the rise or of the fall lies "
-            "below one component")
+    rule = (
+        "supported if p < 0.05; else contradicted if at the peak of the mean the interval of the rise or of the fall lies "
+        "below one component"
+    )
     test = "largest smaller t of rise and fall over all steps, against its resampled null"
     if n < FEWEST_NETWORKS:
         missing = Estimate(float("nan"), float("nan"), float("nan"), n)
-        return Finding(claim, hypothesis, size, missing, "peak above the last step", "components", test, float("nan"),
-                       UNDECIDED, rule, few(n))
+        return Finding(
+            claim, hypothesis, size, missing, "peak above the last step", "components", test, float("nan"), UNDECIDED, rule, few(n)
+        )
     result = expansion_then_compression(curves.transpose("seed", "time_step").values, LEVEL, rng=size)
     ordered = curves.transpose("seed", "time_step").values
     peak = ordered[:, ordered.mean(axis=0).argmax()]
@@ -131,16 +164,19 @@ def _expansion(claim: str, hypothesis: str, networks: xr.Dataset, curves: xr.Dat
     verdict = SUPPORTED if result.p < 1 - LEVEL else CONTRADICTED if flat else UNDECIDED
     step = int(curves.time_step.values[result.peak])
     height = max(float(ordered[:, result.peak].mean()), 1e-9)
-    note = (f"at step {step} up {result.rise.value:.1f} from the first step and {result.fall.value:.1f} above the last "
-            f"({result.fall.value / height:.0%} of the {height:.1f} there, {height / size:.3f} a hidden unit), "
-            f"in {result.share:.0%} of networks")
+    note = (
+        f"at step {step} up {result.rise.value:.1f} from the first step and {result.fall.value:.1f} above the last "
+        f"({result.fall.value / height:.0%} of the {height:.1f} there, {height / size:.3f} a hidden unit), "
+        f"in {result.share:.0%} of networks"
+    )
     matched = f"pca90_matched_by_{parts}"
     if f"{matched}_untrained" in networks:
         excess = (networks[matched] - networks[f"{matched}_untrained"]).mean(parts).transpose("seed", "time_step").values
         paired = mean_interval(excess[:, result.peak] - excess[:, -1], LEVEL)
-        note += (f"; more than in the untrained networks by {paired.value:.1f} [{paired.lower:.1f}, {paired.upper:.1f}]")
-    return Finding(claim, hypothesis, size, result.fall, "peak above the last step", "components", test,
-                   result.p, verdict, rule, note)
+        note += f"; more than in the untrained networks by {paired.value:.1f} [{paired.lower:.1f}, {paired.upper:.1f}]"
+    return Finding(
+        claim, hypothesis, size, result.fall, "peak above the last step", "components", test, result.p, verdict, rule, note
+    )
 
 
 def _ranges(rows, unit: str = "row") -> str:
@@ -162,11 +198,20 @@ def sixes_separate(networks: xr.Dataset, _: Oscillation) -> Finding | None:
     others = networks.neighbour_agreement.sel(time_step=4).drop_sel(digit=6).mean().item()
     estimate = mean_interval(values, LEVEL)
     sources = {"untrained": "sixes in the untrained networks", "pixels": "sixes in the pixels of the four rows"}
-    nulls = [f"{words} {float(networks[f'sixes_agreement_{source}'].mean()):.1%}" for source, words in sources.items()
-             if f"sixes_agreement_{source}" in networks]
+    nulls = [
+        f"{words} {float(networks[f'sixes_agreement_{source}'].mean()):.1%}"
+        for source, words in sources.items()
+        if f"sixes_agreement_{source}" in networks
+    ]
     return Finding(
-        "C6", "sixes separate by step 4", int(networks.hidden_size), estimate,
-        "share of a six's ten nearest neighbours that are sixes", "%", "t interval of the mean", greater_than(values, MEANS["C6"]),
+        "C6",
+        "sixes separate by step 4",
+        int(networks.hidden_size),
+        estimate,
+        "share of a six's ten nearest neighbours that are sixes",
+        "%",
+        "t interval of the mean",
+        greater_than(values, MEANS["C6"]),
         by_interval(estimate, MEANS["C6"]),
         "supported if the whole interval lies above one half, contradicted if below",
         "; ".join(filter(None, (f"other digits {others:.1%}", *nulls, few(estimate.n)))),
@@ -194,12 +239,21 @@ def probe_reads_first(networks: xr.Dataset, _: Oscillation) -> Finding | None:
         notes.append(f"{half.never} networks left out, whose probe or readout never passes 50%")
     if len(probe) >= FEWEST_NETWORKS:
         band = simultaneous_band(probe - readout, LEVEL, "beta", rng=int(networks.hidden_size))
-        notes.append(f"probe above readout beyond doubt at {_ranges(networks.time_step.values[band.lower > 0], 'step')}"
-                     if (band.lower > 0).any() else "probe above readout beyond doubt at no step")
+        notes.append(
+            f"probe above readout beyond doubt at {_ranges(networks.time_step.values[band.lower > 0], 'step')}"
+            if (band.lower > 0).any()
+            else "probe above readout beyond doubt at no step"
+        )
     return Finding(
-        "C7", "labels are linearly readable long before the readout reads them", int(networks.hidden_size), estimate,
-        "steps by which a probe passes 50% first", "steps", "paired t interval of the mean",
-        greater_than(half.lags, MEANS["C7"]), by_interval(estimate, MEANS["C7"]),
+        "C7",
+        "labels are linearly readable long before the readout reads them",
+        int(networks.hidden_size),
+        estimate,
+        "steps by which a probe passes 50% first",
+        "steps",
+        "paired t interval of the mean",
+        greater_than(half.lags, MEANS["C7"]),
+        by_interval(estimate, MEANS["C7"]),
         f"supported if the whole interval lies above {MEANS['C7']} steps, contradicted if below",
         "; ".join(filter(None, (*notes, few(estimate.n)))),
     )
@@ -216,11 +270,20 @@ def spectrum_predicts_period(networks: xr.Dataset, rhythm: Oscillation) -> Findi
     if state.n:
         notes.append(f"the state turns {state.turn.value:+.3f} radians a row from the prediction")
     if accuracy.n:
-        notes.append(f"accuracy has the state's period or its half in {accuracy.share.value:.0%} of {accuracy.n} networks, "
-                     f"its half in {accuracy.half.value:.0%}")
+        notes.append(
+            f"accuracy has the state's period or its half in {accuracy.share.value:.0%} of {accuracy.n} networks, "
+            f"its half in {accuracy.half.value:.0%}"
+        )
     return Finding(
-        "C8", "the spectrum of R predicts the period of the state, or its half", int(networks.hidden_size), state.share,
-        "share of networks within 10%", "%", "Wilson interval of the share", float("nan"), by_interval(state.share, SHARES["C8"]),
+        "C8",
+        "the spectrum of R predicts the period of the state, or its half",
+        int(networks.hidden_size),
+        state.share,
+        "share of networks within 10%",
+        "%",
+        "Wilson interval of the share",
+        float("nan"),
+        by_interval(state.share, SHARES["C8"]),
         "supported if the interval of the share lies above one half, contradicted if below",
         "; ".join(filter(None, (*notes, few(state.share.n)))),
     )

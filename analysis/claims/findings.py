@@ -58,8 +58,10 @@ class Findings:
 
     def overall(self) -> dict[str, str]:
         """The verdict on each claim over all hidden sizes."""
-        return {claim: overall([finding for finding in self.ledger if finding.claim == claim])
-                for claim in sorted({finding.claim for finding in self.ledger})}
+        return {
+            claim: overall([finding for finding in self.ledger if finding.claim == claim])
+            for claim in sorted({finding.claim for finding in self.ledger})
+        }
 
     def table(self) -> pd.DataFrame:
         """The ledger as a table, a row a claim and hidden size; value and limits are in the `units` of their row."""
@@ -68,15 +70,27 @@ class Findings:
 
     def trend_table(self) -> pd.DataFrame:
         """The trends over hidden sizes, a row a number, with the Holm-adjusted p value of each pair of sizes."""
-        rows = [{"variable": change.variable, "slope_per_doubling": change.trend.slope, "p": change.trend.p, "n": change.trend.n}
-                | {f"p_{pair.sizes[0]}_{pair.sizes[1]}": pair.p_adjusted for pair in change.pairs} for change in self.trends]
+        rows = [
+            {"variable": change.variable, "slope_per_doubling": change.trend.slope, "p": change.trend.p, "n": change.trend.n}
+            | {f"p_{pair.sizes[0]}_{pair.sizes[1]}": pair.p_adjusted for pair in change.pairs}
+            for change in self.trends
+        ]
         return pd.DataFrame(rows)
 
     def spectrum_table(self) -> pd.DataFrame:
         """The mean spectrum of the accuracy under blank rows, relative to red noise: a row a hidden size and frequency."""
-        frames = [pd.DataFrame({"hidden_size": size, "frequency": rhythm.frequencies, "period": 1 / rhythm.frequencies,
-                                "power_over_red_noise": rhythm.mean_spectrum, "n": len(rhythm.moving_spectra)})
-                  for size, rhythm in self.oscillations.items()]
+        frames = [
+            pd.DataFrame(
+                {
+                    "hidden_size": size,
+                    "frequency": rhythm.frequencies,
+                    "period": 1 / rhythm.frequencies,
+                    "power_over_red_noise": rhythm.mean_spectrum,
+                    "n": len(rhythm.moving_spectra),
+                }
+            )
+            for size, rhythm in self.oscillations.items()
+        ]
         return _joined(frames)
 
     def cycle_table(self) -> pd.DataFrame:
@@ -84,8 +98,17 @@ class Findings:
         frames = []
         for size, found in self.cycles.items():
             limits = {"lower": found.band.lower, "upper": found.band.upper} if found.band else {"lower": np.nan, "upper": np.nan}
-            frames.append(pd.DataFrame({"hidden_size": size, "phase": np.arange(PHASES) / PHASES,
-                                        "accuracy": found.curves.mean(axis=0), "n": len(found.curves)} | limits))
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "hidden_size": size,
+                        "phase": np.arange(PHASES) / PHASES,
+                        "accuracy": found.curves.mean(axis=0),
+                        "n": len(found.curves),
+                    }
+                    | limits
+                )
+            )
         return _joined(frames)
 
     def band(self, variable: str, hidden_size: int) -> CurveBands | None:
@@ -187,8 +210,10 @@ def markdown(dataset: xr.Dataset, findings: Findings, running: bool = False, roo
     head = f"**{networks} of {dataset.run_id.size} networks** {state}."
     verdicts = "; ".join(f"{claim} {verdict}" for claim, verdict in findings.overall().items())
     overall = f"Over all hidden sizes: {verdicts}." if verdicts else ""
-    rows = [f"| {finding.claim}: {finding.hypothesis} | {finding.hidden_size} | {words(finding)} | **{finding.verdict}** |"
-            for finding in findings.ledger]
+    rows = [
+        f"| {finding.claim}: {finding.hypothesis} | {finding.hidden_size} | {words(finding)} | **{finding.verdict}** |"
+        for finding in findings.ledger
+    ]
     notes = "\n\n".join(f"**To be read with caution:** {_plain(caution)}" for caution in findings.cautions)
     listed = counted = ""
     if missing and not running:

@@ -38,8 +38,9 @@ class Finding:
     def scaled(self) -> Estimate:
         """The estimate in its units."""
         scale = 100 if self.units in ("%", "points") else 1
-        return replace(self.estimate, value=scale * self.estimate.value, lower=scale * self.estimate.lower,
-                       upper=scale * self.estimate.upper)
+        return replace(
+            self.estimate, value=scale * self.estimate.value, lower=scale * self.estimate.lower, upper=scale * self.estimate.upper
+        )
 
 
 def by_interval(estimate: Estimate, bound: float) -> str:

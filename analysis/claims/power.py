@@ -23,8 +23,11 @@ CANDIDATES = (6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 300, 500,
 class PowerConfig(Frozen):
     """What is asked of a pilot study."""
 
-    width: Annotated[float, BeforeValidator(number), Field(
-        gt=0, le=100, description="a number greater than 0 and at most 100, the points of accuracy there are, such as 5")]
+    width: Annotated[
+        float,
+        BeforeValidator(number),
+        Field(gt=0, le=100, description="a number greater than 0 and at most 100, the points of accuracy there are, such as 5"),
+    ]
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,12 @@ def gathered(networks: Mapping[Place, Mapping[str, str]]) -> str:
     for (size, seed), made in sorted(networks.items()):
         for name, value in made.items():
             found.setdefault(name, {}).setdefault(value, {}).setdefault(str(size), []).append(seed)
-    return json.dumps({name: {value: {size: ranges(seeds) for size, seeds in places.items()} for value, places in values.items()}
-                       for name, values in found.items()})
+    return json.dumps(
+        {
+            name: {value: {size: ranges(seeds) for size, seeds in places.items()} for value, places in values.items()}
+            for name, values in found.items()
+        }
+    )
 
 
 def versions(dataset: xr.Dataset) -> dict[str, dict[str, dict[str, str]]]:

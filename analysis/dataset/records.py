@@ -28,8 +28,15 @@ GROWING = {"mode", "exponent"}  # dimensions as long as there are hidden units, 
 GRID = {"hidden_size", "seed", "run_id"}  # names that the dataset has for itself
 # What findings and figures ask for by name, with its dimensions. A record has all of a group or none of it, and all of the first.
 GROUPS: tuple[dict[str, tuple[str, ...]], ...] = (
-    {"test_accuracy": (), "accuracy_blanked": ("rows_shown",), "accuracy_truncated": ("rows_shown",),
-     "accuracy_appended": ("blank_rows",), "pca90": ("time_step",), "pca90_by_digit": ("time_step", "digit"), "peak_dimension": ()},
+    {
+        "test_accuracy": (),
+        "accuracy_blanked": ("rows_shown",),
+        "accuracy_truncated": ("rows_shown",),
+        "accuracy_appended": ("blank_rows",),
+        "pca90": ("time_step",),
+        "pca90_by_digit": ("time_step", "digit"),
+        "peak_dimension": (),
+    },
     {"accuracy_appended_by_half": ("blank_rows", "half"), "predicted": ("blank_rows", "digit")},
     {"sixes_agreement": (), "neighbour_agreement": ("time_step", "digit")},
     {"probe_accuracy": ("time_step",), "probe_gap": ("time_step",)},
@@ -42,9 +49,22 @@ GROUPS: tuple[dict[str, tuple[str, ...]], ...] = (
     {"temporal_generalisation": ("probe_step", "scored_step")},
 )
 # The first label of dimensions that are counted through, and how many there are at least.
-COUNTED = {"rows_shown": (1, 1), "blank_rows": (0, 2), "time_step": (1, 4), "digit": (0, 7), "half": (0, 2), "group": (0, 1),
-           "shown": (0, 1), "blank": (0, 1), "probe_step": (1, 1), "scored_step": (1, 1), "epoch": (1, 1), "epoch_from_0": (0, 1),
-           "mode": (1, 1), "exponent": (1, 1)}
+COUNTED = {
+    "rows_shown": (1, 1),
+    "blank_rows": (0, 2),
+    "time_step": (1, 4),
+    "digit": (0, 7),
+    "half": (0, 2),
+    "group": (0, 1),
+    "shown": (0, 1),
+    "blank": (0, 1),
+    "probe_step": (1, 1),
+    "scored_step": (1, 1),
+    "epoch": (1, 1),
+    "epoch_from_0": (0, 1),
+    "mode": (1, 1),
+    "exponent": (1, 1),
+}
 
 
 @dataclass(frozen=True)
@@ -61,8 +81,13 @@ class Record:
         return measured(self.variables, self.attributes)
 
 
-def stack(files: Mapping[Place, Path], sizes: Sequence[int], seeds: Sequence[int], needed: Iterable[str] = (),
-          expected: Iterable[str] = ()) -> tuple[xr.Dataset, dict[Place, str]]:
+def stack(
+    files: Mapping[Place, Path],
+    sizes: Sequence[int],
+    seeds: Sequence[int],
+    needed: Iterable[str] = (),
+    expected: Iterable[str] = (),
+) -> tuple[xr.Dataset, dict[Place, str]]:
     """Records over (`hidden_size`, `seed`, ...) as float64, NaN where there is none, and the reasons of those left out.
 
     `files` names the record of each network. Where a dimension grows with the hidden size (`GROWING`), smaller networks are filled
@@ -107,16 +132,23 @@ def stack(files: Mapping[Place, Path], sizes: Sequence[int], seeds: Sequence[int
         for name in set(record.variables) & set(variables):
             values = record.variables[name].values
             variables[name].values[index + tuple(slice(0, length) for length in values.shape)] = values
-    coordinates = {"hidden_size": ("hidden_size", list(sizes), {"long_name": "hidden units"}),
-                   "seed": ("seed", list(seeds), {"long_name": "seed"})}
+    coordinates = {
+        "hidden_size": ("hidden_size", list(sizes), {"long_name": "hidden units"}),
+        "seed": ("seed", list(seeds), {"long_name": "seed"}),
+    }
     for record in kept.values():
-        coordinates |= {name: variable._replace(attrs=words[name]) for name, variable in record.variables.items()
-                        if variable.dims == (name,) and name not in coordinates}
+        coordinates |= {
+            name: variable._replace(attrs=words[name])
+            for name, variable in record.variables.items()
+            if variable.dims == (name,) and name not in coordinates
+        }
     dataset = xr.Dataset(variables, coordinates)
     made = {place: provenance.made_by(record.attributes) for place, record in kept.items()}
     return dataset.assign_attrs(
-        not_measured=json.dumps(_note_missing(dataset, kept, set(expected))), versions=provenance.gathered(made),
-        data_digest=one_line(most["data set's digest"], 64) if kept else ""), bad
+        not_measured=json.dumps(_note_missing(dataset, kept, set(expected))),
+        versions=provenance.gathered(made),
+        data_digest=one_line(most["data set's digest"], 64) if kept else "",
+    ), bad
 
 
 def _read(file: Path, hidden_size: int, needed: set[str]) -> Record:
@@ -194,10 +226,14 @@ def _room(records: Iterable[Record], words: Mapping[str, dict], grid: tuple[int,
                 shapes[name] = variable.dims, tuple(map(max, room, variable.shape))
     size, available = 8 * sum(int(np.prod((*grid, *shape))) for _, shape in shapes.values()), psutil.virtual_memory().available
     if size > available:
-        raise StudyError(f"a dataset of {grid[0] * grid[1]:,} networks takes {size / 2**30:,.1f} GiB of memory, and "
-                         f"{available / 2**30:,.1f} GiB are free: analyse it on a larger machine, or as studies of fewer networks")
-    return {name: xr.Variable(("hidden_size", "seed", *dimensions), np.full((*grid, *shape), np.nan), dict(words[name]))
-            for name, (dimensions, shape) in shapes.items()}
+        raise StudyError(
+            f"a dataset of {grid[0] * grid[1]:,} networks takes {size / 2**30:,.1f} GiB of memory, and "
+            f"{available / 2**30:,.1f} GiB are free: analyse it on a larger machine, or as studies of fewer networks"
+        )
+    return {
+        name: xr.Variable(("hidden_size", "seed", *dimensions), np.full((*grid, *shape), np.nan), dict(words[name]))
+        for name, (dimensions, shape) in shapes.items()
+    }
 
 
 def _note_missing(dataset: xr.Dataset, records: Mapping[Place, Record], expected: set[str]) -> dict[str, list[str]]:
@@ -208,7 +244,8 @@ def _note_missing(dataset: xr.Dataset, records: Mapping[Place, Record], expected
         if not without:
             continue
         of_it = set.intersection(*(made[place] for place in records if place not in without)) - set.union(
-            *(made[place] for place in without))
+            *(made[place] for place in without)
+        )
         cause = f"measured without {_list(sorted(of_it))}" if of_it else "measured by other code"
         some = ", ".join(map(in_words, without[:SHOWN])) + (f" and {len(without) - SHOWN} more" if len(without) > SHOWN else "")
         told = [variable.attrs["missing"]] if "missing" in variable.attrs else []

@@ -83,13 +83,17 @@ def find(client: MlflowClient, study: str) -> Study:
             kind = run.data.tags.get("kind", "no part of a study")
             raise InputError(f"study={study}: this run is no study (its kind: {kind}); expected a study's run id, or latest")
         if run.info.lifecycle_stage != LifecycleStage.ACTIVE:
-            raise InputError(f"study={study}: this study is deleted; restore it (mlflow runs restore --run-id {study}, or with its "
-                             f"experiment, mlflow experiments restore -x {run.info.experiment_id}), or name another")
+            raise InputError(
+                f"study={study}: this study is deleted; restore it (mlflow runs restore --run-id {study}, or with its "
+                f"experiment, mlflow experiments restore -x {run.info.experiment_id}), or name another"
+            )
     try:
         config = stored_settings(stored_content(client, run, "study.json", MOST_TEXT))
     except (DamagedRecordError, Refused) as error:
-        raise InputError(f"study={run.info.run_id}: its configuration (study.json) is missing or unreadable ({one_line(error)}); "
-                         "expected another study's run id") from None
+        raise InputError(
+            f"study={run.info.run_id}: its configuration (study.json) is missing or unreadable ({one_line(error)}); "
+            "expected another study's run id"
+        ) from None
     nested = children(client, run.info.experiment_id, run.info.run_id)
     networks = [child for child in nested if child.data.tags.get("kind") == "network"]
     return Study(run, config, sorted(networks, key=lambda child: child.info.start_time))
@@ -119,8 +123,12 @@ def load(study: str = "latest", client: MlflowClient | None = None) -> xr.Datase
     run, there = found.run, {place: run.info.run_id for place, run in complete.items() if place not in damage}
     ids = [[there.get((size, seed), "") for seed in seeds] for size in sizes]
     dataset["run_id"] = (("hidden_size", "seed"), np.array(ids, dtype=object).astype(str))
-    missing = {records.in_words((size, seed)): reasons.get((size, seed), "no run")
-               for size in sizes for seed in seeds if (size, seed) not in there}
+    missing = {
+        records.in_words((size, seed)): reasons.get((size, seed), "no run")
+        for size in sizes
+        for seed in seeds
+        if (size, seed) not in there
+    }
     return dataset.assign_attrs(
         study=found.run_id,
         study_name=run.data.tags.get(MLFLOW_RUN_NAME, ""),
@@ -147,8 +155,9 @@ def load_sweep(studies: Sequence[str], over: str, client: MlflowClient | None = 
         if name == over and len(set(values)) < len(values):
             raise InputError(f"over={over}: the studies have {', '.join(map(str, values))}; expected a value of its own for each")
         if name != over and len(set(values)) > 1:
-            raise InputError(f"the studies differ in {name}, too ({', '.join(map(str, values))}): expected studies that differ in "
-                             f"{over} alone")
+            raise InputError(
+                f"the studies differ in {name}, too ({', '.join(map(str, values))}): expected studies that differ in {over} alone"
+            )
     for line in made_differently(*datasets):
         warnings.warn(line, stacklevel=2)
     apart = [dataset.drop_attrs().expand_dims({over: [config[over]]}) for dataset, config in zip(datasets, configs, strict=True)]
@@ -166,9 +175,11 @@ def _of_one_regime(study: Study, complete: dict[Place, Run]) -> None:
         for name in REGIME:
             expected, found = str(study.config.get(name)), run.data.params.get(name)
             if found is not None and found != expected:
-                raise InputError(f"study={study.run_id}: H={size} seed={seed} (run {run.info.run_id}) has "
-                                 f"{name}={one_line(found, 50)} where the study has {expected}: expected networks of one regime; "
-                                 "move it to a study of its own")
+                raise InputError(
+                    f"study={study.run_id}: H={size} seed={seed} (run {run.info.run_id}) has "
+                    f"{name}={one_line(found, 50)} where the study has {expected}: expected networks of one regime; "
+                    "move it to a study of its own"
+                )
 
 
 def _by_place(study: Study) -> tuple[dict[Place, Run], dict[Place, str]]:
@@ -198,6 +209,7 @@ def _read(client: MlflowClient, complete: dict[Place, Run], config: dict) -> tup
     """
     files, damage, away = {}, {}, {}
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(DOWNLOADS) as pool:
+
         def fetched(run: Run) -> Path | str | UnreachableError:
             try:
                 return fetch(client, run, Path(scratch)) / MEASUREMENTS
@@ -267,15 +279,17 @@ def log_aggregate(
     `curves` maps a metric to its steps `[P]` and, by name (`mean`, `lower`, `upper`), its values `[P]`. An aggregate
     that an earlier analysis left is kept, but its tag `current` becomes ``false``, and `superseded_by` names the new one.
     """
-    condition = (f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{study.run_id}' and tags.kind = 'aggregate' "
-                 f"and params.hidden_size = '{hidden_size}'")
+    condition = (
+        f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{study.run_id}' and tags.kind = 'aggregate' and params.hidden_size = '{hidden_size}'"
+    )
     tags = {"kind": "aggregate", "study": study.run_id, MLFLOW_PARENT_RUN_ID: study.run_id, TOKEN: uuid4().hex}
     stamp = int(time.time() * 1000)
     points = [
         Metric(f"{metric}/{part}", float(value), stamp, int(step))
         for metric, (steps, parts) in curves.items()
         for part, values in parts.items()
-        for step, value in zip(steps, values, strict=True) if np.isfinite(value)
+        for step, value in zip(steps, values, strict=True)
+        if np.isfinite(value)
     ]
 
     def begin() -> str:
@@ -311,8 +325,10 @@ def log_description(client: MlflowClient, study: str, markdown: Callable[[int], 
     Below its first paragraph, above what the UI folds away, come links to the views and the picture, if the run has that artifact.
     """
     experiment = client.get_run(study).info.experiment_id
-    added = [f"[Table of networks]({views.link(experiment, 'networks')}), [bands as charts]({views.link(experiment, 'bands')}), "
-             "`report.pdf` and all figures under Artifacts."]
+    added = [
+        f"[Table of networks]({views.link(experiment, 'networks')}), [bands as charts]({views.link(experiment, 'bands')}), "
+        "`report.pdf` and all figures under Artifacts."
+    ]
     if holds(client, study, picture):
         added.append(f"![{Path(picture).stem}](get-artifact?path={quote(picture, safe='')}&run_uuid={study})")
     below = "\n\n".join(added)

@@ -52,5 +52,8 @@ def stored_settings(text: str | bytes) -> dict:
         where = ".".join(map(str, first["loc"][:2]))
         raise Refused(f"is no configuration of a study: {one_line(' '.join((where, first['msg'])))}") from None
     known = set(Settings.model_fields)
-    return {name: value for name, value in settings.items()
-            if name in known or (isinstance(value, PLAIN) and len(str(value)) <= LONGEST and len(name) <= LONGEST)}
+    return {
+        name: value
+        for name, value in settings.items()
+        if name in known or (isinstance(value, PLAIN) and len(str(value)) <= LONGEST and len(name) <= LONGEST)
+    }

@@ -20,8 +20,12 @@ SEED = 0
 PERPLEXITY = 30
 EXAGGERATED, SETTLING, FOLLOWING = 250, 500, 300  # iterations: of the first step twice, of each that starts from the one before
 METHODS = ("tsne", "umap")
-DIMENSIONS = {"points": ("time_step", "image", "axis"), "digit": ("image",), "time_step": ("time_step",),
-              **dict.fromkeys(("agreement_states", "agreement_plane", "neighbours_kept"), ("time_step",))}  # of what is embedded
+DIMENSIONS = {
+    "points": ("time_step", "image", "axis"),
+    "digit": ("image",),
+    "time_step": ("time_step",),
+    **dict.fromkeys(("agreement_states", "agreement_plane", "neighbours_kept"), ("time_step",)),
+}  # of what is embedded
 
 
 def embed(network: RecurrentNetwork, test: Images, steps: Sequence[int] = STEPS, method: str = "tsne") -> xr.Dataset:
@@ -45,14 +49,23 @@ def embed(network: RecurrentNetwork, test: Images, steps: Sequence[int] = STEPS,
         measures.append(_agreements(states, before, test.labels.numpy()))
     agreement_states, agreement_plane, kept = np.array(measures).T.reshape(3, -1)
     share = {"units": "1", "valid_min": 0.0, "valid_max": 1.0}
-    words = {"agreement_states": "share of the ten nearest neighbours among the states that show the same digit",
-             "agreement_plane": "share of the ten nearest neighbours in the plane that show the same digit",
-             "neighbours_kept": "share of the ten nearest neighbours among the states that are so in the plane"}
+    words = {
+        "agreement_states": "share of the ten nearest neighbours among the states that show the same digit",
+        "agreement_plane": "share of the ten nearest neighbours in the plane that show the same digit",
+        "neighbours_kept": "share of the ten nearest neighbours among the states that are so in the plane",
+    }
     return xr.Dataset(
-        {"points": (("time_step", "image", "axis"), np.array(points, dtype=np.float32).reshape(len(steps), len(test), 2),
-                    {"long_name": f"{method} of the hidden states", "units": "1"})}
-        | {name: ("time_step", values, {"long_name": words[name]} | share)
-           for name, values in zip(words, (agreement_states, agreement_plane, kept), strict=True)},
+        {
+            "points": (
+                ("time_step", "image", "axis"),
+                np.array(points, dtype=np.float32).reshape(len(steps), len(test), 2),
+                {"long_name": f"{method} of the hidden states", "units": "1"},
+            )
+        }
+        | {
+            name: ("time_step", values, {"long_name": words[name]} | share)
+            for name, values in zip(words, (agreement_states, agreement_plane, kept), strict=True)
+        },
         coords={"time_step": steps, "digit": ("image", test.labels.numpy())},
         attrs={"method": method},
     )
@@ -75,8 +88,9 @@ def _umap(states: np.ndarray, before: np.ndarray | None) -> np.ndarray:
     try:
         from umap import UMAP
     except ImportError:
-        raise InputError("embedding=umap needs umap-learn, which is not installed: "
-                         "in the project's folder, pip install '.[umap]'") from None
+        raise InputError(
+            "embedding=umap needs umap-learn, which is not installed: in the project's folder, pip install '.[umap]'"
+        ) from None
     if _still(states):
         return np.zeros((len(states), 2))
     start = "pca" if before is None or _still(before) else before

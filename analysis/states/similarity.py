@@ -13,8 +13,12 @@ from study.networks.network import RecurrentNetwork, scaled
 
 KEPT = 0.99  # of each network's variance, in SVCCA
 CHUNK = 2000  # images whose products are summed in single precision
-DIMENSIONS = {**dict.fromkeys(("cka", "svcca", "cka_untrained", "svcca_untrained"), ("time_step", "seed", "other_seed")),
-              "time_step": ("time_step",), "seed": ("seed",), "other_seed": ("other_seed",)}  # of what `similarity` returns
+DIMENSIONS = {
+    **dict.fromkeys(("cka", "svcca", "cka_untrained", "svcca_untrained"), ("time_step", "seed", "other_seed")),
+    "time_step": ("time_step",),
+    "seed": ("seed",),
+    "other_seed": ("other_seed",),
+}  # of what `similarity` returns
 
 
 def similarity(networks: dict[int, RecurrentNetwork], test: Images) -> xr.Dataset:

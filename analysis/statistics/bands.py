@@ -42,9 +42,7 @@ class Band:
     method: str
 
 
-def simultaneous_band(
-    curves: np.ndarray, level: float = 0.95, method: str = "raw", rng: np.random.Generator | int = 0
-) -> Band:
+def simultaneous_band(curves: np.ndarray, level: float = 0.95, method: str = "raw", rng: np.random.Generator | int = 0) -> Band:
     """A simultaneous (sup-t) band for the expected curve of networks.
 
     The critical value is the `level` quantile of the largest studentised deviation over the curve, simulated by a

@@ -26,9 +26,7 @@ class Expansion:
     share: float
 
 
-def expansion_then_compression(
-    curves: np.ndarray, level: float = 0.95, rng: np.random.Generator | int = 0
-) -> Expansion:
+def expansion_then_compression(curves: np.ndarray, level: float = 0.95, rng: np.random.Generator | int = 0) -> Expansion:
     """Tests whether the expected curve of networks exceeds both its start and its end at some step in between.
 
     The statistic is max_t min(t statistic of D(t) - D(start), t statistic of D(t) - D(end)): both must hold at one step

@@ -106,10 +106,16 @@ class Oscillation:
 
     def periods(self, seeds: np.ndarray) -> pd.DataFrame:
         """A row a network, with the seeds `[n]` it is known by."""
-        return pd.DataFrame({
-            "seed": seeds, "period": [test.period for test in self.tests], "p": [test.p for test in self.tests],
-            "p_adjusted": self.adjusted, "amplitude": [test.amplitude for test in self.tests], "oscillates": self.oscillates,
-        })
+        return pd.DataFrame(
+            {
+                "seed": seeds,
+                "period": [test.period for test in self.tests],
+                "p": [test.p for test in self.tests],
+                "p_adjusted": self.adjusted,
+                "amplitude": [test.amplitude for test in self.tests],
+                "oscillates": self.oscillates,
+            }
+        )
 
 
 def oscillation(curves: np.ndarray, rng: np.random.Generator | int = 0) -> Oscillation:

@@ -66,8 +66,10 @@ def planned_pairs(by_size: dict[int, np.ndarray]) -> list[Difference]:
     pairs = [(a, b) for a, b in combinations(sorted(groups), 2) if min(len(groups[a]), len(groups[b])) > 1]
     p = [_welch(groups[a], groups[b]) for a, b in pairs]
     adjusted = holm(p)
-    return [Difference(pair, float(groups[pair[1]].mean() - groups[pair[0]].mean()), one)
-            for pair, one in zip(pairs, adjusted, strict=True)]
+    return [
+        Difference(pair, float(groups[pair[1]].mean() - groups[pair[0]].mean()), one)
+        for pair, one in zip(pairs, adjusted, strict=True)
+    ]
 
 
 def _welch(first: np.ndarray, second: np.ndarray) -> float:

@@ -25,8 +25,22 @@ from reports.figures.truncation import truncation
 
 FIGURES = {
     figure.__name__: figure
-    for figure in (truncation, surface, oscillation, predicted, dimensionality, geometry, embedding, embedding_steps, accessibility,
-                   generalisation, early_classification, spectrum, similarity, networks)
+    for figure in (
+        truncation,
+        surface,
+        oscillation,
+        predicted,
+        dimensionality,
+        geometry,
+        embedding,
+        embedding_steps,
+        accessibility,
+        generalisation,
+        early_classification,
+        spectrum,
+        similarity,
+        networks,
+    )
 }
 OF_STATES = ("embedding", "embedding_steps", "similarity")  # what needs the networks themselves, not their records alone
 

@@ -6,10 +6,7 @@ from analysis.study_analysis import Analysis
 from reports.figures.figure import Curve, Figure, Row, curve_figure, sizes
 from reports.figures.style import BLUE, ORANGE
 
-CURVES = (
-    Curve("pca90", "all images", BLUE, "-"),
-    Curve("pca90_by_digit", "images of one digit (mean over digits)", ORANGE, "--"),
-)
+CURVES = (Curve("pca90", "all images", BLUE, "-"), Curve("pca90_by_digit", "images of one digit (mean over digits)", ORANGE, "--"))
 
 
 def dimensionality(analysis: Analysis) -> Figure | None:

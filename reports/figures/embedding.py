@@ -19,8 +19,10 @@ COLUMNS = 7  # of the overview of all steps
 
 def embedding(analysis: Analysis) -> Figure | None:
     """A row a hidden size, a panel for each of the paper's time steps."""
-    shown = {size: found.sel(time_step=[step for step in STEPS if step in found.time_step])
-             for size, found in analysis.embeddings.items()}
+    shown = {
+        size: found.sel(time_step=[step for step in STEPS if step in found.time_step])
+        for size, found in analysis.embeddings.items()
+    }
     if not shown:
         return None
     columns = max(found.sizes["time_step"] for found in shown.values())
@@ -29,9 +31,16 @@ def embedding(analysis: Analysis) -> Figure | None:
         for row, (size, found) in zip(axes, shown.items(), strict=True):
             for place, step in zip(row, found.time_step.values, strict=True):
                 _scatter(place, found.sel(time_step=step), f"H = {size}, step {step}", large=True)
-        figure.legend(handles=[Line2D([], [], color=colour, marker="o", markersize=4, linestyle="", label=str(digit))
-                               for digit, colour in enumerate(DIGITS)],
-                      loc="outside upper center", ncols=len(DIGITS), handletextpad=0.1, columnspacing=1)
+        figure.legend(
+            handles=[
+                Line2D([], [], color=colour, marker="o", markersize=4, linestyle="", label=str(digit))
+                for digit, colour in enumerate(DIGITS)
+            ],
+            loc="outside upper center",
+            ncols=len(DIGITS),
+            handletextpad=0.1,
+            columnspacing=1,
+        )
     first = next(iter(shown.values()))
     seeds = ", ".join(f"seed {found.attrs['seed']} at H = {size}" for size, found in shown.items())
     return Figure(
@@ -62,7 +71,7 @@ def embedding_steps(analysis: Analysis) -> Figure | None:
         places = [place for row in axes for place in row]
         for place, step in zip(places, steps, strict=False):
             _scatter(place, found.sel(time_step=step), str(step), large=False)
-        for place in places[len(steps):]:
+        for place in places[len(steps) :]:
             place.set_visible(False)
     return Figure(
         "embedding_steps",
@@ -80,16 +89,26 @@ def _scatter(axes: Axes, found: xr.Dataset, title: str, large: bool) -> None:
     order = np.random.default_rng(0).permutation(len(digit))  # no digit lies on top of the others
     axes.scatter(x[order], y[order], c=np.array(DIGITS)[digit[order]], s=1.2 if large else 0.25, linewidth=0, rasterized=True)
     for d in np.unique(digit) if large else []:
-        axes.text(*_centre(x[digit == d], y[digit == d]), str(d), ha="center", va="center", fontsize=8, weight="bold",
-                  bbox={"boxstyle": "circle,pad=0.12", "facecolor": "white", "alpha": 0.8, "linewidth": 0})
+        axes.text(
+            *_centre(x[digit == d], y[digit == d]),
+            str(d),
+            ha="center",
+            va="center",
+            fontsize=8,
+            weight="bold",
+            bbox={"boxstyle": "circle,pad=0.12", "facecolor": "white", "alpha": 0.8, "linewidth": 0},
+        )
     axes.set_title(title, pad=2 if not large else None)
     axes.set(xticks=[], yticks=[])
     axes.set_aspect("equal", adjustable="datalim")
     for side in axes.spines.values():
         side.set_visible(False)
     if large:
-        axes.set_xlabel(f"{float(found.agreement_states):.0%} among states, {float(found.agreement_plane):.0%} in plane, "
-                        f"{float(found.neighbours_kept):.0%} kept", fontsize=6)
+        axes.set_xlabel(
+            f"{float(found.agreement_states):.0%} among states, {float(found.agreement_plane):.0%} in plane, "
+            f"{float(found.neighbours_kept):.0%} kept",
+            fontsize=6,
+        )
 
 
 def _centre(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:

@@ -90,8 +90,15 @@ def _measured(analysis: Analysis, curves: Iterable[Curve]) -> list[Curve]:
     return [curve for curve in curves if curve.variable in analysis.dataset]
 
 
-def curve_figure(analysis: Analysis, name: str, rows: Sequence[Row], caption: str, description: str,
-                 x: tuple[str, Sequence[int]] = STEPS, height: float = 2.5) -> Figure:
+def curve_figure(
+    analysis: Analysis,
+    name: str,
+    rows: Sequence[Row],
+    caption: str,
+    description: str,
+    x: tuple[str, Sequence[int]] = STEPS,
+    height: float = 2.5,
+) -> Figure:
     """Curves and their bands against the steps of `x` (its label and ticks): a column a hidden size, a row of panels each row.
 
     Networks and bands are added to the caption.
@@ -111,8 +118,16 @@ def _curve_panels(analysis: Analysis, rows: Sequence[Row], x: tuple[str, Sequenc
             networks = present(analysis.dataset, size)
             for curve in _measured(analysis, row.curves):
                 values = step_curves(networks[curve.variable])
-                draw_curves(axes, values[values.dims[1]].values, values.values, analysis.findings.band(curve.variable, size),
-                            curve.colour, curve.style, curve.label, row.scale)
+                draw_curves(
+                    axes,
+                    values[values.dims[1]].values,
+                    values.values,
+                    analysis.findings.band(curve.variable, size),
+                    curve.colour,
+                    curve.style,
+                    curve.label,
+                    row.scale,
+                )
             if row.reference is not None:
                 reference(axes, row.reference)
         line[0].set_ylabel(row.y)
@@ -126,8 +141,16 @@ def _curve_panels(analysis: Analysis, rows: Sequence[Row], x: tuple[str, Sequenc
     return figure
 
 
-def draw_curves(axes: Axes, steps: np.ndarray, curves: np.ndarray, band: CurveBands | None, colour: str, style: str,
-                label: str, scale: float = 1.0) -> None:
+def draw_curves(
+    axes: Axes,
+    steps: np.ndarray,
+    curves: np.ndarray,
+    band: CurveBands | None,
+    colour: str,
+    style: str,
+    label: str,
+    scale: float = 1.0,
+) -> None:
     """Every network as a thin line, and their mean with its band; the plain mean where the band is withheld."""
     axes.plot(steps, scale * curves.T, color=colour, linewidth=0.4, alpha=0.35, linestyle=style)
     if band is None:
@@ -142,8 +165,10 @@ def band_words(analysis: Analysis) -> str:
     bands = analysis.findings.bands
     words = ["Thin lines: single networks."]
     if bands:
-        words.append(f"Thick lines and shading: mean and its simultaneous {bands[0].band.level:.0%} confidence band "
-                     "(sup-t over the whole curve, networks as the unit). Where all networks agree it has no width.")
+        words.append(
+            f"Thick lines and shading: mean and its simultaneous {bands[0].band.level:.0%} confidence band "
+            "(sup-t over the whole curve, networks as the unit). Where all networks agree it has no width."
+        )
     if withheld := [f"H = {h}" for h, n in analysis.findings.withheld.items() if n]:
         words.append(f"No band at {', '.join(withheld)}: fewer than 6 networks; the thick line is their mean.")
     return " ".join(words)
@@ -159,13 +184,20 @@ def curve_numbers(analysis: Analysis, variables: list[str]) -> pd.DataFrame:
             curves = step_curves(networks[name])
             dimension = curves.dims[1]
             steps = found.steps if found else curves[dimension].values
-            frames.append(pd.DataFrame({
-                "hidden_size": size, "variable": name, "step_name": dimension, "step": steps,
-                "n": found.band.n if found else int(curves.notnull().any(dimension).sum()),
-                "mean": found.band.mean if found else curves.mean("seed").values,
-                "lower": found.band.lower if found else np.nan,
-                "upper": found.band.upper if found else np.nan,
-            }))
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "hidden_size": size,
+                        "variable": name,
+                        "step_name": dimension,
+                        "step": steps,
+                        "n": found.band.n if found else int(curves.notnull().any(dimension).sum()),
+                        "mean": found.band.mean if found else curves.mean("seed").values,
+                        "lower": found.band.lower if found else np.nan,
+                        "upper": found.band.upper if found else np.nan,
+                    }
+                )
+            )
     return pd.concat(frames, ignore_index=True)
 
 
@@ -173,8 +205,16 @@ def heat(axes: Axes, shares: xr.DataArray, first: tuple[float, float], upside_do
     """A raster of shares over (y, x), in percent; cells are centred on whole numbers from `first` (y, x) on."""
     (y, x), (rows, columns) = first, shares.shape
     extent = (x - 0.5, x + columns - 0.5, *((y + rows - 0.5, y - 0.5) if upside_down else (y - 0.5, y + rows - 0.5)))
-    return axes.imshow(100 * shares.values, origin="upper" if upside_down else "lower", aspect="auto", interpolation="nearest",
-                       cmap="cividis", vmin=0, extent=extent, **options)
+    return axes.imshow(
+        100 * shares.values,
+        origin="upper" if upside_down else "lower",
+        aspect="auto",
+        interpolation="nearest",
+        cmap="cividis",
+        vmin=0,
+        extent=extent,
+        **options,
+    )
 
 
 def reference(axes: Axes, value: float) -> None:

@@ -6,8 +6,11 @@ from analysis.study_analysis import Analysis
 from reports.figures.figure import Curve, Figure, Row, curve_figure, sizes
 from reports.figures.style import BLUE, GREEN, GREY, ORANGE
 
-MEASURES = {"pca90_matched": "PCA-90\n(components)", "participation_ratio_corrected": "participation\nratio",
-            "twonn": "TwoNN\n(dimensions)"}
+MEASURES = {
+    "pca90_matched": "PCA-90\n(components)",
+    "participation_ratio_corrected": "participation\nratio",
+    "twonn": "TwoNN\n(dimensions)",
+}
 OF = (
     ("_by_group", "all digits", BLUE, "-"),
     ("_by_digit", "one digit", ORANGE, "--"),

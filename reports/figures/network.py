@@ -28,7 +28,7 @@ def network(record: xr.Dataset) -> Drawing:
         places = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
         for axes, (panel, _) in zip(places, drawn, strict=False):
             panel(axes, record)
-        for axes in places[len(drawn):]:
+        for axes in places[len(drawn) :]:
             axes.set_visible(False)
         figure.suptitle(_title(record), fontsize=9)
     return figure
@@ -85,12 +85,21 @@ def _dimensions(axes: Axes, record: xr.Dataset) -> None:
 def _probes(axes: Axes, record: xr.Dataset) -> None:
     _curve(axes, record.probe_accuracy, "probe", BLUE, scale=100)
     _curve(axes, record.probe_accuracy - record.probe_gap, "readout", VERMILION, "--", 100)
-    for name, label, colour, style in (("probe_pixels", "pixels", GREY, "-"), ("probe_untrained", "untrained", PURPLE, "-."),
-                                       ("probe_permuted", "permuted labels", GREY, ":")):
+    for name, label, colour, style in (
+        ("probe_pixels", "pixels", GREY, "-"),
+        ("probe_untrained", "untrained", PURPLE, "-."),
+        ("probe_permuted", "permuted labels", GREY, ":"),
+    ):
         if _holds(record, name):
             _curve(axes, record[name], label, colour, style, 100)
-    axes.set(title="what can be read off the state", xlabel="time step", ylabel="test accuracy (%)", ylim=(0, 128),
-             xticks=STEPS[1], yticks=[0, 25, 50, 75, 100])
+    axes.set(
+        title="what can be read off the state",
+        xlabel="time step",
+        ylabel="test accuracy (%)",
+        ylim=(0, 128),
+        xticks=STEPS[1],
+        yticks=[0, 25, 50, 75, 100],
+    )
     axes.legend(ncols=2, loc="upper left", handlelength=1.6, columnspacing=1)
 
 
@@ -100,8 +109,14 @@ def _neighbours(axes: Axes, record: xr.Dataset) -> None:
     _curve(axes, agreement.mean("digit"), "mean", INK)
     if 6 in agreement.digit:
         _curve(axes, agreement.sel(digit=6), "sixes", VERMILION, "--")
-    axes.set(title="nearest neighbours of the same digit", xlabel="time step", ylabel="share (%)", ylim=(0, 128),
-             xticks=STEPS[1], yticks=[0, 25, 50, 75, 100])
+    axes.set(
+        title="nearest neighbours of the same digit",
+        xlabel="time step",
+        ylabel="share (%)",
+        ylim=(0, 128),
+        xticks=STEPS[1],
+        yticks=[0, 25, 50, 75, 100],
+    )
     axes.legend(ncols=2, loc="upper left")
 
 

@@ -39,10 +39,19 @@ def oscillation(analysis: Analysis) -> Figure | None:
         raster.set_xlabel("blank rows after the image")  # below the last hidden size alone
         cycle.set_xlabel("phase of the cycle")
         spectrum.set_xlabel("period (rows)")
-        figure.colorbar(image, ax=figure.axes, location="top", shrink=0.35, aspect=40, label="test accuracy (%)",
-                        extend="neither" if brightest == 100 else "max")
-    numbers = [analysis.findings.oscillations[size].periods(present(analysis.dataset, size).seed.values).assign(hidden_size=size)
-               for size in shown]
+        figure.colorbar(
+            image,
+            ax=figure.axes,
+            location="top",
+            shrink=0.35,
+            aspect=40,
+            label="test accuracy (%)",
+            extend="neither" if brightest == 100 else "max",
+        )
+    numbers = [
+        analysis.findings.oscillations[size].periods(present(analysis.dataset, size).seed.values).assign(hidden_size=size)
+        for size in shown
+    ]
     asterisk = " (an asterisk marks those that do not)" if max(map(len, numbers)) <= NAMED else ""
     return Figure(
         "oscillation",

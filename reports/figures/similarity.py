@@ -26,11 +26,27 @@ def similarity(analysis: Analysis) -> Figure | None:
                     pairs = found[name + suffix]
                     mean = mean_over_pairs(pairs)
                     spread = pairs.where(pairs.seed != pairs.other_seed)
-                    axes.fill_between(pairs.time_step, spread.min(["seed", "other_seed"]), spread.max(["seed", "other_seed"]),
-                                      color=colour, alpha=0.12, linewidth=0)
+                    axes.fill_between(
+                        pairs.time_step,
+                        spread.min(["seed", "other_seed"]),
+                        spread.max(["seed", "other_seed"]),
+                        color=colour,
+                        alpha=0.12,
+                        linewidth=0,
+                    )
                     axes.plot(pairs.time_step, mean, color=colour, linestyle=style, label=f"{label}, {of}")
-                    rows.append(pd.DataFrame({"hidden_size": size, "measure": name, "networks": of, "n": found.sizes["seed"],
-                                              "time_step": pairs.time_step.values, "mean_over_pairs": mean.values}))
+                    rows.append(
+                        pd.DataFrame(
+                            {
+                                "hidden_size": size,
+                                "measure": name,
+                                "networks": of,
+                                "n": found.sizes["seed"],
+                                "time_step": pairs.time_step.values,
+                                "mean_over_pairs": mean.values,
+                            }
+                        )
+                    )
             axes.set(title=f"H = {size}", xlabel=STEPS[0], ylim=(0, 1.02), xticks=STEPS[1])
         row[0].set_ylabel("similarity")
         figure.legend(*row[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)

@@ -32,12 +32,20 @@ def spectrum(analysis: Analysis) -> Figure | None:
             accuracy = analysis.findings.oscillations[size].confirmed_periods
             _periods(periods[index], networks, accuracy)
             _exponents(exponents[index], networks)
-            frames.append(pd.DataFrame({
-                "hidden_size": size, "seed": networks.seed.values, "spectral_radius": networks.spectral_radius.values,
-                "period_predicted": networks.period_predicted.values, "period_state": networks.period_state.values,
-                "period_accuracy": accuracy, "largest_lyapunov_exponent": networks.lyapunov.isel(exponent=0).values,
-                "attractor": [KINDS[int(kind)] if np.isfinite(kind) else "" for kind in networks.attractor_kind.values],
-            }))
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "hidden_size": size,
+                        "seed": networks.seed.values,
+                        "spectral_radius": networks.spectral_radius.values,
+                        "period_predicted": networks.period_predicted.values,
+                        "period_state": networks.period_state.values,
+                        "period_accuracy": accuracy,
+                        "largest_lyapunov_exponent": networks.lyapunov.isel(exponent=0).values,
+                        "attractor": [KINDS[int(kind)] if np.isfinite(kind) else "" for kind in networks.attractor_kind.values],
+                    }
+                )
+            )
         for axes in plane[1:]:
             axes.set_ylabel("")
         periods[0].set_ylabel("measured period (rows)")
@@ -59,8 +67,7 @@ def spectrum(analysis: Analysis) -> Figure | None:
 
 
 def eigenvalues(axes: Axes, record: xr.Dataset) -> float:
-    """The eigenvalues of R before and after one network's training, and the unit circle; returns how far to the sides it reaches.
-    """
+    """The eigenvalues of R before and after one network's training, and the unit circle; returns how far it reaches sideways."""
     turn = np.linspace(0, 2 * np.pi, 200)
     axes.plot(np.cos(turn), np.sin(turn), color=GREY, linewidth=0.6)
     real, imaginary = record.eigenvalue_real_by_epoch, record.eigenvalue_imaginary_by_epoch
@@ -75,8 +82,15 @@ def _eigenvalue_paths(axes: Axes, record: xr.Dataset) -> None:
     """With the way of the leading eigenvalue from epoch to epoch."""
     reach = eigenvalues(axes, record)
     leading = record.isel(mode=0)
-    axes.scatter(leading.eigenvalue_real_by_epoch, np.abs(leading.eigenvalue_imaginary_by_epoch), s=3, color=INK, linewidth=0,
-                 label="leading, by epoch", zorder=0.9)
+    axes.scatter(
+        leading.eigenvalue_real_by_epoch,
+        np.abs(leading.eigenvalue_imaginary_by_epoch),
+        s=3,
+        color=INK,
+        linewidth=0,
+        label="leading, by epoch",
+        zorder=0.9,
+    )
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
 
 
@@ -87,8 +101,18 @@ def _periods(axes: Axes, networks: xr.Dataset, accuracy: np.ndarray) -> None:
     predicted = np.nan_to_num(networks.period_predicted.values, nan=LONGEST, posinf=LONGEST).clip(max=LONGEST)
     measured = (networks.period_state.values, "state", BLUE, "o"), (accuracy, "accuracy", VERMILION, "^")
     for values, label, colour, marker in measured:
-        axes.scatter(predicted, values.clip(max=LONGEST), s=12, marker=marker, facecolor="none", edgecolor=colour, linewidth=0.8,
-                     label=label, clip_on=False, zorder=3)
+        axes.scatter(
+            predicted,
+            values.clip(max=LONGEST),
+            s=12,
+            marker=marker,
+            facecolor="none",
+            edgecolor=colour,
+            linewidth=0.8,
+            label=label,
+            clip_on=False,
+            zorder=3,
+        )
     axes.set(xscale="log", yscale="log", xlim=(2, LONGEST), ylim=(2, LONGEST), xlabel="predicted period (rows)")
     for axis in (axes.xaxis, axes.yaxis):
         plain_ticks(axis, PERIODS)

@@ -17,7 +17,10 @@ from reports.figures.style import panels, styled
 def surface(analysis: Analysis) -> Figure | None:
     """The accuracy surface, mean over networks; a panel a hidden size."""
     return _means(
-        analysis, "accuracy", "surface", accuracy_surface,
+        analysis,
+        "accuracy",
+        "surface",
+        accuracy_surface,
         "Test accuracy after some rows of the image and then some blank rows, mean over networks. The right edge of the image rows "
         "(top line) is experiment 3, the left column experiment 2, and the diagonal that ends at row 28 experiment 1.",
         "Rasters of test accuracy over rows shown and blank rows, one for each hidden size.",
@@ -27,7 +30,10 @@ def surface(analysis: Analysis) -> Figure | None:
 def generalisation(analysis: Analysis) -> Figure | None:
     """The temporal generalisation matrix, mean over networks; a panel a hidden size."""
     return _means(
-        analysis, "temporal_generalisation", "generalisation", generalisation_matrix,
+        analysis,
+        "temporal_generalisation",
+        "generalisation",
+        generalisation_matrix,
         "Temporal generalisation: test accuracy of the probe of one step at the states of another, mean over networks; after "
         "step 28 rows are blank (right of the dotted line).",
         "Rasters of test accuracy over the step a probe learned and the step it is scored at, one for each hidden size.",
@@ -48,8 +54,9 @@ def generalisation_matrix(axes: Axes, accuracy: xr.DataArray) -> AxesImage:
     return image
 
 
-def _means(analysis: Analysis, variable: str, name: str, draw: Callable[[Axes, xr.DataArray], AxesImage], caption: str,
-           description: str) -> Figure | None:
+def _means(
+    analysis: Analysis, variable: str, name: str, draw: Callable[[Axes, xr.DataArray], AxesImage], caption: str, description: str
+) -> Figure | None:
     shown = sizes(analysis)
     if not shown or variable not in analysis.dataset:
         return None

@@ -20,30 +20,54 @@ def comparison(first: Analysis, second: Analysis) -> tuple[dict, dict[str, Figur
     """What `comparison.typ` lays out, and the figures by name: `A-truncation`, `B-truncation` and so on."""
     studies = (first, second)
     by_study = {letter: drawn(study, COMPARED) for letter, study in zip(LETTERS, studies, strict=True)}
-    figures = {f"{letter}-{name}": dataclasses.replace(found[name], name=f"{letter}-{name}")
-               for name in COMPARED for letter, found in by_study.items() if name in found}
+    figures = {
+        f"{letter}-{name}": dataclasses.replace(found[name], name=f"{letter}-{name}")
+        for name in COMPARED
+        for letter, found in by_study.items()
+        if name in found
+    }
     return {
         "title": "Hidden orbits: two studies side by side",
-        "studies": [{"letter": letter, "name": shown(study.dataset.attrs["study_name"]), "id": shown(study.study, 40),
-                     "networks": study.networks} for letter, study in zip(LETTERS, studies, strict=True)],
-        "cautions": [f"Study {letter}. {caution}" for letter, study in zip(LETTERS, studies, strict=True)
-                     for caution in study.findings.cautions],
+        "studies": [
+            {
+                "letter": letter,
+                "name": shown(study.dataset.attrs["study_name"]),
+                "id": shown(study.study, 40),
+                "networks": study.networks,
+            }
+            for letter, study in zip(LETTERS, studies, strict=True)
+        ],
+        "cautions": [
+            f"Study {letter}. {caution}"
+            for letter, study in zip(LETTERS, studies, strict=True)
+            for caution in study.findings.cautions
+        ],
         "settings": [[shown(name, 40), *map(shown, values)] for name, *values in settings(first, second)],
         "verdicts": verdicts(first, second),
-        "figures": [{"name": name, "caption": f"Study {name[0]}. {figure.caption}",
-                     "description": f"Study {name[0]}. {figure.description}"} for name, figure in figures.items()],
+        "figures": [
+            {"name": name, "caption": f"Study {name[0]}. {figure.caption}", "description": f"Study {name[0]}. {figure.description}"}
+            for name, figure in figures.items()
+        ],
     }, figures
 
 
 def settings(first: Analysis, second: Analysis) -> list[list[str]]:
     """Each setting in which two studies differ, and each version or kind of device that did not make the networks of both alike."""
     one, other = configuration(first.dataset), configuration(second.dataset)
-    differing = [[name, str(one.get(name, "none")), str(other.get(name, "none"))]
-                 for name in sorted(one | other) if one.get(name) != other.get(name)]
-    made = [{name: ", ".join(sorted(values)) for name, values in provenance.versions(study.dataset).items()}
-            for study in (first, second)]
-    return differing + [[f"made by {name}", *(by.get(name, "unknown") for by in made)]
-                        for name in provenance.NAMES if made[0].get(name) != made[1].get(name)]
+    differing = [
+        [name, str(one.get(name, "none")), str(other.get(name, "none"))]
+        for name in sorted(one | other)
+        if one.get(name) != other.get(name)
+    ]
+    made = [
+        {name: ", ".join(sorted(values)) for name, values in provenance.versions(study.dataset).items()}
+        for study in (first, second)
+    ]
+    return differing + [
+        [f"made by {name}", *(by.get(name, "unknown") for by in made)]
+        for name in provenance.NAMES
+        if made[0].get(name) != made[1].get(name)
+    ]
 
 
 def verdicts(first: Analysis, second: Analysis) -> list[dict]:

@@ -36,9 +36,12 @@ def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
         "appendix": _drawn(figures, APPENDIX),
         "rules": _rules(analysis.findings.ledger),
         "methods": methods(config, {finding.claim for finding in analysis.findings.ledger}),
-        "versions": [*_versions(dataset), ["data sha256", dataset.attrs["data_digest"] or "unknown"],
-                     ["study run", shown(analysis.study, 40)],
-                     *([shown(name, 40), shown(str(value))] for name, value in config.items())],
+        "versions": [
+            *_versions(dataset),
+            ["data sha256", dataset.attrs["data_digest"] or "unknown"],
+            ["study run", shown(analysis.study, 40)],
+            *([shown(name, 40), shown(str(value))] for name, value in config.items()),
+        ],
         "missing": [[shown(name, 40), shown(reason)] for name, reason in missing.items()],
         "runs": _runs(analysis),
     }
@@ -47,9 +50,11 @@ def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
 def _answer(analysis: Analysis) -> str:
     dataset, ledger = analysis.dataset, analysis.findings.ledger
     sizes = ", ".join(str(h) for h in dataset.hidden_size.values)
-    text = (f"Horoi, Lajoie and Wolf (2020) described the inner dynamics of one recurrent network that reads MNIST row by row. "
-            f"This study trained {analysis.networks} such networks ({sizes} hidden units, {dataset.seed.size} "
-            f"seed{'s' * (dataset.seed.size != 1)} each) and measured each in the same way.")
+    text = (
+        f"Horoi, Lajoie and Wolf (2020) described the inner dynamics of one recurrent network that reads MNIST row by row. "
+        f"This study trained {analysis.networks} such networks ({sizes} hidden units, {dataset.seed.size} "
+        f"seed{'s' * (dataset.seed.size != 1)} each) and measured each in the same way."
+    )
     if not ledger:
         return text + " None could be measured."
     claims: dict[str, set] = {}
@@ -63,8 +68,12 @@ def _answer(analysis: Analysis) -> str:
     if mixed := [claim for claim, verdicts in claims.items() if len(verdicts) > 1]:
         parts.append(f"{_list(mixed)} judged differently from size to size")
     untrained = sorted({finding.hidden_size for finding in ledger if finding.verdict == NOT_TRAINED})
-    some = (f" With {', '.join(map(str, untrained))} hidden units the networks have not learned the task, so that only "
-            f"{', '.join(sorted(OF_ACCURACY))} is judged there." if 0 < len(untrained) < dataset.hidden_size.size else "")
+    some = (
+        f" With {', '.join(map(str, untrained))} hidden units the networks have not learned the task, so that only "
+        f"{', '.join(sorted(OF_ACCURACY))} is judged there."
+        if 0 < len(untrained) < dataset.hidden_size.size
+        else ""
+    )
     return f"{text} Of the paper's claims, and C8, which is ours, {'; '.join(parts)}.{some}"
 
 
@@ -92,8 +101,10 @@ def _warnings(analysis: Analysis, missing: dict[str, str]) -> list[str]:
     for size in analysis.dataset.hidden_size.values:
         n = present(analysis.dataset, int(size)).sizes["seed"]
         if n < FEWEST_NETWORKS:
-            lines.append(f"H = {size}: {n} network{'s' * (n != 1)}. Bands and verdicts are withheld below {FEWEST_NETWORKS}, "
-                         "because resampling so few networks cannot tell their spread.")
+            lines.append(
+                f"H = {size}: {n} network{'s' * (n != 1)}. Bands and verdicts are withheld below {FEWEST_NETWORKS}, "
+                "because resampling so few networks cannot tell their spread."
+            )
         elif n < FEW_NETWORKS:
             lines.append(f"H = {size}: {n} networks. Below {FEW_NETWORKS} the bands cover a little less than they say.")
     if missing:
@@ -136,8 +147,15 @@ def _sections(analysis: Analysis, figures: dict[str, Figure]) -> list[dict]:
 
 
 def _drawn(figures: dict[str, Figure], names: tuple[str, ...]) -> list[dict]:
-    return [{"name": name, "caption": figures[name].caption,
-             "description": f"{figures[name].description} The numbers are in {name}.csv."} for name in names if name in figures]
+    return [
+        {
+            "name": name,
+            "caption": figures[name].caption,
+            "description": f"{figures[name].description} The numbers are in {name}.csv.",
+        }
+        for name in names
+        if name in figures
+    ]
 
 
 def _of_claim(analysis: Analysis, claim: str) -> dict | None:
@@ -167,15 +185,25 @@ def _trends(analysis: Analysis) -> dict | None:
     adjusted = [{pair.sizes: pair.p_adjusted for pair in change.pairs} for change in changes]
     pairs = sorted({sizes for found in adjusted for sizes in found})
     header = ["number", "per doubling of H", "p", *(f"{small} and {large}" for small, large in pairs)]
-    rows = [[analysis.dataset[change.variable].attrs["long_name"], f"{change.trend.slope:+.3g}", _p(change.trend.p),
-             *(_p(found.get(sizes, np.nan)) for sizes in pairs)] for change, found in zip(changes, adjusted, strict=True)]
+    rows = [
+        [
+            analysis.dataset[change.variable].attrs["long_name"],
+            f"{change.trend.slope:+.3g}",
+            _p(change.trend.p),
+            *(_p(found.get(sizes, np.nan)) for sizes in pairs),
+        ]
+        for change, found in zip(changes, adjusted, strict=True)
+    ]
     return {"header": header, "rows": rows}
 
 
 def _versions(dataset: xr.Dataset) -> list[list[str]]:
     """What made the networks, a row a value; where there are several, with the networks of each."""
-    return [[name, value if len(values) == 1 else f"{value} ({provenance.places_in_words(places)})"]
-            for name, values in provenance.versions(dataset).items() for value, places in values.items()]
+    return [
+        [name, value if len(values) == 1 else f"{value} ({provenance.places_in_words(places)})"]
+        for name, values in provenance.versions(dataset).items()
+        for value, places in values.items()
+    ]
 
 
 def _rules(ledger: list[Finding]) -> list[dict]:
@@ -189,7 +217,14 @@ def _runs(analysis: Analysis) -> list[list[str]]:
         networks, rhythm = present(analysis.dataset, int(size)), analysis.findings.oscillations.get(int(size))
         for seed, period in zip(networks.seed.values, rhythm.confirmed_periods if rhythm else (), strict=True):
             one = networks.sel(seed=seed)
-            rows.append([str(size), str(seed), f"{float(one.test_accuracy):.2%}",
-                         f"{period:.1f}" if np.isfinite(period) else "none", f"{float(one.peak_dimension):.0f}",
-                         str(one.run_id.item())])
+            rows.append(
+                [
+                    str(size),
+                    str(seed),
+                    f"{float(one.test_accuracy):.2%}",
+                    f"{period:.1f}" if np.isfinite(period) else "none",
+                    f"{float(one.peak_dimension):.0f}",
+                    str(one.run_id.item()),
+                ]
+            )
     return rows

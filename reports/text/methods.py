@@ -11,8 +11,11 @@ from study.measurements.geometry import NEIGHBOUR_IMAGES
 from study.measurements.probes import LEARNED
 from study.periodogram import TRANSIENT
 
-PRECISIONS = {"fp32": "single precision", "tf32": "TF32 (products of 10-bit mantissas, on a GPU)",
-              "bf16": "bf16 (products of 7-bit mantissas; weights in single precision)"}
+PRECISIONS = {
+    "fp32": "single precision",
+    "tf32": "TF32 (products of 10-bit mantissas, on a GPU)",
+    "bf16": "bf16 (products of 7-bit mantissas; weights in single precision)",
+}
 
 
 def methods(config: dict, claims: set[str]) -> list[str]:
@@ -72,7 +75,10 @@ def _beyond(claims: set[str]) -> list[str]:
         or if the measured one is half of the predicted: the map from h to tanh(R h) is odd, so an orbit that is its own
         mirror image passes the same distances twice in a period.""",
     }
-    return [*(text for claim, text in ways.items() if claim in claims), """Across hidden sizes, a number's trend is the Theil-Sen
+    return [
+        *(text for claim, text in ways.items() if claim in claims),
+        """Across hidden sizes, a number's trend is the Theil-Sen
         slope per doubling of the size, with Kendall's statistic against permutations; pairs of sizes are compared with Holm's
         adjustment for the pairs of one number; nothing is adjusted for how many numbers the table has. Seeds of equal number at
-        different sizes are not paired, since they share nothing. A claim holds overall if it is supported at every size."""]
+        different sizes are not paired, since they share nothing. A claim holds overall if it is supported at every size.""",
+    ]

@@ -51,8 +51,13 @@ def _typeset(template: str, words: dict, figures: Mapping[str, Figure], folder: 
             shutil.copy(file, root)
         (root / "content.json").write_text(json.dumps(typesettable(words)))
         compiled, warnings = typst.compile_with_warnings(
-            root / template, root=root, font_paths=[FONTS], ignore_system_fonts=True, timestamp=int(TIMESTAMP.timestamp()),
-            pdf_standards=STANDARDS)
+            root / template,
+            root=root,
+            font_paths=[FONTS],
+            ignore_system_fonts=True,
+            timestamp=int(TIMESTAMP.timestamp()),
+            pdf_standards=STANDARDS,
+        )
     if warnings:
         raise RuntimeError("; ".join(str(warning) for warning in warnings))
     target = folder / Path(template).with_suffix(".pdf").name

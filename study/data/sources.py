@@ -96,14 +96,18 @@ def prepare(name: str, data_dir: Path, digest: str | None = None) -> DataSource:
     """
     source = _described(name, data_dir)
     if digest not in (None, source.digest):
-        raise InputError(f"{source.folder} is another data set than the study's (digest {source.digest[:12]}, expected "
-                         f"{str(digest)[:12]!r}): restore that one, or name the folder that holds it")
+        raise InputError(
+            f"{source.folder} is another data set than the study's (digest {source.digest[:12]}, expected "
+            f"{str(digest)[:12]!r}): restore that one, or name the folder that holds it"
+        )
     _unpack(source)
     train, test = load(source, train=True), load(source, train=False)
     if train.images.shape[1:] != test.images.shape[1:]:
         sizes = [f"{images.images.shape[1]} x {images.images.shape[2]}" for images in (train, test)]
-        raise InputError(f"{source.packed(FILES[0])} holds images of {sizes[1]} pixels, but the training images have {sizes[0]}: "
-                         "expected one size")
+        raise InputError(
+            f"{source.packed(FILES[0])} holds images of {sizes[1]} pixels, but the training images have {sizes[0]}: "
+            "expected one size"
+        )
     return source
 
 
@@ -116,8 +120,9 @@ def prepare_here(source: DataSource, files: Iterable[str] = FILES) -> None:
         return
     here = _described(source.name, source.data_dir)
     if here.digests != source.digests:
-        raise InputError(f"{here.folder} on this machine is another data set than the coordinator's: copy the "
-                         "files of one to the other")
+        raise InputError(
+            f"{here.folder} on this machine is another data set than the coordinator's: copy the files of one to the other"
+        )
     _unpack(here)
 
 
@@ -132,14 +137,17 @@ def load(source: DataSource, train: bool) -> Images:
     import_datasets()
     from torchvision.datasets.mnist import read_image_file, read_label_file
 
-    read = Images(_read(read_image_file, source, images, "[images, rows, pixels]"),
-                  _read(read_label_file, source, labels, "[labels]"))
+    read = Images(
+        _read(read_image_file, source, images, "[images, rows, pixels]"), _read(read_label_file, source, labels, "[labels]")
+    )
     if len(read.images) != len(read.labels):
-        raise InputError(f"{source.packed(labels)} holds {len(read.labels)} labels for {len(read.images)} images: expected one "
-                         "label per image")
+        raise InputError(
+            f"{source.packed(labels)} holds {len(read.labels)} labels for {len(read.images)} images: expected one label per image"
+        )
     if read.labels.max() >= read.classes:
-        raise InputError(f"{source.packed(labels)} holds the label {int(read.labels.max())}: expected labels from 0 to "
-                         f"{read.classes - 1}")
+        raise InputError(
+            f"{source.packed(labels)} holds the label {int(read.labels.max())}: expected labels from 0 to {read.classes - 1}"
+        )
     return read
 
 
@@ -173,8 +181,9 @@ def _described(name: str, data_dir: Path) -> DataSource:
     try:
         lines = untrusted.content(sums, 1 << 16, follow=True).decode().splitlines()
     except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"no data set {name} under data_dir={data_dir}: {sums} is missing; {ADVICE}, or name the folder that "
-                         f"holds {name}/") from None
+        raise InputError(
+            f"no data set {name} under data_dir={data_dir}: {sums} is missing; {ADVICE}, or name the folder that holds {name}/"
+        ) from None
     except UnicodeDecodeError:
         raise InputError(f"{sums} is no text: expected lines of a digest and a file name; {ADVICE}") from None
     except Refused as refusal:
@@ -185,8 +194,10 @@ def _described(name: str, data_dir: Path) -> DataSource:
     for number, line in enumerate(lines, start=1):
         fields = re.fullmatch(r"([0-9a-fA-F]{64})\s+(\S+)", line)
         if fields is None or fields[2] not in FILES or fields[2] in digests:
-            raise InputError(f"line {number} of {sums} is {line[:120]!r}: expected 64 hexadecimal digits and one of the names "
-                             f"{', '.join(sorted(FILES))}, each once; {ADVICE}")
+            raise InputError(
+                f"line {number} of {sums} is {line[:120]!r}: expected 64 hexadecimal digits and one of the names "
+                f"{', '.join(sorted(FILES))}, each once; {ADVICE}"
+            )
         digests[fields[2]] = fields[1].lower()
     if missing := sorted(set(FILES) - set(digests)):
         raise InputError(f"{sums} does not name {', '.join(missing)}; {ADVICE}")
@@ -207,8 +218,10 @@ def _unpack(source: DataSource) -> None:
         if not nearest(CACHE).is_dir():
             raise ValueError("a file is in its place")
     except (ValueError, OSError) as error:
-        raise InputError(f"HIDDEN_ORBITS_CACHE={quoted(CACHE)}: {reason(error)}; expected a folder that you can write to, which is "
-                         "made if need be, or leave it unset") from None
+        raise InputError(
+            f"HIDDEN_ORBITS_CACHE={quoted(CACHE)}: {reason(error)}; expected a folder that you can write to, which is "
+            "made if need be, or leave it unset"
+        ) from None
     for file, digest in source.digests.items():
         content = _content(source.packed(file))
         if hashlib.sha256(content).hexdigest() != digest:
@@ -253,5 +266,7 @@ def _read(reader: Callable[[str], torch.Tensor], source: DataSource, file: str, 
     except OSError as error:
         raise StudyError(f"{path} was removed while it was read ({reason(error)}): run the same command again") from None
     except (AssertionError, KeyError, TypeError, ValueError, RuntimeError):
-        raise InputError(f"{source.packed(file)} unpacks to no IDX file of at least one unsigned byte, {shape}, as many as its "
-                         f"header says; {ADVICE}") from None
+        raise InputError(
+            f"{source.packed(file)} unpacks to no IDX file of at least one unsigned byte, {shape}, as many as its "
+            f"header says; {ADVICE}"
+        ) from None

@@ -69,8 +69,9 @@ class Backend:
             left = list(waiting.values())
             try:
                 with self.context():
-                    parallel = Parallel(n_jobs=self.jobs(left), return_as="generator_unordered", pre_dispatch=self.pre_dispatch,
-                                        batch_size=1)
+                    parallel = Parallel(
+                        n_jobs=self.jobs(left), return_as="generator_unordered", pre_dispatch=self.pre_dispatch, batch_size=1
+                    )
                     for number, results in parallel(tasks):
                         del waiting[number]
                         died = 0
@@ -78,12 +79,16 @@ class Backend:
             except self.deaths as error:
                 died += 1
                 if died == DEATHS:
-                    raise StudyError(f"workers were killed {DEATHS} times in a row ({reason(error)}): if memory ran out, use fewer "
-                                     "(jobs=1); run the same command again to go on") from None
+                    raise StudyError(
+                        f"workers were killed {DEATHS} times in a row ({reason(error)}): if memory ran out, use fewer "
+                        "(jobs=1); run the same command again to go on"
+                    ) from None
                 log.warning("a worker was killed (%s): its networks are computed again from their checkpoints", reason(error))
             except self.losses as error:
-                raise StudyError(f"the cluster is gone, or has no workers ({reason(error)}): what is trained is kept; run the same "
-                                 "command again when it is back") from None
+                raise StudyError(
+                    f"the cluster is gone, or has no workers ({reason(error)}): what is trained is kept; run the same "
+                    "command again when it is back"
+                ) from None
 
 
 @contextmanager
@@ -94,8 +99,15 @@ def opened(config: StudyConfig) -> Iterator[Backend]:
             raise InputError(f"scheduler={config.scheduler}: only backend=dask has one; add backend=dask, or leave it out")
         from joblib.externals.loky import BrokenProcessPool as LokyPoolBroken
 
-        yield Backend(partial(workers, available_jobs(config)), here, "n_jobs", Coordinator(_ours(), os.getpid()),
-                      (BrokenProcessPool, LokyPoolBroken), (), _forget)
+        yield Backend(
+            partial(workers, available_jobs(config)),
+            here,
+            "n_jobs",
+            Coordinator(_ours(), os.getpid()),
+            (BrokenProcessPool, LokyPoolBroken),
+            (),
+            _forget,
+        )
     else:
         with _dask(config.scheduler) as backend:
             yield backend
@@ -114,8 +126,10 @@ def available_jobs(config: StudyConfig) -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = FILES + FILES_OF_WORKER * jobs
     if hard != resource.RLIM_INFINITY and hard < needed:
-        raise InputError(f"this process may open {hard} files and needs {needed} for {jobs} jobs: allow more (ulimit -n 1024)"
-                         + (", or use fewer jobs" if jobs > 1 else ""))
+        raise InputError(
+            f"this process may open {hard} files and needs {needed} for {jobs} jobs: allow more (ulimit -n 1024)"
+            + (", or use fewer jobs" if jobs > 1 else "")
+        )
     if soft < needed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
     if why := _no_semaphores():
@@ -150,18 +164,27 @@ def _dask(scheduler: str) -> Iterator[Backend]:
         from distributed.client import FutureCancelledError
         from distributed.scheduler import KilledWorker
     except ImportError:
-        raise InputError("backend=dask needs Dask, which is not installed: "
-                         "in the project's folder, pip install '.[cluster]'") from None
+        raise InputError(
+            "backend=dask needs Dask, which is not installed: in the project's folder, pip install '.[cluster]'"
+        ) from None
     try:
         client = Client(scheduler, timeout=10, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"scheduler={scheduler} does not answer ({reason(error)}): expected the address that dask scheduler "
-                         "prints, such as tcp://host:8786") from None
+        raise InputError(
+            f"scheduler={scheduler} does not answer ({reason(error)}): expected the address that dask scheduler "
+            "prints, such as tcp://host:8786"
+        ) from None
     with client:
         _same_versions(client)
-        yield Backend(lambda plan: max(1, min(len(plan), sum(client.ncores().values()))), partial(_on_cluster, client), "all",
-                      Coordinator(_ours(), None), (KilledWorker,), (TimeoutError, OSError, CancelledError, FutureCancelledError),
-                      partial(_forget_everywhere, client))
+        yield Backend(
+            lambda plan: max(1, min(len(plan), sum(client.ncores().values()))),
+            partial(_on_cluster, client),
+            "all",
+            Coordinator(_ours(), None),
+            (KilledWorker,),
+            (TimeoutError, OSError, CancelledError, FutureCancelledError),
+            partial(_forget_everywhere, client),
+        )
 
 
 def _on_cluster(client) -> AbstractContextManager:
@@ -193,8 +216,11 @@ def _ours() -> dict[str, str]:
 def _difference(coordinator: dict[str, str]) -> str:
     """What differs here from the coordinator's versions, in words; nothing where all are the same."""
     here = _ours()
-    return "; ".join(f"{name} {here.get(name)} where the coordinator has {value}"
-                     for name, value in coordinator.items() if here.get(name) != value and "unknown" not in (value, here.get(name)))
+    return "; ".join(
+        f"{name} {here.get(name)} where the coordinator has {value}"
+        for name, value in coordinator.items()
+        if here.get(name) != value and "unknown" not in (value, here.get(name))
+    )
 
 
 def _forget_everywhere(client, keys: list[str]) -> None:

@@ -38,8 +38,12 @@ def path(key: str) -> Path:
 def save(key: str, checkpoint: Checkpoint) -> None:
     """Writes a checkpoint; raises `StudyError` where the disk refuses, with the one before still there."""
     state = checkpoint.state
-    tensors = {"weights": state.weights, "first_moment": state.first_moment, "second_moment": state.second_moment,
-               **{name: torch.from_numpy(values) for name, values in checkpoint.history.arrays().items()}}
+    tensors = {
+        "weights": state.weights,
+        "first_moment": state.first_moment,
+        "second_moment": state.second_moment,
+        **{name: torch.from_numpy(values) for name, values in checkpoint.history.arrays().items()},
+    }
     marks = _marks(key) | {"epoch": str(state.epoch), "steps": str(state.steps)}
     durable.write(path(key), serialized(tensors, metadata=marks))
 
@@ -61,8 +65,9 @@ def load(key: str) -> Checkpoint | None:
             if foreign:
                 raise ValueError(f"it differs in {', '.join(foreign)}")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-            state = TrainingState(tensors["weights"], tensors["first_moment"], tensors["second_moment"], int(marks["epoch"]),
-                                  int(marks["steps"]))
+            state = TrainingState(
+                tensors["weights"], tensors["first_moment"], tensors["second_moment"], int(marks["epoch"]), int(marks["steps"])
+            )
             return Checkpoint(state, History.of_arrays({name: tensors[name].numpy() for name in HISTORY}))
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         aside = here.with_suffix(".set-aside")

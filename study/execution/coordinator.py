@@ -27,8 +27,12 @@ from study.tracking.environment import current_experiment
 from study.tracking.store import checked_location, supersede
 
 
-def run_study(config: StudyConfig, console: Console, afterwards: Callable[[str], int],
-              meanwhile: Callable[[str], Sequence[str]] = lambda run_id: ()) -> int:
+def run_study(
+    config: StudyConfig,
+    console: Console,
+    afterwards: Callable[[str], int],
+    meanwhile: Callable[[str], Sequence[str]] = lambda run_id: (),
+) -> int:
     """Trains, measures and logs every network of the grid that is not stored yet; then calls `afterwards` with the run's id.
 
     Of the id `meanwhile` makes the command that is started again every `config.refresh` seconds, or none.
@@ -87,11 +91,13 @@ def _deleted(study: StudyRun) -> StudyError:
     return StudyError(
         f"run {study.run_id} of this study, or its experiment, was deleted while it ran: the study stopped with {study.stored} of "
         f"{study.counts['expected']} networks stored, and what is not waits in the spool; to go on, run the same command again "
-        f"(where the experiment was deleted, restore it first: mlflow experiments restore -x {study.experiment_id})")
+        f"(where the experiment was deleted, restore it first: mlflow experiments restore -x {study.experiment_id})"
+    )
 
 
 def _compute(study: StudyRun, networks: list[NetworkConfig], backend: Backend, console: Console, refresher: Refresher) -> None:
     """Fills the study run: with networks that are stored already, with results that wait in a spool, with new ones."""
+
     def say(line: str) -> None:
         console.print(line, highlight=False)
 
@@ -123,11 +129,15 @@ def _compute(study: StudyRun, networks: list[NetworkConfig], backend: Backend, c
                     backend.forget([network_key(r.config, source.digest) for r in results if isinstance(r, NetworkRecord)])
             left = delivery.finish(config.patience)
         if left:
-            raise StudyError(f"{left} results could not be logged to the tracking store ({delivery.trouble}): they are kept in "
-                             f"{box.folder}; when it takes results again, log them with: python -m study sync")
+            raise StudyError(
+                f"{left} results could not be logged to the tracking store ({delivery.trouble}): they are kept in "
+                f"{box.folder}; when it takes results again, log them with: python -m study sync"
+            )
         if delivery.removed:
-            raise StudyError(f"{delivery.removed} results were removed from {box.folder} before the tracking store had them: run "
-                             "the same command again to train those networks anew")
+            raise StudyError(
+                f"{delivery.removed} results were removed from {box.folder} before the tracking store had them: run "
+                "the same command again to train those networks anew"
+            )
         study.log_counts()
     finally:
         box.close()

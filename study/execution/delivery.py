@@ -86,8 +86,10 @@ class Delivery:
                     self.removed += 1
                     return True
                 if not self.trouble:
-                    self.say(f"the tracking store took no result ({reason(error)}): training goes on, results wait in "
-                             f"{entry.folder.parent}")
+                    self.say(
+                        f"the tracking store took no result ({reason(error)}): training goes on, results wait in "
+                        f"{entry.folder.parent}"
+                    )
                 again = True
                 with self._changed:
                     self.trouble = reason(error)

@@ -44,8 +44,9 @@ class Refresher:
         if self.command and self.every and self._running is None and now >= self._next:
             self._begun = now
             with suppress(OSError):  # no more processes, or files, may be had
-                self._running = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                                 stderr=subprocess.DEVNULL)
+                self._running = subprocess.Popen(
+                    self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                )
 
 
 def run_stage(arguments: Sequence[str]) -> int:

@@ -43,6 +43,7 @@ def measure_file(config: MeasureConfig, names: Sequence[str], out: Path, console
     Its test accuracy is printed first, with what the file does not say, and a warning where the network may be another. Raises
     `InputError`, with nothing written, where the accuracy is not the expected one or the file holds another network.
     """
+
     def say(line: str) -> None:
         console.print(line, highlight=False)
 
@@ -54,8 +55,10 @@ def measure_file(config: MeasureConfig, names: Sequence[str], out: Path, console
     network.checked_for(test, str(path))
     share = float(accuracy(network, test))
     if expected is not None and abs(share - expected) > TOLERANCE + 1e-9:
-        raise InputError(f"expect_accuracy={expected:g}: {path} has a test accuracy of {share:.2%}, which differs by more than "
-                         f"half a point, so nothing was measured: {_what_may_be_wrong(network, test)}")
+        raise InputError(
+            f"expect_accuracy={expected:g}: {path} has a test accuracy of {share:.2%}, which differs by more than "
+            f"half a point, so nothing was measured: {_what_may_be_wrong(network, test)}"
+        )
     say(f"test accuracy {share:.2%}")
     if unsaid:
         say(f"taken as {TAKEN}: the file does not say ({', '.join(unsaid)})")
@@ -72,7 +75,8 @@ def measure_file(config: MeasureConfig, names: Sequence[str], out: Path, console
 def _what_may_be_wrong(network: RecurrentNetwork, test: Images) -> str:
     return _better_reading(network, test) or (
         "if it was trained to more, it may have another nonlinearity, read columns instead of rows, see pixels on another scale, "
-        "have lost its biases, number its classes otherwise, or its accuracy is of other images")
+        "have lost its biases, number its classes otherwise, or its accuracy is of other images"
+    )
 
 
 def _better_reading(network: RecurrentNetwork, test: Images) -> str | None:
@@ -91,8 +95,10 @@ def _better_reading(network: RecurrentNetwork, test: Images) -> str | None:
         return None
     close = [reading for reading, share in shares.items() if share > max(shares.values()) - BETTER]
     found = min(close, key=lambda reading: sum(part != own for part, own in zip(reading, ours, strict=True)))
-    return (f"as a {found[0]} network that reads {found[1]} of {found[2]} it is right on {shares[found]:.1%} of the first "
-            f"{len(labels):,} test images, as {TAKEN} on {shares[ours]:.1%}")
+    return (
+        f"as a {found[0]} network that reads {found[1]} of {found[2]} it is right on {shares[found]:.1%} of the first "
+        f"{len(labels):,} test images, as {TAKEN} on {shares[ours]:.1%}"
+    )
 
 
 def _last_state(network: RecurrentNetwork, pixels: torch.Tensor, nonlinearity: Map) -> torch.Tensor:

@@ -69,11 +69,7 @@ class StudyProgress:
 
     def done(self) -> float:
         """The work finished so far, in the units of `total`."""
-        return sum(
-            cost(config) * self._share(index, config)
-            for index, stack in enumerate(self.stacks)
-            for config in stack.configs
-        )
+        return sum(cost(config) * self._share(index, config) for index, stack in enumerate(self.stacks) for config in stack.configs)
 
     def time_left(self) -> str:
         done = self.done()

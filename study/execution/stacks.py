@@ -95,9 +95,11 @@ def checked_memory(config: NetworkConfig, name: str = "hidden_sizes") -> None:
     if config.device == "cuda":
         needed, present = training_memory(config), torch.cuda.get_device_properties(0).total_memory
     if needed > present:
-        raise InputError(f"{name}={config.hidden_size}: with epochs={config.epochs}, batch_size={config.batch_size} and "
-                         f"blank_rows={config.blank_rows} each takes {needed / 2**30:,.1f} GiB of memory; expected what fits into "
-                         f"the {present / 2**30:,.1f} GiB of this machine")
+        raise InputError(
+            f"{name}={config.hidden_size}: with epochs={config.epochs}, batch_size={config.batch_size} and "
+            f"blank_rows={config.blank_rows} each takes {needed / 2**30:,.1f} GiB of memory; expected what fits into "
+            f"the {present / 2**30:,.1f} GiB of this machine"
+        )
 
 
 def free_gpu_memory() -> int:

@@ -31,8 +31,10 @@ def sync(console: Console) -> None:
 def _sync_one(client: MlflowClient, box: Spool, entries: list[spool.Entry], console: Console) -> int:
     described = box.description()
     if described is None:
-        raise InputError(f"{box.folder / spool.STUDY} is missing or unreadable, so it is not known what study these results are "
-                         "of: the command that started the study takes them up, too")
+        raise InputError(
+            f"{box.folder / spool.STUDY} is missing or unreadable, so it is not known what study these results are "
+            "of: the command that started the study takes them up, too"
+        )
     config, digest = described
     source = prepare(config.dataset, config.data_dir, digest)
     try:
@@ -45,8 +47,13 @@ def _sync_one(client: MlflowClient, box: Spool, entries: list[spool.Entry], cons
     except (InputError, StudyError):
         raise
     except Exception as error:  # each kind of store raises its own
-        raise StudyError(f"the tracking store took no more results ({reason(error)}): {len(box.entries())} still wait in "
-                         f"{box.folder}; run the same command again when it does") from None
-    console.print(f"study {study.run_id}: {len(entries)} results logged, {stored} of {expected} networks are stored; to go on: "
-                  f"python -m analysis --study {study.run_id} && python -m reports --study {study.run_id}", highlight=False)
+        raise StudyError(
+            f"the tracking store took no more results ({reason(error)}): {len(box.entries())} still wait in "
+            f"{box.folder}; run the same command again when it does"
+        ) from None
+    console.print(
+        f"study {study.run_id}: {len(entries)} results logged, {stored} of {expected} networks are stored; to go on: "
+        f"python -m analysis --study {study.run_id} && python -m reports --study {study.run_id}",
+        highlight=False,
+    )
     return len(entries)

@@ -61,19 +61,40 @@ def _ascending(ends: tuple) -> tuple:
 class TuningConfig(Frozen):
     """A search: how many trials, towards which validation accuracy, over which ranges."""
 
-    trials: Annotated[int, BeforeValidator(whole), Field(
-        gt=0, le=MOST_TRIALS, description=f"an integer greater than 0 and at most {MOST_TRIALS}, which Optuna still goes through")]
-    target: Annotated[float, BeforeValidator(number), Field(
-        gt=1 / CLASSES, le=1, description=f"an accuracy above {1 / CLASSES}, that of guessing, and at most 1, such as 0.935")]
-    learning_rates: Annotated[tuple[LearningRate, LearningRate], BeforeValidator(_interval), AfterValidator(_ascending), Field(
-        description="the lowest and the highest value, such as 2e-5,2e-4, from {} to {}".format(*LEARNING_RATES))]
-    batch_sizes: Annotated[tuple[BatchSize, BatchSize], BeforeValidator(_interval), AfterValidator(_ascending), Field(
-        description="the lowest and the highest value, such as 100,300, at most the number of images to train on")]
+    trials: Annotated[
+        int,
+        BeforeValidator(whole),
+        Field(
+            gt=0,
+            le=MOST_TRIALS,
+            description=f"an integer greater than 0 and at most {MOST_TRIALS}, which Optuna still goes through",
+        ),
+    ]
+    target: Annotated[
+        float,
+        BeforeValidator(number),
+        Field(gt=1 / CLASSES, le=1, description=f"an accuracy above {1 / CLASSES}, that of guessing, and at most 1, such as 0.935"),
+    ]
+    learning_rates: Annotated[
+        tuple[LearningRate, LearningRate],
+        BeforeValidator(_interval),
+        AfterValidator(_ascending),
+        Field(description="the lowest and the highest value, such as 2e-5,2e-4, from {} to {}".format(*LEARNING_RATES)),
+    ]
+    batch_sizes: Annotated[
+        tuple[BatchSize, BatchSize],
+        BeforeValidator(_interval),
+        AfterValidator(_ascending),
+        Field(description="the lowest and the highest value, such as 100,300, at most the number of images to train on"),
+    ]
     storage: Path
     hidden_size: HiddenSize
     epochs: Epochs
-    train_images: Annotated[int, BeforeValidator(whole), Field(
-        ge=12, description="an integer from 12 to the number of training images there are, such as 60000")]
+    train_images: Annotated[
+        int,
+        BeforeValidator(whole),
+        Field(ge=12, description="an integer from 12 to the number of training images there are, such as 60000"),
+    ]
     dataset: DatasetName
     data_dir: DataFolder
     jobs: Jobs
@@ -81,8 +102,10 @@ class TuningConfig(Frozen):
     @model_validator(mode="after")
     def _batches_of_what_there_is(self) -> TuningConfig:
         if self.batch_sizes[1] > (images := trained_on(self.train_images)):
-            raise ValueError(f"batch_sizes={','.join(map(str, self.batch_sizes))}: expected at most {images} images a batch: of "
-                             f"train_images={self.train_images} each trial trains on five sixths and is scored on the rest")
+            raise ValueError(
+                f"batch_sizes={','.join(map(str, self.batch_sizes))}: expected at most {images} images a batch: of "
+                f"train_images={self.train_images} each trial trains on five sixths and is scored on the rest"
+            )
         return self
 
 
@@ -98,8 +121,16 @@ def tune(config: TuningConfig, console: Console) -> None:
     distance between its validation accuracy and the target. Raises `InputError` where something is wrong with the configuration,
     the data or the journal, and `StudyError` where no trial's network could be trained.
     """
-    regime = validated(StudyConfig, {"dataset": config.dataset, "data_dir": config.data_dir, "jobs": config.jobs,
-                                     "epochs": config.epochs, "train_images": config.train_images})
+    regime = validated(
+        StudyConfig,
+        {
+            "dataset": config.dataset,
+            "data_dir": config.data_dir,
+            "jobs": config.jobs,
+            "epochs": config.epochs,
+            "train_images": config.train_images,
+        },
+    )
     source = prepare(regime.dataset, regime.data_dir)
     checked_training_images(source, config.train_images)
     largest = regime.model_copy(update={"hidden_sizes": (config.hidden_size,), "batch_size": config.batch_sizes[1]})
@@ -116,9 +147,13 @@ def tune(config: TuningConfig, console: Console) -> None:
         if torn:
             say(f"{config.storage}: {torn} bytes of a record that was cut off are taken out; all whole records are kept")
         search = _search(replayed(journal), config)
-        with (stopping.ended(lambda: JobRun(client, "tune", name, config.model_dump(mode="json"), {"search": _identity(search)}),
-                             JobRun.end) as job,
-              here(), Parallel(n_jobs=jobs) as pool):
+        with (
+            stopping.ended(
+                lambda: JobRun(client, "tune", name, config.model_dump(mode="json"), {"search": _identity(search)}), JobRun.end
+            ) as job,
+            here(),
+            Parallel(n_jobs=jobs) as pool,
+        ):
             job.supersede_killed("search")
             while (left := config.trials - len(_finished(search))) > 0:
                 trials = [_asked(search, config, regime) for _ in range(min(jobs, left))]
@@ -130,16 +165,22 @@ def tune(config: TuningConfig, console: Console) -> None:
                     values = {"validation_accuracy": result, "distance": distance} if result is not None else {"distance": distance}
                     job.log_child(f"trial {trial.number}", "trial", started, network.model_dump(mode="json"), values)
                     outcome = "training diverged" if result is None else f"validation accuracy {result:.2%}"
-                    say(f"trial {trial.number + 1}/{config.trials}: learning rate {network.learning_rate:.3g}, "
-                        f"batch size {network.batch_size}, {outcome}")
+                    say(
+                        f"trial {trial.number + 1}/{config.trials}: learning rate {network.learning_rate:.3g}, "
+                        f"batch size {network.batch_size}, {outcome}"
+                    )
             best = min(_finished(search), key=lambda trial: trial.value)
             if best.value == config.target:
-                raise StudyError(f"no trial's network could be trained, in any of {config.trials}: learning_rates="
-                                 f"{config.learning_rates[0]:g},{config.learning_rates[1]:g} are too high; search lower ones")
+                raise StudyError(
+                    f"no trial's network could be trained, in any of {config.trials}: learning_rates="
+                    f"{config.learning_rates[0]:g},{config.learning_rates[1]:g} are too high; search lower ones"
+                )
             job.log_numbers({f"best_{name}": best.params[name] for name in PROPOSED})
         job.end("FINISHED")
-    say(f"closest to {config.target:.2%}: learning rate {best.params['learning_rate']:.3g}, batch size "
-        f"{best.params['batch_size']}, {best.value:.2%} away")
+    say(
+        f"closest to {config.target:.2%}: learning rate {best.params['learning_rate']:.3g}, batch size "
+        f"{best.params['batch_size']}, {best.value:.2%} away"
+    )
 
 
 def _search(storage: JournalStorage, config: TuningConfig) -> optuna.Study:
@@ -164,19 +205,23 @@ def _asked(search: optuna.Study, config: TuningConfig, regime: StudyConfig) -> t
     trial = search.ask()
     seed = int(np.random.SeedSequence([SAMPLER_SEED, trial.number]).generate_state(1)[0])  # seeds side by side propose alike
     search.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
-    chosen = regime.model_copy(update={
-        "seeds": (trial.number,),  # a trial is a new network, so that no seed's luck is tuned to
-        "hidden_sizes": (config.hidden_size,),
-        "learning_rate": trial.suggest_float("learning_rate", *config.learning_rates, log=True),
-        "batch_size": trial.suggest_int("batch_size", *config.batch_sizes, log=True),
-    })
+    chosen = regime.model_copy(
+        update={
+            "seeds": (trial.number,),  # a trial is a new network, so that no seed's luck is tuned to
+            "hidden_sizes": (config.hidden_size,),
+            "learning_rate": trial.suggest_float("learning_rate", *config.learning_rates, log=True),
+            "batch_size": trial.suggest_int("batch_size", *config.batch_sizes, log=True),
+        }
+    )
     return trial, chosen.networks()[0]
 
 
 def _question(config: TuningConfig) -> str:
     """The name of a search in its journal: searches that ask something else do not mix."""
-    return (f"{config.dataset} {config.train_images} images, H={config.hidden_size}, {config.epochs} epochs, "
-            f"target {config.target}, learning rate {config.learning_rates}, batch size {config.batch_sizes}")
+    return (
+        f"{config.dataset} {config.train_images} images, H={config.hidden_size}, {config.epochs} epochs, "
+        f"target {config.target}, learning rate {config.learning_rates}, batch size {config.batch_sizes}"
+    )
 
 
 def _identity(search: optuna.Study) -> str:

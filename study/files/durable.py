@@ -33,8 +33,10 @@ def write(target: Path, content: bytes) -> None:
 
 def cannot_write(target: Path, error: OSError) -> StudyError:
     """What to say where the disk refuses."""
-    return StudyError(f"{target} cannot be written ({error.strerror or error}): make room or give access, then run the same "
-                      "command again; it goes on from what is stored")
+    return StudyError(
+        f"{target} cannot be written ({error.strerror or error}): make room or give access, then run the same "
+        "command again; it goes on from what is stored"
+    )
 
 
 def sync_folder(folder: Path) -> None:

@@ -63,8 +63,9 @@ def held(path: Path) -> Iterator[tuple[Journal, int]]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(f"storage={quoted(path)}: another search is using this journal; wait until it ends, or name another "
-                             "file") from None
+            raise InputError(
+                f"storage={quoted(path)}: another search is using this journal; wait until it ends, or name another file"
+            ) from None
         except OSError as error:
             raise no_journal(path, error) from None
         try:

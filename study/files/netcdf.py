@@ -98,8 +98,11 @@ def _variables(file: h5py.File, most: int, described: bool) -> dict[str, xr.Vari
         raise Refused(f"holds arrays of more than {most / MEBIBYTE:,.0f} MiB")
     attributes = {name: _attributes(array, None if described else STRUCTURE) for name, array in arrays.items()}
     dimensions = _dimensions(arrays, attributes)
-    return {name: _variable(name, array, attributes[name], dimensions) for name, array in arrays.items()
-            if not attributes[name].get("NAME", "").startswith(NO_VARIABLE)}
+    return {
+        name: _variable(name, array, attributes[name], dimensions)
+        for name, array in arrays.items()
+        if not attributes[name].get("NAME", "").startswith(NO_VARIABLE)
+    }
 
 
 def _array(file: h5py.File, name: str) -> h5d.DatasetID:

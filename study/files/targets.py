@@ -75,8 +75,13 @@ def _kind(path: Path) -> str:
         mode = path.lstat().st_mode
     except FileNotFoundError:
         return "new"
-    kinds = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "symbolic link", stat.S_IFIFO: "pipe",
-             stat.S_IFSOCK: "socket"}
+    kinds = {
+        stat.S_IFREG: "file",
+        stat.S_IFDIR: "folder",
+        stat.S_IFLNK: "symbolic link",
+        stat.S_IFIFO: "pipe",
+        stat.S_IFSOCK: "socket",
+    }
     return kinds.get(stat.S_IFMT(mode), "device")
 
 

@@ -67,25 +67,61 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
     phase = _phases(step, orbits.states[first], main, period)
     still = "the state stands still"
     exponents = {"exponent": np.arange(1, len(growth.exponents) + 1)}
-    yield labelled("attractor_kind", KINDS.index(kind), {}, "kind of the attractor most images reach", metric="attractor/kind",
-                   flag_values=np.arange(len(KINDS)), flag_meanings=" ".join(KINDS))
+    yield labelled(
+        "attractor_kind",
+        KINDS.index(kind),
+        {},
+        "kind of the attractor most images reach",
+        metric="attractor/kind",
+        flag_values=np.arange(len(KINDS)),
+        flag_meanings=" ".join(KINDS),
+    )
     yield labelled("attractor_motion", motion, {}, "longest way of the state in one row, in units of its root mean square")
     yield labelled("attractor_recurrence", closeness, {}, "distance after the best recurrence, in units of the root mean square")
     yield labelled("lyapunov", growth.exponents, exponents, "Lyapunov exponents", units="nat/row", metric="attractor/lyapunov")
     yield labelled("lyapunov_error", growth.error, exponents, "standard errors of the Lyapunov exponents", units="nat/row")
     yield labelled("lyapunov_by_separation", separation, {}, "largest Lyapunov exponent, from two orbits", units="nat/row")
-    yield labelled("period_state", period, {}, "period of the state's strongest oscillation", units="rows", metric="period_state",
-                   missing=f"{still}, or comes round less than three times in {WINDOW} rows")
-    yield labelled("period_recurrence", float(lag) if motion > STILL else np.nan, {}, "rows after which the state comes closest to "
-                   "where it was", units="rows", missing=still)
-    yield labelled("attractors", len(np.unique(orbits.attractor)), {}, "distinct attractors that test images reach",
-                   metric="attractor/number", images=len(orbits.digits))
+    yield labelled(
+        "period_state",
+        period,
+        {},
+        "period of the state's strongest oscillation",
+        units="rows",
+        metric="period_state",
+        missing=f"{still}, or comes round less than three times in {WINDOW} rows",
+    )
+    yield labelled(
+        "period_recurrence",
+        float(lag) if motion > STILL else np.nan,
+        {},
+        "rows after which the state comes closest to where it was",
+        units="rows",
+        missing=still,
+    )
+    yield labelled(
+        "attractors",
+        len(np.unique(orbits.attractor)),
+        {},
+        "distinct attractors that test images reach",
+        metric="attractor/number",
+        images=len(orbits.digits),
+    )
     yield labelled("attractor_share", float(first.mean()), {}, "share of images on the most frequented attractor")
-    yield labelled("basin_tells_digit", float(adjusted_mutual_info_score(orbits.digits, orbits.attractor)), {},
-                   "adjusted mutual information of attractor and digit", metric="attractor/basin_tells_digit")
-    yield labelled("phase_tells_digit", explained(phase, orbits.digits[first]), {}, "share of the variance of the phase on the "
-                   "attractor that the digit explains, less chance", metric="attractor/phase_tells_digit",
-                   missing="no image on the attractor has a phase, or no digit has two")
+    yield labelled(
+        "basin_tells_digit",
+        float(adjusted_mutual_info_score(orbits.digits, orbits.attractor)),
+        {},
+        "adjusted mutual information of attractor and digit",
+        metric="attractor/basin_tells_digit",
+    )
+    yield labelled(
+        "phase_tells_digit",
+        explained(phase, orbits.digits[first]),
+        {},
+        "share of the variance of the phase on the attractor that the digit explains, less chance",
+        metric="attractor/phase_tells_digit",
+        missing="no image on the attractor has a phase, or no digit has two",
+    )
 
 
 def followed(recording: Recording) -> Orbits:

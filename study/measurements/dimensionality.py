@@ -26,13 +26,25 @@ def pca90(recording: Recording) -> Iterator[xr.DataArray]:
     whole = np.array([components(states) for states in recording.states])
     by_digit = np.array([[components(states[member]) for member in members] for states in recording.states])
     steps = {"time_step": recording.time_steps}
-    yield labelled("pca90", whole, steps, "principal components for 90% of the variance, all images",
-                   units="components", metric="pca90/whole")
-    yield labelled("pca90_by_digit", by_digit, steps | {"digit": digits},
-                   "principal components for 90% of the variance, images of one digit",
-                   units="components", metric="pca90/by_digit_mean")
-    yield labelled("peak_dimension", whole.max(), {}, "largest number of principal components over the time steps",
-                   units="components", metric="peak_dimension")
+    yield labelled(
+        "pca90", whole, steps, "principal components for 90% of the variance, all images", units="components", metric="pca90/whole"
+    )
+    yield labelled(
+        "pca90_by_digit",
+        by_digit,
+        steps | {"digit": digits},
+        "principal components for 90% of the variance, images of one digit",
+        units="components",
+        metric="pca90/by_digit_mean",
+    )
+    yield labelled(
+        "peak_dimension",
+        whole.max(),
+        {},
+        "largest number of principal components over the time steps",
+        units="components",
+        metric="peak_dimension",
+    )
 
 
 def components(states: torch.Tensor, share: float = SHARE) -> int:

@@ -40,10 +40,22 @@ def early_classification(recording: Recording) -> Iterator[xr.DataArray]:
         accuracy.append(float((label.gather(0, stopped[None])[0] == test).double().mean()))
         rows.append(float((stopped + 1).double().mean()))
     at = {"confidence": CONFIDENCES}
-    yield labelled("early_accuracy", np.array(accuracy), at, "accuracy when reading stops at this confidence of the probe",
-                   metric="early/accuracy", share=True)
-    yield labelled("early_rows", np.array(rows), at, "mean rows read when reading stops at this confidence of the probe",
-                   units="rows", metric="early/rows")
+    yield labelled(
+        "early_accuracy",
+        np.array(accuracy),
+        at,
+        "accuracy when reading stops at this confidence of the probe",
+        metric="early/accuracy",
+        share=True,
+    )
+    yield labelled(
+        "early_rows",
+        np.array(rows),
+        at,
+        "mean rows read when reading stops at this confidence of the probe",
+        units="rows",
+        metric="early/rows",
+    )
 
 
 def temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:

@@ -25,5 +25,12 @@ def recurrent_spectrum(recording: Recording) -> Iterator[xr.DataArray]:
     yield labelled("eigenvalue_real", values[:, 0], mode, "eigenvalues of R, real part")
     yield labelled("eigenvalue_imaginary", values[:, 1], mode, "eigenvalues of R, imaginary part")
     yield labelled("spectral_radius", np.hypot(*values[0]), {}, "largest modulus of the eigenvalues of R", metric="spectral_radius")
-    yield labelled("period_predicted", predicted_period(values), {}, "period of the leading eigenvalue of R, 2 pi / |arg|",
-                   units="rows", metric="period_predicted", missing="the leading eigenvalue is a positive number")
+    yield labelled(
+        "period_predicted",
+        predicted_period(values),
+        {},
+        "period of the leading eigenvalue of R, 2 pi / |arg|",
+        units="rows",
+        metric="period_predicted",
+        missing="the leading eigenvalue is a positive number",
+    )

@@ -41,31 +41,68 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
     partial = [answers(recording, n, rows - n).accuracy for n in shown]
     whole = answers(recording, rows, recording.blank_rows)
     blank = {"blank_rows": np.arange(recording.blank_rows + 1)}
-    yield labelled("accuracy_blanked", np.array([curve[rows - n] for n, curve in zip(shown, partial, strict=True)]),
-                   {"rows_shown": shown}, "accuracy with all later rows blank, read after the last row", metric="blanked/accuracy",
-                   share=True)
-    yield labelled("accuracy_truncated", np.array([curve[0] for curve in partial]), {"rows_shown": shown},
-                   "accuracy of the readout applied as soon as these rows are read", metric="truncated/accuracy", share=True)
-    yield labelled("accuracy_appended", whole.accuracy, blank, "accuracy after the whole image and this many blank rows",
-                   metric="appended/accuracy", share=True)
-    yield labelled("accuracy_appended_by_half", whole.by_half, blank | {"half": np.arange(2)},
-                   "accuracy under appended blank rows of the images of even and of odd number", share=True)
-    yield labelled("predicted", whole.predicted, blank | {"digit": np.arange(recording.test.classes)},
-                   "share of images to which the readout gives this label", share=True)
-    yield labelled("test_accuracy", whole.accuracy[0], {}, "accuracy on the whole image", metric="test_accuracy",
-                   share=True)
+    yield labelled(
+        "accuracy_blanked",
+        np.array([curve[rows - n] for n, curve in zip(shown, partial, strict=True)]),
+        {"rows_shown": shown},
+        "accuracy with all later rows blank, read after the last row",
+        metric="blanked/accuracy",
+        share=True,
+    )
+    yield labelled(
+        "accuracy_truncated",
+        np.array([curve[0] for curve in partial]),
+        {"rows_shown": shown},
+        "accuracy of the readout applied as soon as these rows are read",
+        metric="truncated/accuracy",
+        share=True,
+    )
+    yield labelled(
+        "accuracy_appended",
+        whole.accuracy,
+        blank,
+        "accuracy after the whole image and this many blank rows",
+        metric="appended/accuracy",
+        share=True,
+    )
+    yield labelled(
+        "accuracy_appended_by_half",
+        whole.by_half,
+        blank | {"half": np.arange(2)},
+        "accuracy under appended blank rows of the images of even and of odd number",
+        share=True,
+    )
+    yield labelled(
+        "predicted",
+        whole.predicted,
+        blank | {"digit": np.arange(recording.test.classes)},
+        "share of images to which the readout gives this label",
+        share=True,
+    )
+    yield labelled("test_accuracy", whole.accuracy[0], {}, "accuracy on the whole image", metric="test_accuracy", share=True)
     settled = whole.accuracy[TRANSIENT:]
     if len(settled) >= SHORTEST:
-        yield labelled("period", dominant_period(settled), {}, "period of the accuracy under appended blank rows",
-                       units="rows", metric="period", missing="the accuracy does not change")
+        yield labelled(
+            "period",
+            dominant_period(settled),
+            {},
+            "period of the accuracy under appended blank rows",
+            units="rows",
+            metric="period",
+            missing="the accuracy does not change",
+        )
 
 
 def surface(recording: Recording) -> Iterator[xr.DataArray]:
     """Yields `accuracy` over `shown` 0 .. T and `blank` 0 .. 2T: the experiments are lines on it."""
     rows, extent = recording.rows, 2 * recording.rows
-    yield labelled("accuracy", np.stack([answers(recording, n, extent).accuracy for n in range(rows + 1)]),
-                   {"shown": np.arange(rows + 1), "blank": np.arange(extent + 1)},
-                   "accuracy after these rows of the image and then these blank rows", share=True)
+    yield labelled(
+        "accuracy",
+        np.stack([answers(recording, n, extent).accuracy for n in range(rows + 1)]),
+        {"shown": np.arange(rows + 1), "blank": np.arange(extent + 1)},
+        "accuracy after these rows of the image and then these blank rows",
+        share=True,
+    )
 
 
 def answers(recording: Recording, shown: int, blank: int) -> Answers:

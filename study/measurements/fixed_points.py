@@ -35,9 +35,11 @@ def fixed_points(recording: Recording) -> Iterator[xr.DataArray]:
     yield labelled("fixed_points", len(points), {}, "fixed points found", metric="fixed_points/number")
     yield labelled("fixed_points_stable", int((largest < 1).sum()), {}, "stable fixed points found", metric="fixed_points/stable")
     yield labelled("fixed_point_searches_failed", failed, {}, "share of searches that ended at no fixed point")
-    for name, values, words in (("norm", points.norm(dim=1), "norm of the fixed point"),
-                                ("multiplier", largest, "largest modulus of the Jacobian's eigenvalues there"),
-                                ("unstable", unstable, "directions in which it repels")):
+    for name, values, words in (
+        ("norm", points.norm(dim=1), "norm of the fixed point"),
+        ("multiplier", largest, "largest modulus of the Jacobian's eigenvalues there"),
+        ("unstable", unstable, "directions in which it repels"),
+    ):
         described = np.full(DESCRIBED, np.nan)
         described[: len(points)] = values[:DESCRIBED].cpu().numpy()
         yield labelled(f"fixed_point_{name}", described, order, words, missing=none)

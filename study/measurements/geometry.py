@@ -58,9 +58,15 @@ def geometry(recording: Recording) -> Iterator[xr.DataArray]:
     yield from _over_time(recording.states, recording.test, "")
     near = recording.test.first(NEIGHBOUR_IMAGES)
     agreement = np.stack([neighbour_agreement(states[: len(near)], near.labels, near.classes) for states in recording.states])
-    yield labelled("neighbour_agreement", agreement, {"time_step": recording.time_steps, "digit": np.arange(near.classes)},
-                   "share of the ten nearest neighbours that show the same digit", metric="neighbours/agreement", share=True,
-                   images=len(near))
+    yield labelled(
+        "neighbour_agreement",
+        agreement,
+        {"time_step": recording.time_steps, "digit": np.arange(near.classes)},
+        "share of the ten nearest neighbours that show the same digit",
+        metric="neighbours/agreement",
+        share=True,
+        images=len(near),
+    )
     if recording.rows >= EARLY_STEP and near.classes > EARLY_DIGIT:
         yield from _sixes(recording, near, agreement[EARLY_STEP - 1, EARLY_DIGIT])
 
@@ -72,8 +78,10 @@ def _sixes(recording: Recording, near: Images, found: float) -> Iterator[xr.Data
     rows = scaled(near.images[:, :EARLY_STEP])
     *_, untrained = recording.untrained.network.rows(rows)
     sources = {"_untrained": (untrained, ", untrained network"), "_pixels": (rows.flatten(1), ", pixels of rows 1-4")}
-    nulls = {suffix: (neighbour_agreement(points, near.labels, near.classes)[EARLY_DIGIT], where)
-             for suffix, (points, where) in sources.items()}
+    nulls = {
+        suffix: (neighbour_agreement(points, near.labels, near.classes)[EARLY_DIGIT], where)
+        for suffix, (points, where) in sources.items()
+    }
     words = "share of the ten nearest neighbours of sixes that are sixes, at step 4"
     for suffix, (value, where) in ({"": (found, "")} | nulls).items():
         metric = f"neighbours/sixes_step_4{suffix}"
@@ -127,16 +135,24 @@ def _whole(states: torch.Tensor, test: Images) -> tuple[float, float, float]:
     return ratio.naive, ratio.corrected, between_class_share(states, test.labels, test.classes)
 
 
-def _labelled_whole(values: list[tuple[float, float, float]], dimension: str, steps: np.ndarray, suffix: str
-                    ) -> Iterator[xr.DataArray]:
+def _labelled_whole(
+    values: list[tuple[float, float, float]], dimension: str, steps: np.ndarray, suffix: str
+) -> Iterator[xr.DataArray]:
     naive, corrected, share = np.array(values).T
     for name, array, words in (
         ("participation_ratio", naive, RATIO),
         ("participation_ratio_corrected", corrected, CORRECTED),
         ("between_class_share", share, "share of the states' scatter that lies between the means of the digits"),
     ):
-        yield labelled(f"{name}{suffix}", array, {dimension: steps}, words + WHERE[suffix], metric=f"{name}/whole{suffix}",
-                       units="1" if name == "between_class_share" else "dimensions", share=name == "between_class_share")
+        yield labelled(
+            f"{name}{suffix}",
+            array,
+            {dimension: steps},
+            words + WHERE[suffix],
+            metric=f"{name}/whole{suffix}",
+            units="1" if name == "between_class_share" else "dimensions",
+            share=name == "between_class_share",
+        )
 
 
 def _parts(states: torch.Tensor, members: tuple[list[torch.Tensor], list[torch.Tensor]]) -> list[np.ndarray]:
@@ -149,12 +165,22 @@ def _of_part(states: torch.Tensor) -> tuple[float, ...]:
     return ratio.naive, ratio.corrected, components(states), dimension.value, dimension.dropped / max(1, len(states))
 
 
-def _labelled_parts(values: list[list[np.ndarray]], dimension: str, steps: np.ndarray, suffix: str, images: int
-                    ) -> Iterator[xr.DataArray]:
+def _labelled_parts(
+    values: list[list[np.ndarray]], dimension: str, steps: np.ndarray, suffix: str, images: int
+) -> Iterator[xr.DataArray]:
     for part, where, of in ((0, "digit", "images of one digit"), (1, "group", "random images, as many as of one digit")):
         measured = np.stack([value[part] for value in values], axis=1)  # [measures, steps, K]
         coordinates = {dimension: steps, where: np.arange(measured.shape[2])}
         for (name, words, units), array in zip(MEASURES, measured, strict=True):
             metric = f"{name}/by_{where}{suffix}" if name != "twonn_dropped" else None
-            yield labelled(f"{name}_by_{where}{suffix}", array, coordinates, f"{words}, {of}{WHERE[suffix]}", units=units,
-                           metric=metric, missing=FEW if name == "twonn" else None, share=name == "twonn_dropped", images=images)
+            yield labelled(
+                f"{name}_by_{where}{suffix}",
+                array,
+                coordinates,
+                f"{words}, {of}{WHERE[suffix]}",
+                units=units,
+                metric=metric,
+                missing=FEW if name == "twonn" else None,
+                share=name == "twonn_dropped",
+                images=images,
+            )

@@ -20,8 +20,13 @@ class Spectrum:
     error: np.ndarray
 
 
-def spectrum(tangent: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]], start: np.ndarray, count: int,
-             steps: int, settle: int = 100) -> Spectrum:
+def spectrum(
+    tangent: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
+    start: np.ndarray,
+    count: int,
+    steps: int,
+    settle: int = 100,
+) -> Spectrum:
     """The `count` largest exponents of a map along the orbit of `start` (Benettin et al. 1980; Eckmann & Ruelle 1985, section V.B).
 
     Parameters: `tangent(h, Q)` gives the next state `[d]` and the derivative there times `Q` `[d, count]`. After `settle` steps, in

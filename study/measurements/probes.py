@@ -38,8 +38,13 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
     probe = _accuracy(recording.once(fitted).test, labels)
     readout = [answers(recording, int(step), 0).accuracy[0] for step in recording.time_steps]
     yield labelled("probe_accuracy", probe, steps, "accuracy of a linear probe", metric="probe/accuracy", share=True)
-    yield labelled("probe_gap", probe - np.array(readout), steps, "accuracy of a linear probe above that of the readout",
-                   metric="probe/above_readout")
+    yield labelled(
+        "probe_gap",
+        probe - np.array(readout),
+        steps,
+        "accuracy of a linear probe above that of the readout",
+        metric="probe/above_readout",
+    )
 
 
 def controls(recording: Recording) -> Iterator[xr.DataArray]:
@@ -50,14 +55,32 @@ def controls(recording: Recording) -> Iterator[xr.DataArray]:
     """
     steps, train, test = {"time_step": recording.time_steps}, recording.train.first(LEARNED), recording.test
     untrained = _fitted(recording.untrained, train.labels).test
-    yield labelled("probe_untrained", _accuracy(untrained, test.labels), steps, "accuracy of a probe of the untrained network",
-                   metric="probe/untrained", share=True)
-    yield labelled("probe_pixels", _pixels(train, test), steps, "accuracy of a probe of the pixels of all rows read so far",
-                   metric="probe/pixels", share=True)
+    yield labelled(
+        "probe_untrained",
+        _accuracy(untrained, test.labels),
+        steps,
+        "accuracy of a probe of the untrained network",
+        metric="probe/untrained",
+        share=True,
+    )
+    yield labelled(
+        "probe_pixels",
+        _pixels(train, test),
+        steps,
+        "accuracy of a probe of the pixels of all rows read so far",
+        metric="probe/pixels",
+        share=True,
+    )
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(recording.seed)).to(train.labels.device)
     permuted = _fitted(recording, train.labels[order]).test
-    yield labelled("probe_permuted", _accuracy(permuted, test.labels), steps, "accuracy of a probe that learned permuted labels",
-                   metric="probe/permuted", share=True)
+    yield labelled(
+        "probe_permuted",
+        _accuracy(permuted, test.labels),
+        steps,
+        "accuracy of a probe that learned permuted labels",
+        metric="probe/permuted",
+        share=True,
+    )
 
 
 def generalisation(recording: Recording) -> Iterator[xr.DataArray]:
@@ -77,9 +100,13 @@ def generalisation(recording: Recording) -> Iterator[xr.DataArray]:
         last = recording.state(rows, start, start + len(truth))
         for step, states in enumerate(recording.network.blank_rows(last, blank)):
             score(rows + step, states)
-    yield labelled("temporal_generalisation", correct.cpu().numpy() / len(labels),
-                   {"probe_step": recording.time_steps, "scored_step": np.arange(1, rows + blank + 1)},
-                   "accuracy of the probe of one step on the states of another", share=True)
+    yield labelled(
+        "temporal_generalisation",
+        correct.cpu().numpy() / len(labels),
+        {"probe_step": recording.time_steps, "scored_step": np.arange(1, rows + blank + 1)},
+        "accuracy of the probe of one step on the states of another",
+        share=True,
+    )
 
 
 def fitted(recording: Recording) -> Probes:

@@ -65,8 +65,10 @@ class RecurrentNetwork:
         weights.check({name: (str(value.dtype), tuple(value.shape)) for name, value in state.items()}, origin)
         for name in ABSENT:
             if name in state and state[name].any():
-                raise InputError(f"{origin}: {name} is not zero, but this network has no bias in its recurrent layer: expected a "
-                                 "network trained with bias=False")
+                raise InputError(
+                    f"{origin}: {name} is not zero, but this network has no bias in its recurrent layer: expected a "
+                    "network trained with bias=False"
+                )
         taken = {name: state[name].float().contiguous() for name in STATE_NAMES.values()}
         for name, value in taken.items():
             if not value.isfinite().all():
@@ -86,8 +88,10 @@ class RecurrentNetwork:
         """This network; raises `InputError`, naming its `origin`, where it does not read such images."""
         features, classes = self.input.shape[1], len(self.bias)
         if features != images.images.shape[2] or classes != images.classes:
-            raise InputError(f"{origin} reads rows of {features} pixels into {classes} classes: the data set has rows of "
-                             f"{images.images.shape[2]} pixels and {images.classes} classes")
+            raise InputError(
+                f"{origin} reads rows of {features} pixels into {classes} classes: the data set has rows of "
+                f"{images.images.shape[2]} pixels and {images.classes} classes"
+            )
         return self
 
     def logits(self, state: torch.Tensor) -> torch.Tensor:

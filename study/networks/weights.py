@@ -21,12 +21,7 @@ from study.terminal.errors import InputError, quoted, reason
 
 # The names plain PyTorch gives these weights in a module with `rnn = nn.RNN(28, H, bias=False)` and
 # `readout = nn.Linear(H, 10)`, so that a state dictionary can be brought from, or taken to, such a module.
-STATE_NAMES = {
-    "input": "rnn.weight_ih_l0",
-    "recurrent": "rnn.weight_hh_l0",
-    "readout": "readout.weight",
-    "bias": "readout.bias",
-}
+STATE_NAMES = {"input": "rnn.weight_ih_l0", "recurrent": "rnn.weight_hh_l0", "readout": "readout.weight", "bias": "readout.bias"}
 ABSENT = ("rnn.bias_ih_l0", "rnn.bias_hh_l0")  # what a module with biases adds; only zeros are taken
 FLOATS = {"F16", "BF16", "F32", "F64", "torch.float16", "torch.bfloat16", "torch.float32", "torch.float64"}
 MOST, MOST_HEADER = 1 << 30, 1 << 20  # bytes of a file: some 16,000 hidden units; and of its header, of which we fill 500
@@ -89,6 +84,7 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
 
 def check(tensors: Tensors, origin: str) -> None:
     """Raises `InputError`, naming `origin` and what it holds, where tensors are not those of one network of this project."""
+
     def refuse(words: str) -> InputError:
         return InputError(f"{origin} {words}; it holds {_listed(tensors)}")
 
@@ -103,12 +99,16 @@ def check(tensors: Tensors, origin: str) -> None:
     for name, (precision, shape) in tensors.items():
         axes = 2 if "weight" in name else 1
         if len(shape) != axes or precision not in FLOATS:
-            raise refuse(f"does not fit: {name} has the shape {shape} and the type {precision}, expected {axes} "
-                         f"dimension{'s' * (axes > 1)} of floating-point numbers of 16, 32 or 64 bits")
+            raise refuse(
+                f"does not fit: {name} has the shape {shape} and the type {precision}, expected {axes} "
+                f"dimension{'s' * (axes > 1)} of floating-point numbers of 16, 32 or 64 bits"
+            )
     (hidden, _), (_, features), (classes,) = (tensors[STATE_NAMES[name]][1] for name in ("recurrent", "input", "bias"))
     if not hidden or not features or not classes:
-        raise refuse(f"does not fit: it has {hidden} hidden units, {features} pixels a row and {classes} classes, expected at "
-                     "least one of each")
+        raise refuse(
+            f"does not fit: it has {hidden} hidden units, {features} pixels a row and {classes} classes, expected at "
+            "least one of each"
+        )
     shapes = {"input": (hidden, features), "recurrent": (hidden, hidden), "readout": (classes, hidden), "bias": (classes,)}
     for name, shape in [*((STATE_NAMES[name], shape) for name, shape in shapes.items()), *((name, (hidden,)) for name in ABSENT)]:
         if name in tensors and tensors[name][1] != shape:
@@ -128,14 +128,19 @@ def _plausible(path: Path) -> None:
         raise InputError(f"{path} cannot be read as safetensors ({reason(error)}): expected a .safetensors file") from None
     header = int.from_bytes(start, "little")
     if start[:4] == b"PK\3\4" or start[:1] == b"\x80":
-        raise InputError(f"{path} cannot be read as safetensors: it looks like a pickle, as torch.save writes it, which is never "
-                         "opened; save the state dictionary with safetensors.torch.save_file")
+        raise InputError(
+            f"{path} cannot be read as safetensors: it looks like a pickle, as torch.save writes it, which is never "
+            "opened; save the state dictionary with safetensors.torch.save_file"
+        )
     if size < 8 or not 0 < header <= size - 8:
-        raise InputError(f"{path} cannot be read as safetensors (it does not begin with the length of a header): expected a "
-                         ".safetensors file")
+        raise InputError(
+            f"{path} cannot be read as safetensors (it does not begin with the length of a header): expected a .safetensors file"
+        )
     if header > MOST_HEADER:
-        raise InputError(f"{path} cannot be read as safetensors (its header has {header:,} bytes, expected at most "
-                         f"{MOST_HEADER:,}): expected the weights of one small network")
+        raise InputError(
+            f"{path} cannot be read as safetensors (its header has {header:,} bytes, expected at most "
+            f"{MOST_HEADER:,}): expected the weights of one small network"
+        )
 
 
 def _statements(metadata: Mapping[str, str]) -> Statements:
@@ -157,16 +162,23 @@ def _check_said(said: Statements, tensors: Tensors, origin: str) -> None:
     for name, value in said:
         for fact in facts:
             if name in fact.names and value not in fact.agree:
-                raise InputError(f"{origin} says {name}: {quoted(value)}, but it would be measured as {COMPUTED} ({hidden} hidden "
-                                 f"units, {features} pixels a row): expected {name}: {fact.agree[0]}")
+                raise InputError(
+                    f"{origin} says {name}: {quoted(value)}, but it would be measured as {COMPUTED} ({hidden} hidden "
+                    f"units, {features} pixels a row): expected {name}: {fact.agree[0]}"
+                )
 
 
 def _other_kind(tensors: Tensors) -> str | None:
     """What recurrent network the tensors are of, in words, by the names that PyTorch gives them; None where it may be ours."""
     parts = {name: match for name in tensors if (match := re.search(r"weight_(ih|hh|hr)(?:_l(\d+))?(_reverse)?$", name))}
     projected = any(match[1] == "hr" for match in parts.values())
-    gates = {shape[0] // shape[1] for name, match in parts.items() if match[1] == "hh"
-             for _, shape in [tensors[name]] if len(shape) == 2 and shape[1] and not shape[0] % shape[1]}
+    gates = {
+        shape[0] // shape[1]
+        for name, match in parts.items()
+        if match[1] == "hh"
+        for _, shape in [tensors[name]]
+        if len(shape) == 2 and shape[1] and not shape[0] % shape[1]
+    }
     cell = "an LSTM" if projected or 4 in gates else "a GRU" if 3 in gates else "an RNN"
     layers = len({match[2] for match in parts.values()})
     words = [f"of {layers} layers"] * (layers > 1) + ["with a projection (weight_hr_l0)"] * projected
@@ -179,6 +191,8 @@ def _listed(tensors: Tensors) -> str:
     """The tensors with their shapes and types, some of them where there are many."""
     if not tensors:
         return "no tensors"
-    shown = [f"{quoted(name, 60)} {list(shape)} {precision.removeprefix('torch.')}"
-             for name, (precision, shape) in list(tensors.items())[:LISTED]]
+    shown = [
+        f"{quoted(name, 60)} {list(shape)} {precision.removeprefix('torch.')}"
+        for name, (precision, shape) in list(tensors.items())[:LISTED]
+    ]
     return ", ".join(shown) + (f" and {len(tensors) - LISTED} more" if len(tensors) > LISTED else "")

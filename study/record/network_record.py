@@ -31,11 +31,21 @@ MEASUREMENTS = "measurements.nc"
 LARGEST_FILE = 4 * 2**30  # bytes of either: the weights of 30,000 units
 
 # By what variable a measurement is known in a record that was written before records named their measurements.
-SIGNS = {"surface": "accuracy", "experiments": "accuracy_appended", "dimensionality": "pca90", "geometry": "participation_ratio",
-         "geometry_nulls": "participation_ratio_untrained", "geometry_appended": "participation_ratio_appended",
-         "probes": "probe_accuracy", "probe_controls": "probe_pixels", "temporal_generalisation": "temporal_generalisation",
-         "early_classification": "early_accuracy", "spectrum": "spectral_radius", "attractors": "attractor_kind",
-         "fixed_points": "fixed_points"}
+SIGNS = {
+    "surface": "accuracy",
+    "experiments": "accuracy_appended",
+    "dimensionality": "pca90",
+    "geometry": "participation_ratio",
+    "geometry_nulls": "participation_ratio_untrained",
+    "geometry_appended": "participation_ratio_appended",
+    "probes": "probe_accuracy",
+    "probe_controls": "probe_pixels",
+    "temporal_generalisation": "temporal_generalisation",
+    "early_classification": "early_accuracy",
+    "spectrum": "spectral_radius",
+    "attractors": "attractor_kind",
+    "fixed_points": "fixed_points",
+}
 WORDS = ("long_name", "units", "metric", "missing")  # attributes of variables that are texts
 METRIC = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]*(/[A-Za-z0-9_][A-Za-z0-9_. -]*)*", re.ASCII)
 LONGEST_WORDS, LARGEST_LABEL, ROUNDING = 1000, 2**31, 1e-6
@@ -100,8 +110,13 @@ def commit() -> str:
 
 def provenance(config: NetworkConfig, data_digest: str) -> dict[str, str]:
     """Where a network's measurements come from, as attributes of their file."""
-    return {"network_key": network_key(config, data_digest), "config": json.dumps(config.model_dump(mode="json")),
-            "versions": json.dumps(versions()), "data_digest": data_digest, "record_version": str(RECORD_VERSION)}
+    return {
+        "network_key": network_key(config, data_digest),
+        "config": json.dumps(config.model_dump(mode="json")),
+        "versions": json.dumps(versions()),
+        "data_digest": data_digest,
+        "record_version": str(RECORD_VERSION),
+    }
 
 
 def write_measurements(measurements: xr.Dataset, path: Path) -> None:
@@ -159,8 +174,11 @@ def _check_values(name: str, variable: xr.Variable) -> None:
         least, most = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
         if least < variable.attrs["valid_min"] - ROUNDING or most > variable.attrs["valid_max"] + ROUNDING:
             raise Refused(f"holds values of {name} beyond its limits")
-    if variable.dims == (name,) and (values.dtype.kind not in "iu" or len(np.unique(values)) < values.size
-                                     or (values.size and max(abs(int(values.min())), abs(int(values.max()))) > LARGEST_LABEL)):
+    if variable.dims == (name,) and (
+        values.dtype.kind not in "iu"
+        or len(np.unique(values)) < values.size
+        or (values.size and max(abs(int(values.min())), abs(int(values.max()))) > LARGEST_LABEL)
+    ):
         raise Refused(f"holds labels along {name} that are not distinct whole numbers")
 
 

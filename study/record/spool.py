@@ -88,8 +88,13 @@ class Spool:
         """Keeps a result; on return it outlasts this process. Raises `StudyError` where the disk refuses."""
         key = network_key(result.config, data_digest)
         target, folder = self.folder / key, self.folder / f".{key}.part"
-        content = {"config": result.config.model_dump(mode="json"), "started": result.started, "ended": result.ended,
-                   "digests": {}, "failure": result.reason if isinstance(result, Failure) else None}
+        content = {
+            "config": result.config.model_dump(mode="json"),
+            "started": result.started,
+            "ended": result.ended,
+            "digests": {},
+            "failure": result.reason if isinstance(result, Failure) else None,
+        }
         _discard(folder)
         _discard(target)
         try:
@@ -119,8 +124,9 @@ class Spool:
                 aside = folder.with_name(f".{folder.name}.set-aside")
                 _discard(aside)
                 folder.rename(aside)
-                log.warning("result %s cannot be used (%s): set aside as %s, its network is trained again", folder, error,
-                            aside.name)
+                log.warning(
+                    "result %s cannot be used (%s): set aside as %s, its network is trained again", folder, error, aside.name
+                )
         return sorted(found, key=lambda entry: entry.ended)
 
     def take(self, entry: Entry) -> Entry:

@@ -20,10 +20,14 @@ from pathlib import Path
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 CUT = "***"
-KEYS = (r"password|passwd|passphrase|pass|pwd|token|secret|(?:api|access|account|private|secret)[_-]?key(?:[_-]?id)?|credentials?|"
-        r"signature")
-SECRET_VARIABLE = re.compile(r"(?i)(?:password|passwd|passphrase|_pass|_pwd)$|(?:^|_)(?:token|secret|(?:api|access|account|private|"
-                             r"secret)_?key(?:_id)?)$")
+KEYS = (
+    r"password|passwd|passphrase|pass|pwd|token|secret|(?:api|access|account|private|secret)[_-]?key(?:[_-]?id)?|credentials?|"
+    r"signature"
+)
+SECRET_VARIABLE = re.compile(
+    r"(?i)(?:password|passwd|passphrase|_pass|_pwd)$|(?:^|_)(?:token|secret|(?:api|access|account|private|"
+    r"secret)_?key(?:_id)?)$"
+)
 USER_VARIABLE = re.compile(r"(?i)^MLFLOW_TRACKING_USERNAME$|^PGUSER$")
 ADDRESS_VARIABLE = re.compile(r"(?i)_?(?:URI|URL|DSN|PROXY|ADDRESS)$")
 MLFLOW_FILE = Path.home() / ".mlflow" / "credentials"  # where MLflow itself looks for a user name and a password
@@ -109,12 +113,18 @@ def _compiled(environment: tuple[tuple[str, str], ...], arguments: tuple[str, ..
     if "MLFLOW_TRACKING_PASSWORD" in given:
         pair = f"{given.get('MLFLOW_TRACKING_USERNAME', '')}:{given['MLFLOW_TRACKING_PASSWORD']}"
         secrets.add(base64.b64encode(pair.encode()).decode())
-    tails = {text[start:] for whole in before_at for text in _spellings(whole)
-             for start in (0, *range(max(0, len(text) - TAIL), len(text)))}
+    tails = {
+        text[start:]
+        for whole in before_at
+        for text in _spellings(whole)
+        for start in (0, *range(max(0, len(text) - TAIL), len(text)))
+    }
     secrets |= passwords | {part for text in passwords for spelled in (text, unquote(text)) for part in PARTS.split(spelled)}
-    return _Known(_either(re.escape(tail) + "@" for tail in _longest_first(tails)),
-                  _either(_where_secret(text) for text in _longest_first(_all_spellings(secrets))),
-                  _either(_where_user(text) for text in _longest_first(_all_spellings(users))))
+    return _Known(
+        _either(re.escape(tail) + "@" for tail in _longest_first(tails)),
+        _either(_where_secret(text) for text in _longest_first(_all_spellings(secrets))),
+        _either(_where_user(text) for text in _longest_first(_all_spellings(users))),
+    )
 
 
 def _user_information(address: str) -> str:
@@ -152,8 +162,11 @@ def _spellings(secret: str) -> set[str]:
     """A secret as it stands, and as addresses, JSON and logs spell it."""
     plain = {secret, unquote(secret)}
     plain |= {" ".join(text.split()) for text in plain}
-    return plain | {spelled for text in plain
-                    for spelled in (quote(text), quote(text, safe=""), quote_plus(text), json.dumps(text)[1:-1], repr(text)[1:-1])}
+    return plain | {
+        spelled
+        for text in plain
+        for spelled in (quote(text), quote(text, safe=""), quote_plus(text), json.dumps(text)[1:-1], repr(text)[1:-1])
+    }
 
 
 def _all_spellings(secrets: Iterable[str]) -> set[str]:

@@ -49,6 +49,8 @@ def printable(text: str) -> str:
 def checked_study(study: str) -> str:
     """What names a study: a run id as MLflow makes them, or ``latest``; raises `InputError` before any store is asked."""
     if not re.fullmatch(r"latest|[0-9a-f]{32}", study):
-        raise InputError(f"study={quoted(study)}: the tracking store has no such run; expected a study's run id, of 32 hexadecimal "
-                         "digits, or latest")
+        raise InputError(
+            f"study={quoted(study)}: the tracking store has no such run; expected a study's run id, of 32 hexadecimal "
+            "digits, or latest"
+        )
     return study

@@ -51,8 +51,13 @@ class Claim:
         self.client, self.experiment, self.config, self.regime, self.console = client, experiment, config, regime, console
         process = psutil.Process()
         who = {"host": socket.gethostname(), "process": process.pid, "since": process.create_time(), "machine": _machine()}
-        self.tags = {"regime_key": regime, TOKEN: uuid4().hex, "coordinator": json.dumps(who), "heartbeat": _now(),
-                     "claim": "asked"} | _grid_tags(config)
+        self.tags = {
+            "regime_key": regime,
+            TOKEN: uuid4().hex,
+            "coordinator": json.dumps(who),
+            "heartbeat": _now(),
+            "claim": "asked",
+        } | _grid_tags(config)
         self.run_id = ""
         self.lost_to = ""
         self.deleted = False
@@ -68,15 +73,22 @@ class Claim:
         if self.run_id:  # it may have been made twice
             end_twins(self.client, self.experiment, self.run_id, self.tags[TOKEN])
         found = search(self.client, [self.experiment], f"tags.kind = 'study' and tags.regime_key = '{self.regime}'")
-        others = [run for run in found if run.data.tags.get(TOKEN) != self.tags[TOKEN] and _unfinished(run)
-                  and _overlaps(run, self.config) and not _analyses(run)]
+        others = [
+            run
+            for run in found
+            if run.data.tags.get(TOKEN) != self.tags[TOKEN]
+            and _unfinished(run)
+            and _overlaps(run, self.config)
+            and not _analyses(run)
+        ]
         for run in others:
             if ahead(run) and not has_released(run) and self._lives(run):
                 who = _coordinator(run)
                 raise InputError(
                     f"this study, or one with the same networks, is being run already: run {run.info.run_id} on host "
                     f"{who.get('host')}, process {who.get('process')}, last heard of at {run.data.tags.get('heartbeat')}: wait "
-                    "until it ends, or stop it first")
+                    "until it ends, or stop it first"
+                )
         return others
 
     def hold(self, run_id: str) -> list[Run]:
@@ -116,8 +128,10 @@ class Claim:
             return seen
         if (run.info.run_id, beat) in self._silent:
             return False
-        self.console.print(f"study {run.info.run_id} on host {who.get('host')} did not end: watching {WATCH:.0f} s for a sign of "
-                           "life", highlight=False)
+        self.console.print(
+            f"study {run.info.run_id} on host {who.get('host')} did not end: watching {WATCH:.0f} s for a sign of life",
+            highlight=False,
+        )
         begun = time.monotonic()
         while time.monotonic() - begun < WATCH:
             time.sleep(1)

@@ -52,8 +52,9 @@ def check_reachable(client: MlflowClient, experiment: str, keys: Iterable[str]) 
     wanted = list(keys)
     found = complete_networks(client, experiment, wanted)
     if without := [runs[0] for runs in found.values() if not any(map(is_there, runs))]:
-        raise StudyError(f"the artifacts of {len(without)} stored networks, of {len(wanted)} in all, cannot be reached: "
-                         f"{not_there(without[0])}")
+        raise StudyError(
+            f"the artifacts of {len(without)} stored networks, of {len(wanted)} in all, cannot be reached: {not_there(without[0])}"
+        )
 
 
 def take(study: StudyRun, keys: Iterable[str], say: Callable[[str], None]) -> set[str]:
@@ -68,6 +69,7 @@ def take(study: StudyRun, keys: Iterable[str], say: Callable[[str], None]) -> se
     lacking: Counter[str] = Counter()
     found = complete_networks(client, study.experiment_id, keys)
     with ThreadPoolExecutor(DOWNLOADS) as pool, tempfile.TemporaryDirectory() as scratch:
+
         def first_whole(runs: list[Run]) -> tuple[Run, Path, xr.Dataset] | None:
             for run in runs:
                 try:
@@ -95,8 +97,10 @@ def take(study: StudyRun, keys: Iterable[str], say: Callable[[str], None]) -> se
     study.log_counts()
     for name, count in sorted(lacking.items()):
         networks = "1 stored network lacks" if count == 1 else f"{count} stored networks lack"
-        say(f"{networks} the measurement {name}, which was added since: its values are missing there; resume=never measures all "
-            "anew")
+        say(
+            f"{networks} the measurement {name}, which was added since: its values are missing there; resume=never measures all "
+            "anew"
+        )
     return taken
 
 

@@ -29,8 +29,10 @@ def handed_run(client: MlflowClient) -> Run | None:
     run = _answered(client.get_run, given)
     experiment = os.environ.get("MLFLOW_EXPERIMENT_ID", "").strip() or run.info.experiment_id
     if why := _taken(client, run, experiment):
-        raise InputError(f"no run can be made in the tracking store: MLFLOW_RUN_ID={quoted(given)} names a run that {why}; only a "
-                         "new run, which `mlflow run` has just made, is filled: unset MLFLOW_RUN_ID")
+        raise InputError(
+            f"no run can be made in the tracking store: MLFLOW_RUN_ID={quoted(given)} names a run that {why}; only a "
+            "new run, which `mlflow run` has just made, is filled: unset MLFLOW_RUN_ID"
+        )
     return run
 
 
@@ -46,17 +48,21 @@ def current_experiment(client: MlflowClient) -> str:
     if identity:
         experiment = _answered(client.get_experiment, identity)
         if name and experiment.name != name:
-            raise InputError(f"MLFLOW_EXPERIMENT_ID={quoted(identity)} is the experiment {quoted(experiment.name)}, but "
-                             f"MLFLOW_EXPERIMENT_NAME={quoted(name)} names another: unset one of the two")
+            raise InputError(
+                f"MLFLOW_EXPERIMENT_ID={quoted(identity)} is the experiment {quoted(experiment.name)}, but "
+                f"MLFLOW_EXPERIMENT_NAME={quoted(name)} names another: unset one of the two"
+            )
     else:
         name = name or EXPERIMENT
         experiment = _answered(client.get_experiment_by_name, name)
         if experiment is None:
             return _answered(client.create_experiment, name)
     if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
-        raise InputError(f"no run can be made in the tracking store: the experiment {quoted(experiment.name)} is deleted; restore "
-                         f"it with mlflow experiments restore --experiment-id {experiment.experiment_id}, or name another by "
-                         "MLFLOW_EXPERIMENT_NAME")
+        raise InputError(
+            f"no run can be made in the tracking store: the experiment {quoted(experiment.name)} is deleted; restore "
+            f"it with mlflow experiments restore --experiment-id {experiment.experiment_id}, or name another by "
+            "MLFLOW_EXPERIMENT_NAME"
+        )
     return experiment.experiment_id
 
 
@@ -66,9 +72,11 @@ def no_run(error: MlflowException) -> Exception:
         return error
     names = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
     given = "".join(f"; {name}={quoted(os.environ[name])}" for name in names if name in os.environ)
-    return InputError(f"no run can be made in the tracking store ({reason(error)}{given}): check MLFLOW_RUN_ID, "
-                      "MLFLOW_EXPERIMENT_ID and MLFLOW_EXPERIMENT_NAME, that the experiment is not deleted, and that you may "
-                      "write to it")
+    return InputError(
+        f"no run can be made in the tracking store ({reason(error)}{given}): check MLFLOW_RUN_ID, "
+        "MLFLOW_EXPERIMENT_ID and MLFLOW_EXPERIMENT_NAME, that the experiment is not deleted, and that you may "
+        "write to it"
+    )
 
 
 def _taken(client: MlflowClient, run: Run, experiment: str) -> str:

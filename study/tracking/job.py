@@ -31,8 +31,15 @@ class JobRun:
     `run_id` names a run to go on with, of which nothing is changed that it has.
     """
 
-    def __init__(self, client: MlflowClient, kind: str, name: str, parameters: Mapping[str, object],
-                 tags: Mapping[str, str] | None = None, run_id: str | None = None):
+    def __init__(
+        self,
+        client: MlflowClient,
+        kind: str,
+        name: str,
+        parameters: Mapping[str, object],
+        tags: Mapping[str, str] | None = None,
+        run_id: str | None = None,
+    ):
         self.client = client
         tags = {"kind": kind, MLFLOW_RUN_NAME: name, TOKEN: uuid4().hex} | dict(tags or {})
         run = _existing(client, run_id) if run_id else handed_run(client)
@@ -46,8 +53,11 @@ class JobRun:
             raise no_run(error) from None
         self.run_id, self.experiment_id = run.info.run_id, run.info.experiment_id
         if not run_id:  # `mlflow run` stores the address of the git remote, whatever stands in it
-            tags |= {tag: without_credentials(value) for tag, value in run.data.tags.items()
-                     if tag.startswith(("mlflow.source", "mlflow.project"))}
+            tags |= {
+                tag: without_credentials(value)
+                for tag, value in run.data.tags.items()
+                if tag.startswith(("mlflow.source", "mlflow.project"))
+            }
         changed = {tag: value for tag, value in tags.items() if run.data.tags.get(tag) != value}
         # It has logged its parameters already, too, and a parameter cannot be logged with another spelling.
         new = {key: value for key, value in parameters.items() if key not in run.data.params}
@@ -130,8 +140,9 @@ def _existing(client: MlflowClient, run_id: str) -> Run:
     except MlflowException as error:
         raise no_run(error) from None
     if run.info.lifecycle_stage != LifecycleStage.ACTIVE:
-        raise InputError(f"run {run_id} is deleted, so nothing can be logged to it: restore it with mlflow runs restore --run-id "
-                         f"{run_id}")
+        raise InputError(
+            f"run {run_id} is deleted, so nothing can be logged to it: restore it with mlflow runs restore --run-id {run_id}"
+        )
     return run
 
 

@@ -19,10 +19,22 @@ END = re.compile(r"\s*<!-- hidden-orbits ([0-9a-f]{12}): end -->\s*")
 # The lines of a description, as every version of this project has written it.
 FIRST = re.compile(r"A study of \d+ networks, in training\.|\*\*\d+ of \d+ networks\*\* measured.*\.")
 TABLE = "| claim | hidden size | estimate | verdict |"
-OURS = re.compile("|".join((FIRST.pattern, r"\[Table of networks\]\(#/experiments/.*", r"!\[\w+\]\(get-artifact\?path=.*\)",
-                            r"Over all hidden sizes: C\d.*\.", re.escape(TABLE), r"\| C\d+: .*\|", r"Missing:",
-                            r"\*\*To be read with caution:\*\* .*",
-                            r"- H&#61;\d+ seed&#61;\d+.*", r"\(.* left out here: .*\)")))
+OURS = re.compile(
+    "|".join(
+        (
+            FIRST.pattern,
+            r"\[Table of networks\]\(#/experiments/.*",
+            r"!\[\w+\]\(get-artifact\?path=.*\)",
+            r"Over all hidden sizes: C\d.*\.",
+            re.escape(TABLE),
+            r"\| C\d+: .*\|",
+            r"Missing:",
+            r"\*\*To be read with caution:\*\* .*",
+            r"- H&#61;\d+ seed&#61;\d+.*",
+            r"\(.* left out here: .*\)",
+        )
+    )
+)
 
 
 def write(client: MlflowClient, run_id: str, ours: Callable[[int], str]) -> None:
@@ -83,8 +95,10 @@ def _unlike_ours(lines: list[str]) -> list[str]:
 
 def _marked(text: str) -> str:
     digest = _digest(text.splitlines())
-    return (f"<!-- hidden-orbits {digest}: what follows is written anew by each analysis -->\n\n{text}\n\n"
-            f"<!-- hidden-orbits {digest}: end -->")
+    return (
+        f"<!-- hidden-orbits {digest}: what follows is written anew by each analysis -->\n\n{text}\n\n"
+        f"<!-- hidden-orbits {digest}: end -->"
+    )
 
 
 def _digest(lines: list[str]) -> str:

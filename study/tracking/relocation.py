@@ -31,9 +31,12 @@ from study.terminal.errors import InputError, quoted, reason
 
 # What holds places, as it is called, and where.
 PLACES: dict[str, Column] = {
-    "experiments": SqlExperiment.__table__.c.artifact_location, "runs": SqlRun.__table__.c.artifact_uri,
-    "logged models": SqlLoggedModel.__table__.c.artifact_location, "traces": SqlTraceTag.__table__.c.value,
-    "model versions": SqlModelVersion.__table__.c.storage_location, "sources of model versions": SqlModelVersion.__table__.c.source,
+    "experiments": SqlExperiment.__table__.c.artifact_location,
+    "runs": SqlRun.__table__.c.artifact_uri,
+    "logged models": SqlLoggedModel.__table__.c.artifact_location,
+    "traces": SqlTraceTag.__table__.c.value,
+    "model versions": SqlModelVersion.__table__.c.storage_location,
+    "sources of model versions": SqlModelVersion.__table__.c.source,
 }
 MISREAD = set("%#?")  # in a plain path, by whoever takes it for an address
 
@@ -101,8 +104,9 @@ def _rewrite(connection: Connection, old: str, new: Path, incomplete: bool) -> M
             elif (inside := _inside(uri, old)) is not None:
                 targets[uri] = target = _address(new / inside, like=uri)
                 _refuse_too_long(connection, column, target)
-                connection.execute(_holding(column, sqlalchemy.update(column.table)).where(column == uri)
-                                   .values({column.name: target}))
+                connection.execute(
+                    _holding(column, sqlalchemy.update(column.table)).where(column == uri).values({column.name: target})
+                )
                 rewritten[name] += count
     if not targets:
         places = ", ".join(root.place for root in _roots(connection)) or "none"
@@ -112,9 +116,11 @@ def _rewrite(connection: Connection, old: str, new: Path, incomplete: bool) -> M
     networks = [uri for _, uri, complete in _runs(connection) if complete and uri in moved]
     there = sum(map(_is_there, networks))
     if there < len(networks) and not incomplete:
-        raise InputError(f"{new} holds the artifacts of {there} of {len(networks)} complete networks, and nothing was changed: "
-                         f"name the folder that has taken the place of {without_credentials(old)}, or add --incomplete to do "
-                         "without the others")
+        raise InputError(
+            f"{new} holds the artifacts of {there} of {len(networks)} complete networks, and nothing was changed: "
+            f"name the folder that has taken the place of {without_credentials(old)}, or add --incomplete to do "
+            "without the others"
+        )
     return Moved(dict(rewritten), found["already"], len(networks), there)
 
 
@@ -134,8 +140,10 @@ def _root(place: str, runs: list[tuple[str, bool]]) -> Root:
 
 def _runs(connection: Connection) -> Iterator[tuple[str, str, bool]]:
     """The id and the place of each run, and whether it is a complete network."""
-    tagged = {name: set(connection.execute(select(SqlTag.run_uuid).where(SqlTag.key == name, SqlTag.value == value)).scalars())
-              for name, value in (("kind", "network"), ("complete", "true"))}
+    tagged = {
+        name: set(connection.execute(select(SqlTag.run_uuid).where(SqlTag.key == name, SqlTag.value == value)).scalars())
+        for name, value in (("kind", "network"), ("complete", "true"))
+    }
     complete = tagged["kind"] & tagged["complete"]
     for run_id, uri, stage in connection.execute(select(SqlRun.run_uuid, SqlRun.artifact_uri, SqlRun.lifecycle_stage)):
         if uri:
@@ -157,8 +165,10 @@ def _opened() -> Iterator[Engine]:
     credentials.note(uri)
     told = f"the tracking store {without_credentials(uri)}"
     if uri.split(":")[0].split("+")[0] not in DATABASE_ENGINES:
-        raise InputError(f"{told} is no database: set MLFLOW_TRACKING_URI to the server's own database (its --backend-store-uri, "
-                         "such as sqlite:////srv/mlflow.db) and run this command where the artifacts lie")
+        raise InputError(
+            f"{told} is no database: set MLFLOW_TRACKING_URI to the server's own database (its --backend-store-uri, "
+            "such as sqlite:////srv/mlflow.db) and run this command where the artifacts lie"
+        )
     try:
         engine = sqlalchemy.create_engine(uri)
         file = engine.url.database
@@ -169,15 +179,18 @@ def _opened() -> Iterator[Engine]:
         yield engine
         engine.dispose()
     except (SQLAlchemyError, ImportError) as error:
-        raise InputError(f"{told} failed ({reason(error)}), and nothing was changed: stop what uses it, bring it to this version "
-                         "of MLflow (mlflow db upgrade) if it is older, and run the same command again") from None
+        raise InputError(
+            f"{told} failed ({reason(error)}), and nothing was changed: stop what uses it, bring it to this version "
+            "of MLflow (mlflow db upgrade) if it is older, and run the same command again"
+        ) from None
 
 
 def _refuse_too_long(connection: Connection, column: Column, target: str) -> None:
     limit = column.type.length
     if limit and len(target) > limit and connection.dialect.name != "sqlite":
-        raise InputError(f"{target}: the database holds {limit} characters of a place, and nothing was changed: choose a shorter "
-                         "path")
+        raise InputError(
+            f"{target}: the database holds {limit} characters of a place, and nothing was changed: choose a shorter path"
+        )
 
 
 def _inside(uri: str, folder: str) -> PurePosixPath | None:

@@ -53,13 +53,19 @@ def connect(existing: bool = False) -> MlflowClient:
             within(patience, lambda: _ask(uri))
     except Exception as error:  # each kind of store raises its own
         if "error code 401" in str(error):
-            raise InputError(f"the tracking server {told} refuses the user name or the password: set MLFLOW_TRACKING_USERNAME and "
-                             "MLFLOW_TRACKING_PASSWORD to ones it knows") from None
-        raise InputError(f"the tracking store {told} cannot be reached ({reason(error)}): start its server, or set "
-                         "MLFLOW_TRACKING_URI to one that answers, such as sqlite:///mlflow.db") from None
+            raise InputError(
+                f"the tracking server {told} refuses the user name or the password: set MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD to ones it knows"
+            ) from None
+        raise InputError(
+            f"the tracking store {told} cannot be reached ({reason(error)}): start its server, or set "
+            "MLFLOW_TRACKING_URI to one that answers, such as sqlite:///mlflow.db"
+        ) from None
     if empty and existing:
-        raise InputError(f"the tracking store {told} is not there, or empty: run a study first, or set MLFLOW_TRACKING_URI to the "
-                         "store that holds one")
+        raise InputError(
+            f"the tracking store {told} is not there, or empty: run a study first, or set MLFLOW_TRACKING_URI to the "
+            "store that holds one"
+        )
     return MlflowClient()
 
 
@@ -283,9 +289,11 @@ def is_lost(client: MlflowClient, run: Run) -> bool:
 
 def not_there(run: Run) -> str:
     """What to say of the place of a run's artifacts that is not there, and what to do."""
-    return (f"{without_credentials(_place(run))}, which their runs name, is not there or empty; mount its disk or start its "
-            "server; if the store was moved, say where it is now with python -m study relocate; or train all anew with "
-            "resume=never")
+    return (
+        f"{without_credentials(_place(run))}, which their runs name, is not there or empty; mount its disk or start its "
+        "server; if the store was moved, say where it is now with python -m study relocate; or train all anew with "
+        "resume=never"
+    )
 
 
 def checked_location(client: MlflowClient, experiment: str, fresh: bool = False) -> None:
@@ -297,8 +305,10 @@ def checked_location(client: MlflowClient, experiment: str, fresh: bool = False)
     if folder is None:
         return
     if why := artifact_paths.obstacle(folder):
-        raise InputError(f"the artifacts of experiment {found.name} belong in {folder}, where none can be written ({why}): give "
-                         "access, or, if the store was moved, say where it is now with python -m study relocate")
+        raise InputError(
+            f"the artifacts of experiment {found.name} belong in {folder}, where none can be written ({why}): give "
+            "access, or, if the store was moved, say where it is now with python -m study relocate"
+        )
     if not fresh and not folder.is_dir():
         stored = search(client, [experiment], "tags.kind = 'network' and tags.complete = 'true'")
         there = [run for run in stored if artifact_paths.local_root(_place(run)) == folder]

@@ -39,8 +39,14 @@ MODEL_REQUIREMENTS = [f"{name}=={versions()[name]}" for name in ("mlflow", "nump
 class StudyRun(JobRun):
     """The study run; `counts` says how many networks are expected, reused, trained and failed."""
 
-    def __init__(self, client: MlflowClient, config: StudyConfig, source: DataSource, tags: Mapping[str, str] | None = None,
-                 run_id: str | None = None):
+    def __init__(
+        self,
+        client: MlflowClient,
+        config: StudyConfig,
+        source: DataSource,
+        tags: Mapping[str, str] | None = None,
+        run_id: str | None = None,
+    ):
         seeds = len(config.seeds)
         name = f"{source.name} H={_sizes_in_words(config.hidden_sizes)} x {seeds} seed{'s' * (seeds != 1)}"
         grid = {"seeds": ranges(config.seeds), "hidden_sizes": ranges(config.hidden_sizes)}  # as `mlflow run` logs them
@@ -108,15 +114,22 @@ class StudyRun(JobRun):
         The logged model is shared; the tag `reused_from` names the original.
         """
         digests = {name: durable.digest(folder / name) for name in (WEIGHTS, MEASUREMENTS)}
-        entry = Entry(folder, run.data.tags["network_key"], network_config(run), run.info.start_time / 1000,
-                      run.info.end_time / 1000, digests, failure=None)
+        entry = Entry(
+            folder,
+            run.data.tags["network_key"],
+            network_config(run),
+            run.info.start_time / 1000,
+            run.info.end_time / 1000,
+            digests,
+            failure=None,
+        )
         models = [output.model_id for output in (run.outputs.model_outputs if run.outputs else [])]
         self._log_network(entry, measurements, {"reused_from": run.info.run_id}, models)
         self.counts["reused"] += 1
 
     def has(self, key: str) -> bool:
         """Whether a network is stored under this study already."""
-        condition = (f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.run_id}' and tags.network_key = '{key}' and tags.complete = 'true'")
+        condition = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.run_id}' and tags.network_key = '{key}' and tags.complete = 'true'"
         return bool(search(self.client, [self.experiment_id], condition))
 
     def close(self) -> tuple[int, int]:
@@ -144,8 +157,9 @@ class StudyRun(JobRun):
         """Logs how many networks are expected, reused, trained and failed so far."""
         self.log_numbers({f"networks/{name}": count for name, count in self.counts.items()})
 
-    def _log_network(self, entry: Entry, measurements: xr.Dataset, tags: Mapping[str, str] | None = None,
-                     models: Sequence[str] = ()) -> str:
+    def _log_network(
+        self, entry: Entry, measurements: xr.Dataset, tags: Mapping[str, str] | None = None, models: Sequence[str] = ()
+    ) -> str:
         """Logs a network with the logged models it shares with another run, or with one of its own."""
         tags = {"network_key": entry.key, **(tags or {})}
         with ended(lambda: self.create_child(_name(entry.config), "network", entry.started, tags), self.end_child) as run_id:
@@ -162,11 +176,7 @@ class StudyRun(JobRun):
         else:
             self._log_model(run_id, entry.folder / WEIGHTS)
         stamp = int(entry.ended * 1000)
-        points = [
-            Metric(name, value, stamp, step)
-            for name, values in step_metrics(measurements).items()
-            for step, value in values
-        ]
+        points = [Metric(name, value, stamp, step) for name, values in step_metrics(measurements).items() for step, value in values]
         for start in range(0, len(points), PAGE):
             self.client.log_batch(run_id, metrics=points[start : start + PAGE])
         self.client.set_tag(run_id, "digests", json.dumps(entry.digests))

@@ -50,22 +50,49 @@ def link(experiment_id: str, view: str) -> str:
 
 def _line_chart(metric: str, title: str) -> dict:
     """Mean, lower and upper limit of one metric of the aggregate runs, in one chart."""
-    return {"uuid": metric, "type": "LINE", "runsCountToCompare": 10, "metricSectionId": "bands", "deleted": False,
-            "isGenerated": False, "displayName": title, "metricKey": f"{metric}/mean",
-            "selectedMetricKeys": [f"{metric}/{part}" for part in ("mean", "lower", "upper")],
-            "lineSmoothness": 0, "xAxisScaleType": "linear", "scaleType": "linear", "range": {}, "xAxisKey": "step",
-            "selectedXAxisMetricKey": "", "yAxisKey": "metric", "yAxisExpressions": [], "ignoreOutliers": False,
-            "useGlobalXaxisKey": True, "useGlobalLineSmoothing": True}
+    return {
+        "uuid": metric,
+        "type": "LINE",
+        "runsCountToCompare": 10,
+        "metricSectionId": "bands",
+        "deleted": False,
+        "isGenerated": False,
+        "displayName": title,
+        "metricKey": f"{metric}/mean",
+        "selectedMetricKeys": [f"{metric}/{part}" for part in ("mean", "lower", "upper")],
+        "lineSmoothness": 0,
+        "xAxisScaleType": "linear",
+        "scaleType": "linear",
+        "range": {},
+        "xAxisKey": "step",
+        "selectedXAxisMetricKey": "",
+        "yAxisKey": "metric",
+        "yAxisExpressions": [],
+        "ignoreOutliers": False,
+        "useGlobalXaxisKey": True,
+        "useGlobalLineSmoothing": True,
+    }
 
 
 NETWORKS = {"selectedColumns": COLUMNS, "searchFilter": ""}
 BANDS = {
-    "selectedColumns": COLUMNS[:1], "searchFilter": "tags.kind = 'aggregate' and tags.current = 'true'",
+    "selectedColumns": COLUMNS[:1],
+    "searchFilter": "tags.kind = 'aggregate' and tags.current = 'true'",
     "isAccordionReordered": True,
     # Runs are folded below their study unless they are grouped; a group of one is the run itself.
-    "groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "param", "groupByData": "hidden_size"},
-                                                                {"mode": "tag", "groupByData": "study"}]},
-    "compareRunSections": [{"uuid": "bands", "name": "mean and simultaneous band", "display": True, "isReordered": True,
-                            "deleted": False, "isGenerated": False}],
+    "groupBy": {
+        "aggregateFunction": "average",
+        "groupByKeys": [{"mode": "param", "groupByData": "hidden_size"}, {"mode": "tag", "groupByData": "study"}],
+    },
+    "compareRunSections": [
+        {
+            "uuid": "bands",
+            "name": "mean and simultaneous band",
+            "display": True,
+            "isReordered": True,
+            "deleted": False,
+            "isGenerated": False,
+        }
+    ],
     "compareRunCharts": [_line_chart(metric, title) for metric, title in CHARTS.items()],
 }

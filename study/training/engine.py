@@ -95,8 +95,10 @@ class TrainingStack:
     def states(self) -> list[TrainingState]:
         """Where each network's training stands, copied to the CPU."""
         columns = [self._rows(name) for name in ("weights", "first_moment", "second_moment")]
-        return [TrainingState(*(row.cpu().clone() for row in rows), self.epoch, self.lanes[0].steps)
-                for rows in zip(*columns, strict=True)]
+        return [
+            TrainingState(*(row.cpu().clone() for row in rows), self.epoch, self.lanes[0].steps)
+            for rows in zip(*columns, strict=True)
+        ]
 
     def train(self) -> Iterator[Epoch]:
         """Trains to the configured number of epochs, or until every network has diverged, yielding after each epoch."""
@@ -191,8 +193,18 @@ class Lane:
         self.step_count += 1
         # The kernel itself: `torch.optim.Adam.step` around it takes four times as long at 200 units.
         torch._fused_adam_(
-            [self.weights], [self.gradient], [self.first_moment], [self.second_moment], [], [self.step_count],
-            lr=self.learning_rate, beta1=ADAM_BETAS[0], beta2=ADAM_BETAS[1], weight_decay=0.0, eps=ADAM_EPSILON, amsgrad=False,
+            [self.weights],
+            [self.gradient],
+            [self.first_moment],
+            [self.second_moment],
+            [],
+            [self.step_count],
+            lr=self.learning_rate,
+            beta1=ADAM_BETAS[0],
+            beta2=ADAM_BETAS[1],
+            weight_decay=0.0,
+            eps=ADAM_EPSILON,
+            amsgrad=False,
             maximize=False,
         )
 

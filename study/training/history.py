@@ -52,13 +52,25 @@ class History:
         modes = begun | {"mode": np.arange(1, spectra.shape[1] + 1)}
         real, imaginary = spectra.astype(np.float32).transpose(2, 0, 1)
         arrays = [
-            labelled("train_loss", np.array(self.losses), trained, "mean cross-entropy over the epoch", units="nat",
-                     metric="train/loss"),
-            labelled("test_accuracy_by_epoch", np.array(self.accuracies), trained, "test accuracy after the epoch",
-                     metric="test/accuracy", share=True),
+            labelled(
+                "train_loss", np.array(self.losses), trained, "mean cross-entropy over the epoch", units="nat", metric="train/loss"
+            ),
+            labelled(
+                "test_accuracy_by_epoch",
+                np.array(self.accuracies),
+                trained,
+                "test accuracy after the epoch",
+                metric="test/accuracy",
+                share=True,
+            ),
             labelled("eigenvalue_real_by_epoch", real, modes, "eigenvalues of R, real part"),
             labelled("eigenvalue_imaginary_by_epoch", imaginary, modes, "eigenvalues of R, imaginary part"),
-            labelled("spectral_radius_by_epoch", np.hypot(*spectra[:, 0].T), begun, "largest modulus of the eigenvalues of R",
-                     metric="train/spectral_radius"),
+            labelled(
+                "spectral_radius_by_epoch",
+                np.hypot(*spectra[:, 0].T),
+                begun,
+                "largest modulus of the eigenvalues of R",
+                metric="train/spectral_radius",
+            ),
         ]
         return xr.Dataset({array.name: array for array in arrays})

@@ -34,8 +34,13 @@ def made_study(networks: int, missing: int = 0, rng_seed: int = 0) -> xr.Dataset
             labelled("accuracy_appended", appended, {"blank_rows": blank}, "", metric="appended/accuracy", share=True),
             labelled("test_accuracy", appended[0], {}, "", metric="test_accuracy", share=True),
             labelled("pca90", peak, {"time_step": steps}, "", metric="pca90/whole"),
-            labelled("pca90_by_digit", np.stack([peak] * 10, 1), {"time_step": steps, "digit": np.arange(10)}, "",
-                     metric="pca90/by_digit_mean"),
+            labelled(
+                "pca90_by_digit",
+                np.stack([peak] * 10, 1),
+                {"time_step": steps, "digit": np.arange(10)},
+                "",
+                metric="pca90/by_digit_mean",
+            ),
             labelled("sixes_agreement", 0.7 + noise(1)[0], {}, "", metric="sixes", share=True),
             labelled("neighbour_agreement", np.full((28, 10), 0.3), {"time_step": steps, "digit": np.arange(10)}, "", share=True),
             labelled("probe_accuracy", probe + noise(28, 0.002), {"time_step": steps}, "", share=True),
@@ -59,7 +64,8 @@ def findings():
 
 def test_true_claims_are_supported(findings):
     assert {f.claim: f.verdict for f in findings.ledger} == dict.fromkeys(
-        ["C1", "C2", "C3", "C4", "C5", "C5b", "C6", "C7", "C8"], "supported")
+        ["C1", "C2", "C3", "C4", "C5", "C5b", "C6", "C7", "C8"], "supported"
+    )
     assert set(findings.overall().values()) == {"supported"}
     estimates = {f.claim: f.estimate.value for f in findings.ledger}
     assert estimates["C2"] == pytest.approx(0.2, abs=0.02)
@@ -95,7 +101,12 @@ def test_a_measurement_that_some_networks_lack_is_said_wherever_findings_are():
 
 def test_every_logged_curve_has_a_band(findings):
     assert {b.variable for b in findings.bands} == {
-        "accuracy_blanked", "accuracy_truncated", "accuracy_appended", "pca90", "pca90_by_digit"}
+        "accuracy_blanked",
+        "accuracy_truncated",
+        "accuracy_appended",
+        "pca90",
+        "pca90_by_digit",
+    }
     band = findings.band("accuracy_blanked", 50)
     assert band.band.method == "sup-t, Beta-weighted"
     assert band.band.mean == pytest.approx(made_study(10).accuracy_blanked.mean(["hidden_size", "seed"]))
@@ -104,8 +115,12 @@ def test_every_logged_curve_has_a_band(findings):
 
 def test_false_claims_are_contradicted():
     dataset = made_study(8)
-    swapped = dataset.assign(accuracy_blanked=dataset.accuracy_truncated, accuracy_truncated=dataset.accuracy_blanked,
-                             test_accuracy=0 * dataset.test_accuracy + 0.5 + 0.01 * dataset.seed, pca90=0 * dataset.pca90 + 3)
+    swapped = dataset.assign(
+        accuracy_blanked=dataset.accuracy_truncated,
+        accuracy_truncated=dataset.accuracy_blanked,
+        test_accuracy=0 * dataset.test_accuracy + 0.5 + 0.01 * dataset.seed,
+        pca90=0 * dataset.pca90 + 3,
+    )
     verdicts = {f.claim: f.verdict for f in evaluate(swapped).ledger}
     assert verdicts["C1"] == verdicts["C2"] == verdicts["C5"] == "contradicted"
 
@@ -113,7 +128,8 @@ def test_false_claims_are_contradicted():
 def test_a_band_of_shares_keeps_to_what_is_possible():
     dataset = made_study(8)
     dataset["accuracy_blanked"] = (dataset.accuracy_blanked * 0 + 0.999 + 0.001 * (dataset.seed > 0)).assign_attrs(
-        dataset.accuracy_blanked.attrs)
+        dataset.accuracy_blanked.attrs
+    )
     band = evaluate(dataset).band("accuracy_blanked", 50).band
     assert band.upper.max() == 1.0
 
@@ -184,7 +200,8 @@ def test_claims_about_trained_networks_are_not_judged_on_others(findings, accura
     dataset = _learned(made_study(10), accuracy)
     untrained = evaluate(dataset)
     assert {f.claim: f.verdict for f in untrained.ledger} == {"C1": "contradicted"} | dict.fromkeys(
-        ["C2", "C3", "C4", "C5", "C5b", "C6", "C7", "C8"], "not trained")
+        ["C2", "C3", "C4", "C5", "C5b", "C6", "C7", "C8"], "not trained"
+    )
     assert untrained.overall()["C3"] == "not trained"
     before = {f.claim: f for f in findings.ledger}
     for finding in untrained.ledger[1:]:

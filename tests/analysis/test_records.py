@@ -29,19 +29,35 @@ def _record(seed: int, blank: int = 60) -> xr.Dataset:
     arrays = [
         labelled("accuracy_blanked", curve[:27], shown, "blanked", metric="blanked/accuracy", share=True),
         labelled("accuracy_truncated", 0.5 * curve[:27], shown, "truncated", metric="truncated/accuracy", share=True),
-        labelled("accuracy_appended", 0.5 + 0.1 * random.random(blank + 1), {"blank_rows": np.arange(blank + 1)}, "appended",
-                 metric="appended/accuracy", share=True),
+        labelled(
+            "accuracy_appended",
+            0.5 + 0.1 * random.random(blank + 1),
+            {"blank_rows": np.arange(blank + 1)},
+            "appended",
+            metric="appended/accuracy",
+            share=True,
+        ),
         labelled("test_accuracy", 0.5 + 0.01 * random.random(), {}, "accuracy", metric="test_accuracy", share=True),
         labelled("pca90", random.integers(1, 8, 28), steps, "dimensions", units="components", metric="pca90/whole"),
-        labelled("pca90_by_digit", random.integers(1, 8, (28, 10)), steps | {"digit": np.arange(10)}, "dimensions",
-                 units="components", metric="pca90/by_digit_mean"),
+        labelled(
+            "pca90_by_digit",
+            random.integers(1, 8, (28, 10)),
+            steps | {"digit": np.arange(10)},
+            "dimensions",
+            units="components",
+            metric="pca90/by_digit_mean",
+        ),
         labelled("peak_dimension", 7, {}, "peak", units="components", metric="peak_dimension"),
         labelled("probe_accuracy", curve, steps, "probe", metric="probe/accuracy", share=True),
         labelled("probe_gap", 0.2 * curve, steps, "gap", metric="probe/above_readout"),
         labelled("spectrum_of_r", random.random(8), {"mode": np.arange(1, 9)}, "a spectrum"),
     ]
-    attributes = {"record_version": str(RECORD_VERSION), "data_digest": "d" * 64, "versions": "{}",
-                  "measured": "experiments dimensionality probes"}
+    attributes = {
+        "record_version": str(RECORD_VERSION),
+        "data_digest": "d" * 64,
+        "versions": "{}",
+        "measured": "experiments dimensionality probes",
+    }
     return xr.Dataset({array.name: array for array in arrays}, attrs=attributes)
 
 
@@ -102,14 +118,20 @@ ODD: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
     "fewer labels": (lambda record: _record(0, blank=50), "labels along blank_rows are not those of most"),
     "a value that is missing": (_with_missing_values, "accuracy_blanked holds values that are not finite"),
     "a value that is missing without a word": (_unexplained, "spectrum_of_r that are not finite"),
-    "a variable over other dimensions": (lambda record: record.assign(spectrum_of_r=record.pca90),
-                                         "in most other networks over mode"),
-    "more modes than units": (lambda record: record.assign(spectrum_of_r=("mode", np.zeros(9)), mode=np.arange(1, 10)),
-                              "more than the 8 hidden units"),
+    "a variable over other dimensions": (
+        lambda record: record.assign(spectrum_of_r=record.pca90),
+        "in most other networks over mode",
+    ),
+    "more modes than units": (
+        lambda record: record.assign(spectrum_of_r=("mode", np.zeros(9)), mode=np.arange(1, 10)),
+        "more than the 8 hidden units",
+    ),
     "a share above 1": (lambda record: record.assign(test_accuracy=record.test_accuracy + 3), "test_accuracy beyond its limits"),
     "another version": (lambda record: record.assign_attrs(record_version="1"), "record version is 1 where"),
-    "other data": (lambda record: record.assign_attrs(data_digest="e" * 64),
-                   "data set's digest is eeeeeeeeeeee where dddddddddddd"),
+    "other data": (
+        lambda record: record.assign_attrs(data_digest="e" * 64),
+        "data set's digest is eeeeeeeeeeee where dddddddddddd",
+    ),
 }
 
 
@@ -144,7 +166,8 @@ def test_what_was_measured_on_some_networks_only_is_missing_on_the_others_for_a_
     assert not bad
     assert int(dataset.probe_accuracy.notnull().any("time_step").sum()) == len(SEEDS) - 2
     assert dataset.probe_accuracy.attrs["missing"] == (
-        "the network is one of 2 that were measured without probes (H=8 seed=1, H=8 seed=2)")
+        "the network is one of 2 that were measured without probes (H=8 seed=1, H=8 seed=2)"
+    )
     assert "missing" not in dataset.pca90.attrs
     assert json.loads(dataset.attrs["not_measured"]) == {"probes": ["H=8 seed=1", "H=8 seed=2"]}
     [probes] = [finding for finding in evaluate(dataset).ledger if finding.claim == "C7"]

@@ -172,7 +172,8 @@ def test_an_incomplete_network_is_missing_with_the_reason(real_study):
     assert np.isnan(dataset.accuracy_blanked.sel(place)).all()
     assert dataset.run_id.sel(place).item() == ""
     assert json.loads(dataset.attrs["missing"]) == {
-        f"H={place['hidden_size']} seed={place['seed']}": "its run is finished and not complete"}
+        f"H={place['hidden_size']} seed={place['seed']}": "its run is finished and not complete"
+    }
     assert int(dataset.test_accuracy.count()) == 13
 
 

@@ -22,12 +22,34 @@ def test_a_configuration_is_kept_as_it_is_with_fields_of_other_versions():
     assert stored_settings(json.dumps(STORED | {"deep": [[1]], "long": "x" * 10_000})) == STORED
 
 
-@pytest.mark.parametrize(("name", "value"), [
-    ("seeds", "0-9"), ("seeds", []), ("seeds", ["0"]), ("seeds", [-1]), ("seeds", [0.5]), ("seeds", [True]), ("seeds", [3, 3]),
-    ("seeds", {"0": 1}), ("seeds", None), ("seeds", list(range(100_001))), ("hidden_sizes", [0]), ("hidden_sizes", [-8]),
-    ("hidden_sizes", "8"), ("hidden_sizes", list(range(1, 50_000))), ("epochs", "30"), ("epochs", 0), ("learning_rate", "fast"),
-    ("learning_rate", -1), ("blank_rows", []), ("dataset", 3), ("data_dir", ["data"]), ("precision", "fp64"), ("measurements", 1),
-])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("seeds", "0-9"),
+        ("seeds", []),
+        ("seeds", ["0"]),
+        ("seeds", [-1]),
+        ("seeds", [0.5]),
+        ("seeds", [True]),
+        ("seeds", [3, 3]),
+        ("seeds", {"0": 1}),
+        ("seeds", None),
+        ("seeds", list(range(100_001))),
+        ("hidden_sizes", [0]),
+        ("hidden_sizes", [-8]),
+        ("hidden_sizes", "8"),
+        ("hidden_sizes", list(range(1, 50_000))),
+        ("epochs", "30"),
+        ("epochs", 0),
+        ("learning_rate", "fast"),
+        ("learning_rate", -1),
+        ("blank_rows", []),
+        ("dataset", 3),
+        ("data_dir", ["data"]),
+        ("precision", "fp64"),
+        ("measurements", 1),
+    ],
+)
 def test_what_the_analysis_could_not_use_is_refused(name, value):
     with pytest.raises(Refused, match=r"is no configuration of a study: .+"):
         stored_settings(json.dumps(STORED | {name: value}))

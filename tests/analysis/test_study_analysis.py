@@ -22,8 +22,16 @@ def place(tmp_path_factory, train_images, test_images):
     """A study, with its report, of a data set of its own in `folder/data`: the first images of MNIST."""
     place = new_place(tmp_path_factory.mktemp("place"))
     folder = write_data_set(place.folder / "data", train_images.first(600), test_images.first(100))
-    study = place.start(command=("run",), data_dir=str(folder), seeds="0-1", hidden_sizes="4", epochs="2", train_images="600",
-                        measurements="standard", out=str(place.folder / "report.pdf"))
+    study = place.start(
+        command=("run",),
+        data_dir=str(folder),
+        seeds="0-1",
+        hidden_sizes="4",
+        epochs="2",
+        train_images="600",
+        measurements="standard",
+        out=str(place.folder / "report.pdf"),
+    )
     study.wait()
     assert study.process.returncode == 0, study.output
     assert "left out" not in study.output

@@ -97,15 +97,18 @@ def test_a_cluster_of_one_thread_computes_and_the_coordinator_does_not(cluster, 
     assert seen == [False, True]
 
 
-@pytest.mark.parametrize(("given", "message"), [
-    ({"backend": "dask"}, "backend=dask needs the address of a scheduler: add scheduler=tcp://host:8786"),
-    ({"backend": "dask", "scheduler": "tcp://127.0.0.1:9"}, "scheduler=tcp://127.0.0.1:9 does not answer"),
-    ({"backend": "dask", "scheduler": "nonsense"}, "scheduler=nonsense: expected none, or the address"),
-    ({"scheduler": "tcp://127.0.0.1:9"}, "scheduler=tcp://127.0.0.1:9: only backend=dask has one"),
-    ({"backend": "slurm"}, "backend=slurm"),
-    ({"resume": "sometimes"}, "resume=sometimes"),
-    ({"patience": "-1"}, "patience=-1"),
-])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"backend": "dask"}, "backend=dask needs the address of a scheduler: add scheduler=tcp://host:8786"),
+        ({"backend": "dask", "scheduler": "tcp://127.0.0.1:9"}, "scheduler=tcp://127.0.0.1:9 does not answer"),
+        ({"backend": "dask", "scheduler": "nonsense"}, "scheduler=nonsense: expected none, or the address"),
+        ({"scheduler": "tcp://127.0.0.1:9"}, "scheduler=tcp://127.0.0.1:9: only backend=dask has one"),
+        ({"backend": "slurm"}, "backend=slurm"),
+        ({"resume": "sometimes"}, "resume=sometimes"),
+        ({"patience": "-1"}, "patience=-1"),
+    ],
+)
 def test_a_mistake_ends_with_one_line(given, message, place):
     study = place.run(**given)
     assert study.process.returncode == 2

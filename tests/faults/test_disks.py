@@ -17,8 +17,10 @@ from study.tracking.store import DamagedRecordError, fetch
 
 def _can_mount() -> bool:
     mount = "mkdir -p /tmp/can-mount && mount -t tmpfs none /tmp/can-mount"
-    return bool(shutil.which("unshare")) and subprocess.run(
-        ["unshare", "-Urm", "sh", "-c", mount], capture_output=True, check=False).returncode == 0
+    return (
+        bool(shutil.which("unshare"))
+        and subprocess.run(["unshare", "-Urm", "sh", "-c", mount], capture_output=True, check=False).returncode == 0
+    )
 
 
 SMALL_DISK = """
@@ -33,11 +35,14 @@ cp -a "$1" "$1.kept"; umount "$1"; cp -a "$1.kept/." "$1"
 
 
 @pytest.mark.skipif(not _can_mount(), reason="a small file system cannot be mounted here (unshare -Urm)")
-@pytest.mark.parametrize(("folder", "size", "message"), [
-    ("cache/checkpoints", "8k", "error: {folder}/"),
-    ("cache/spool", "24k", "error: {folder}/"),
-    ("artifacts", "150k", "results could not be logged to the tracking store ([Errno 28] No space left on device"),
-])
+@pytest.mark.parametrize(
+    ("folder", "size", "message"),
+    [
+        ("cache/checkpoints", "8k", "error: {folder}/"),
+        ("cache/spool", "24k", "error: {folder}/"),
+        ("artifacts", "150k", "results could not be logged to the tracking store ([Errno 28] No space left on device"),
+    ],
+)
 def test_a_full_disk_is_a_clear_error_and_no_torn_file_is_taken_for_a_whole_one(folder, size, message, place, undisturbed):
     full = place.folder / folder
     full.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,8 @@ from test_disks import _can_mount
 
 TINY = {"seeds": "0-1", "epochs": "1", "train_images": "400"}
 RUN = f"{sys.executable} -m study run --no-report " + " ".join(
-    f"--{name.replace('_', '-')} {value}" for name, value in (STUDY | TINY).items())
+    f"--{name.replace('_', '-')} {value}" for name, value in (STUDY | TINY).items()
+)
 
 
 def shell(place, script: str, **environment: str):
@@ -27,10 +28,13 @@ needs_mounts = pytest.mark.skipif(not _can_mount(), reason="a file system cannot
 
 
 @needs_mounts
-@pytest.mark.parametrize("disturbed", [
-    "mount -t tmpfs -o size=4k none /dev/shm && ! head -c 9999 /dev/zero > /dev/shm/full 2> /dev/null",
-    "mount -t tmpfs -o ro none /dev/shm",
-])
+@pytest.mark.parametrize(
+    "disturbed",
+    [
+        "mount -t tmpfs -o size=4k none /dev/shm && ! head -c 9999 /dev/zero > /dev/shm/full 2> /dev/null",
+        "mount -t tmpfs -o ro none /dev/shm",
+    ],
+)
 def test_without_shared_memory_networks_are_computed_one_after_another(disturbed, place):
     study = shell(place, f"{disturbed} && {RUN}")
     assert study.process.returncode == 0, study.output
@@ -50,10 +54,13 @@ def test_a_full_folder_of_temporary_files_loses_nothing(place):
     assert "2 networks expected: 2 reused, 0 trained, 0 failed" in again.output
 
 
-@pytest.mark.parametrize(("script", "words"), [
-    (f"LOKY_MAX_CPU_COUNT=abc {RUN}", "LOKY_MAX_CPU_COUNT=abc: expected the number of cores to use, or unset it"),
-    (f"ulimit -n 20; {RUN} --jobs 2", "this process may open 20 files and needs 48 for 2 jobs: allow more (ulimit -n 1024)"),
-])
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        (f"LOKY_MAX_CPU_COUNT=abc {RUN}", "LOKY_MAX_CPU_COUNT=abc: expected the number of cores to use, or unset it"),
+        (f"ulimit -n 20; {RUN} --jobs 2", "this process may open 20 files and needs 48 for 2 jobs: allow more (ulimit -n 1024)"),
+    ],
+)
 def test_limits_that_no_study_can_keep_are_named_before_it_begins(script, words, place):
     study = shell(place, script)
     assert study.process.returncode == 2
@@ -62,8 +69,9 @@ def test_limits_that_no_study_can_keep_are_named_before_it_begins(script, words,
     assert not place.studies()
 
 
-@pytest.mark.parametrize(("redirected", "status"), [
-    ("> /dev/full", 1), ("> /dev/full 2> /dev/full", 1), (">&- 2>&-", 0), ("| head -1", 0)])
+@pytest.mark.parametrize(
+    ("redirected", "status"), [("> /dev/full", 1), ("> /dev/full 2> /dev/full", 1), (">&- 2>&-", 0), ("| head -1", 0)]
+)
 def test_a_study_whose_output_goes_nowhere_ends_well_all_the_same(redirected, status, place):
     study = shell(place, f"({RUN}; echo status $? > {place.folder}/status) {redirected}")
     assert (place.folder / "status").read_text() == f"status {status}\n"

@@ -18,25 +18,38 @@ from study.terminal.errors import InputError
 from study.tracking import connect
 
 COMMANDS = {
-    "check": ("study", "check"), "sync": ("study", "sync"),
+    "check": ("study", "check"),
+    "sync": ("study", "sync"),
     "tune": ("study", "tune", "--trials", "1", "--train-images", "240", "--batch-sizes", "10,20"),
-    "run": ("study", "run"), "analysis": ("analysis", "--study", "latest"),
-    "power": ("analysis", "power"), "report": ("reports", "--study", "latest"), "figure": ("reports", "figure", "truncation"),
-    "compare": ("reports", "compare", "latest", "0123456789abcdef0123456789abcdef"), "refresh": ("reports", "refresh"),
+    "run": ("study", "run"),
+    "analysis": ("analysis", "--study", "latest"),
+    "power": ("analysis", "power"),
+    "report": ("reports", "--study", "latest"),
+    "figure": ("reports", "figure", "truncation"),
+    "compare": ("reports", "compare", "latest", "0123456789abcdef0123456789abcdef"),
+    "refresh": ("reports", "refresh"),
 }
 ANSWERS = {
-    "an error": (500, b"<h1>Internal error</h1>\n" * 50, {}), "come again": (503, b"", {"Retry-After": "3600"}),
-    "not found": (404, b"<html>no such page</html>\n" * 50, {}), "another program": (404, b'{"detail": "Not Found"}', {}),
-    "a page": (200, b"<html>\nlog in first\n</html>", {}), "nothing": (200, b"{}", {}), "empty": (200, b"", {}),
-    "a list": (200, b"[]", {}), "other fields": (200, b'{"experiments": "x", "run": 7, "runs": [1]}', {}),
-    "garbage": (200, bytes(range(128, 256)) * 20, {}), "a redirect to itself": (302, b"", {"Location": "/loop"}),
-    "badly packed": (200, b"no gzip", {"Content-Encoding": "gzip"}), "cut off": (200, b"{", {"Content-Length": "9999"}),
+    "an error": (500, b"<h1>Internal error</h1>\n" * 50, {}),
+    "come again": (503, b"", {"Retry-After": "3600"}),
+    "not found": (404, b"<html>no such page</html>\n" * 50, {}),
+    "another program": (404, b'{"detail": "Not Found"}', {}),
+    "a page": (200, b"<html>\nlog in first\n</html>", {}),
+    "nothing": (200, b"{}", {}),
+    "empty": (200, b"", {}),
+    "a list": (200, b"[]", {}),
+    "other fields": (200, b'{"experiments": "x", "run": 7, "runs": [1]}', {}),
+    "garbage": (200, bytes(range(128, 256)) * 20, {}),
+    "a redirect to itself": (302, b"", {"Location": "/loop"}),
+    "badly packed": (200, b"no gzip", {"Content-Encoding": "gzip"}),
+    "cut off": (200, b"{", {"Content-Length": "9999"}),
 }
 
 
 @pytest.fixture
 def server():
     """A server on this machine that answers each request alike, by the name in `answer`; without one it never does."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -110,8 +123,15 @@ def test_a_store_that_cannot_be_made_is_named_at_once(tmp_path):
     one_line(Place(tmp_path, "sqlite:////proc/nowhere/mlflow.db"), "check", 60, "no file can be made in /proc")
 
 
-@pytest.mark.parametrize(("how", "words"), [("garbage", "file is not a database"), ("folder", "unable to open database file"),
-                                            ("locked", "database is locked"), ("being written", "database is locked")])
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("garbage", "file is not a database"),
+        ("folder", "unable to open database file"),
+        ("locked", "database is locked"),
+        ("being written", "database is locked"),
+    ],
+)
 def test_a_database_that_cannot_be_used_is_named_in_one_line(how, words, place):
     file = place.folder / "mlflow.db"
     with sqlite3.connect(file, isolation_level=None) as other:
@@ -128,6 +148,7 @@ def test_a_database_that_cannot_be_used_is_named_in_one_line(how, words, place):
 
 def test_a_slow_store_is_waited_for_and_one_that_is_away_for_as_long_as_patience_says(tmp_path, monkeypatch):
     """`Delivery` itself, with a store that takes its time and one that takes nothing."""
+
     class Slow:
         def __init__(self, refuses: int):
             self.refuses, self.taken = refuses, []

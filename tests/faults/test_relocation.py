@@ -77,8 +77,11 @@ def test_there_and_back_again_is_where_it_was(plain, name, pointed, undisturbed,
     old, new = undisturbed.folder / "artifacts", tmp_path / name
     if plain:  # as MLflow writes the places of its default store
         with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
-            for table, column in (("runs", "artifact_uri"), ("experiments", "artifact_location"),
-                                  ("logged_models", "artifact_location")):
+            for table, column in (
+                ("runs", "artifact_uri"),
+                ("experiments", "artifact_location"),
+                ("logged_models", "artifact_location"),
+            ):
                 database.execute(f"UPDATE {table} SET {column} = replace({column}, 'file://', '')")
             database.commit()
     new.symlink_to(old)
@@ -113,19 +116,27 @@ def test_names_are_compared_whole_and_nothing_is_changed_where_the_artifacts_are
     old, before = undisturbed.folder / "artifacts", _dump(pointed.store)
     empty = tmp_path / "empty"
     empty.mkdir()
-    for wrong, new, words in ((str(old)[:-1], empty, f"nothing in this store lies there; its artifacts are in: .*{old}"),
-                              (str(old), tmp_path / "nowhere", "expected the folder that holds the artifacts now"),
-                              (str(old), empty, "holds the artifacts of 0 of 4 complete networks, and nothing was changed")):
+    for wrong, new, words in (
+        (str(old)[:-1], empty, f"nothing in this store lies there; its artifacts are in: .*{old}"),
+        (str(old), tmp_path / "nowhere", "expected the folder that holds the artifacts now"),
+        (str(old), empty, "holds the artifacts of 0 of 4 complete networks, and nothing was changed"),
+    ):
         with pytest.raises(InputError, match=words):
             relocate(wrong, new)
     assert _dump(pointed.store) == before
     assert relocate(str(old), empty, incomplete=True).there == 0
 
 
-@pytest.mark.parametrize(("store", "words"), [
-    ("http://me:hunter2@127.0.0.1:9", "http://127.0.0.1:9 is no database: set MLFLOW_TRACKING_URI to the server's own database"),
-    ("sqlite:////nowhere/mlflow.db", "is not there: set MLFLOW_TRACKING_URI to where the database is now"),
-])
+@pytest.mark.parametrize(
+    ("store", "words"),
+    [
+        (
+            "http://me:hunter2@127.0.0.1:9",
+            "http://127.0.0.1:9 is no database: set MLFLOW_TRACKING_URI to the server's own database",
+        ),
+        ("sqlite:////nowhere/mlflow.db", "is not there: set MLFLOW_TRACKING_URI to where the database is now"),
+    ],
+)
 def test_another_store_is_refused(store, words, tmp_path):
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(store)

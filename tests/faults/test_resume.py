@@ -27,8 +27,10 @@ def test_a_larger_grid_reuses_what_a_smaller_one_trained(place):
     assert copy.data.tags["digests"] == original.data.tags["digests"]
     assert copy.data.metrics == original.data.metrics
     assert copy.info.start_time == original.info.start_time
-    history = [[(p.step, p.value) for p in place.client.get_metric_history(run.info.run_id, "appended/accuracy")]
-               for run in (copy, original)]
+    history = [
+        [(p.step, p.value) for p in place.client.get_metric_history(run.info.run_id, "appended/accuracy")]
+        for run in (copy, original)
+    ]
     assert history[0] == history[1]
     assert copy.outputs.model_outputs[0].model_id == original.outputs.model_outputs[0].model_id
     assert {run.data.tags[MLFLOW_PARENT_RUN_ID] for run in networks.values()} == {larger.info.run_id}

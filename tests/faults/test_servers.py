@@ -90,12 +90,20 @@ def test_a_study_on_postgresql_behind_a_password(tmp_path):
     """Proxied artifacts, MLflow's own basic auth; secrets stand nowhere afterwards."""
     with postgresql(tmp_path) as database:
         settings = tmp_path / "auth.ini"
-        settings.write_text("[mlflow]\ndefault_permission = READ\n"
-                            f"database_uri = sqlite:///{tmp_path / 'auth.db'}\n"
-                            "admin_username = admin\nadmin_password = a-secret-of-the-server\n"
-                            "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n")
-        server = Server(tmp_path, database, "--app-name", "basic-auth", MLFLOW_AUTH_CONFIG_PATH=str(settings),
-                        MLFLOW_FLASK_SERVER_SECRET_KEY="not-a-secret-of-ours").start()
+        settings.write_text(
+            "[mlflow]\ndefault_permission = READ\n"
+            f"database_uri = sqlite:///{tmp_path / 'auth.db'}\n"
+            "admin_username = admin\nadmin_password = a-secret-of-the-server\n"
+            "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+        )
+        server = Server(
+            tmp_path,
+            database,
+            "--app-name",
+            "basic-auth",
+            MLFLOW_AUTH_CONFIG_PATH=str(settings),
+            MLFLOW_FLASK_SERVER_SECRET_KEY="not-a-secret-of-ours",
+        ).start()
         try:
             _study_behind_a_password(server, tmp_path)
         finally:
@@ -151,6 +159,7 @@ def _the_logged_model_is_the_network(run, place, folder) -> None:
             mlflow.set_tracking_uri(before)
     images = np.random.default_rng(0).random((50, 9, 28), dtype=np.float32)
     import torch
+
     *_, last = network.rows(torch.from_numpy(images))
     assert (model.predict(images) == network.predict(last).numpy()).all()
 

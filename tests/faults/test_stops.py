@@ -66,8 +66,10 @@ def test_a_second_start_of_a_living_study_is_refused(place):
     for overlapping in ({}, {"seeds": "3-9"}):
         second = place.run(epochs="800", **overlapping)
         assert second.process.returncode == 2
-        assert f"is being run already: run {run.info.run_id} on host {socket.gethostname()}, process {first.process.pid}" \
+        assert (
+            f"is being run already: run {run.info.run_id} on host {socket.gethostname()}, process {first.process.pid}"
             in second.output
+        )
         assert len(second.output.strip().splitlines()) == 1
     assert len(place.studies()) == 1
     beside = place.start(epochs="800", seeds="7")  # other networks: nothing is trained twice
@@ -95,10 +97,18 @@ def _claimed_elsewhere(place) -> str:
     [experiment] = [e for e in client.search_experiments() if e.name == "hidden-orbits"]
     given = {name: value for name, value in STUDY.items() if name != "patience"}
     regime = regime_key(StudyConfig(**given).networks()[0], prepare("mnist", ROOT / "data").digest)
-    run = client.create_run(experiment.experiment_id, tags={
-        "kind": "study", "regime_key": regime, "claim": "held", "heartbeat": datetime.now(UTC).isoformat(),
-        "seeds": given["seeds"], "hidden_sizes": given["hidden_sizes"],
-        "coordinator": json.dumps({"host": "another", "process": 1, "since": 0.0, "machine": "another"})})
+    run = client.create_run(
+        experiment.experiment_id,
+        tags={
+            "kind": "study",
+            "regime_key": regime,
+            "claim": "held",
+            "heartbeat": datetime.now(UTC).isoformat(),
+            "seeds": given["seeds"],
+            "hidden_sizes": given["hidden_sizes"],
+            "coordinator": json.dumps({"host": "another", "process": 1, "since": 0.0, "machine": "another"}),
+        },
+    )
     return run.info.run_id
 
 
@@ -208,8 +218,24 @@ def test_an_analysis_that_is_stopped_or_killed_leaves_nothing_running(place):
 
 
 def test_a_search_that_is_stopped_or_killed_leaves_nothing_running(place):
-    search = [sys.executable, "-m", "study", "tune", "--trials", "30", "--epochs", "1", "--train-images", "240",
-              "--batch-sizes", "10,20", "--hidden-size", "4", "--storage", str(place.folder / "journal")]
+    search = [
+        sys.executable,
+        "-m",
+        "study",
+        "tune",
+        "--trials",
+        "30",
+        "--epochs",
+        "1",
+        "--train-images",
+        "240",
+        "--batch-sizes",
+        "10,20",
+        "--hidden-size",
+        "4",
+        "--storage",
+        str(place.folder / "journal"),
+    ]
     for number, status in ((signal.SIGTERM, 130), (signal.SIGKILL, -9)):
         tune = place.popen(search)
         tune.until_printed("trial ", 90)
@@ -229,11 +255,14 @@ def test_a_search_that_is_stopped_or_killed_leaves_nothing_running(place):
 def test_a_command_that_is_stopped_at_once_ends_the_run_that_mlflow_made_for_it(place):
     client = place.client
     [experiment] = [e for e in client.search_experiments() if e.name == "hidden-orbits"]
-    made, someone_s = [client.create_run(experiment.experiment_id, tags=tags)
-                       for tags in ({"mlflow.project.entryPoint": "main"}, {})]
-    script = ("import sys, os, signal, runpy, study.terminal.stopping as s; listen = s.listen; "
-              "s.listen = lambda: (listen(), os.kill(os.getpid(), signal.SIGTERM)); "
-              "sys.argv[1:] = ['run', '--seeds', '0']; runpy.run_module('study', run_name='__main__')")
+    made, someone_s = [
+        client.create_run(experiment.experiment_id, tags=tags) for tags in ({"mlflow.project.entryPoint": "main"}, {})
+    ]
+    script = (
+        "import sys, os, signal, runpy, study.terminal.stopping as s; listen = s.listen; "
+        "s.listen = lambda: (listen(), os.kill(os.getpid(), signal.SIGTERM)); "
+        "sys.argv[1:] = ['run', '--seeds', '0']; runpy.run_module('study', run_name='__main__')"
+    )
     for run in (made, someone_s):
         study = place.popen([sys.executable, "-c", script], MLFLOW_RUN_ID=run.info.run_id, PYTHONPATH=str(ROOT))
         assert study.wait(60) == 130

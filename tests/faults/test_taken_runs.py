@@ -61,8 +61,23 @@ def _fill(client: MlflowClient, run_id: str, what: str, tmp_path) -> None:
             client.set_tag(run_id, "mlflow.source.type", "LOCAL")
 
 
-@pytest.mark.parametrize("what", ["finished", "killed", "failed", "study", "network", "aggregate", "tune", "metrics", "artifacts",
-                                  "children", "deleted", "started in Python"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "finished",
+        "killed",
+        "failed",
+        "study",
+        "network",
+        "aggregate",
+        "tune",
+        "metrics",
+        "artifacts",
+        "children",
+        "deleted",
+        "started in Python",
+    ],
+)
 def test_a_run_that_holds_anything_is_not_taken_over(what, client, experiment, source, tmp_path, monkeypatch):
     tags = {} if what == "started in Python" else MADE_BY_MLFLOW_RUN
     run_id = client.create_run(experiment, run_name="mine", tags={MLFLOW_RUN_NOTE: "mine", **tags}).info.run_id
@@ -70,9 +85,13 @@ def test_a_run_that_holds_anything_is_not_taken_over(what, client, experiment, s
     before, count = _all(client, run_id), len(client.search_runs([experiment]))
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
     config = StudyConfig(seeds="0", hidden_sizes="8")
-    for take in (handed_run, current_experiment, lambda client: StudyRun(client, config, source),
-                 lambda client: JobRun(client, "tune", "tune", {}),
-                 lambda client: StudyRun.reopened(client, "ab" * 16, config, source)):
+    for take in (
+        handed_run,
+        current_experiment,
+        lambda client: StudyRun(client, config, source),
+        lambda client: JobRun(client, "tune", "tune", {}),
+        lambda client: StudyRun.reopened(client, "ab" * 16, config, source),
+    ):
         with pytest.raises(InputError, match=f"MLFLOW_RUN_ID={run_id} names a run that .*: unset MLFLOW_RUN_ID"):
             take(client)
     assert _all(client, run_id) == before
@@ -138,8 +157,7 @@ def test_a_leftover_ends_a_command_in_one_line_before_anything_is_written(undist
     before = finished.to_dictionary()
     place = Place(tmp_path, undisturbed.store, {"MLFLOW_RUN_ID": finished.info.run_id})
     journal = tmp_path / "tune.journal"
-    commands = [place.start(seeds="0"),
-                place.popen(["python", "-m", "study", "tune", "--trials", "1", "--storage", str(journal)])]
+    commands = [place.start(seeds="0"), place.popen(["python", "-m", "study", "tune", "--trials", "1", "--storage", str(journal)])]
     for command in commands:
         assert command.wait() == 2, command.output
         assert re.fullmatch(r"error: no run can be made .* is a study already; .*: unset MLFLOW_RUN_ID\n", command.output)
@@ -194,8 +212,9 @@ def test_grids_of_any_length_are_compared(name, client, experiment, source):
     study.end("FINISHED")
 
 
-@pytest.mark.parametrize("seeds", ["", "0-", "0-99999999999999", ranges(SCATTERED)[:8000],
-                                   ranges(SCATTERED)[:4000].rpartition(",")[0] + ","])
+@pytest.mark.parametrize(
+    "seeds", ["", "0-", "0-99999999999999", ranges(SCATTERED)[:8000], ranges(SCATTERED)[:4000].rpartition(",")[0] + ","]
+)
 def test_a_claim_that_cannot_be_read_may_be_of_the_same_networks(seeds, client, experiment):
     config = StudyConfig(seeds="9999", hidden_sizes="8")
     regime = f"unreadable {len(seeds)}"

@@ -35,8 +35,10 @@ from reports.typesetting.pdf import _typeset, build, build_comparison
 def analysis(real_study) -> Analysis:
     """A real study; the pictures of its steps are repeated, as if all steps had been embedded."""
     found = analyse(real_study.client, real_study.run_id)
-    every = {size: picture.isel(time_step=[step % 3 for step in range(28)]).assign_coords(time_step=range(1, 29))
-             for size, picture in found.embeddings.items()}
+    every = {
+        size: picture.isel(time_step=[step % 3 for step in range(28)]).assign_coords(time_step=range(1, 29))
+        for size, picture in found.embeddings.items()
+    }
     dataset, rng = found.dataset, np.random.default_rng(0)
     there = dataset.test_accuracy.notnull()
     for name, dims in FULL.items():  # what `measurements=full` would add
@@ -56,8 +58,12 @@ FULL = {
 def _without(analysis: Analysis, keep) -> Analysis:
     """The same study with only the networks that `keep` (a mask over size and seed) leaves."""
     dataset = analysis.dataset.where(keep).assign(run_id=analysis.dataset.run_id.where(keep, ""))
-    missing = {f"H={int(h)} seed={int(s)}": "no run" for h in dataset.hidden_size for s in dataset.seed
-               if dataset.run_id.sel(hidden_size=h, seed=s).item() == ""}
+    missing = {
+        f"H={int(h)} seed={int(s)}": "no run"
+        for h in dataset.hidden_size
+        for s in dataset.seed
+        if dataset.run_id.sel(hidden_size=h, seed=s).item() == ""
+    }
     dataset = dataset.assign_attrs(analysis.dataset.attrs | {"missing": json.dumps(missing)})
     return Analysis(dataset, evaluate(dataset), {}, {})
 
@@ -111,9 +117,20 @@ def test_figures_are_drawn_in_the_font_that_is_shipped():
         assert Path(font_manager.findfont(font_manager.FontProperties(), fallback_to_default=False)).parent == FONTS
 
 
-NOTEBOOK = {"text.usetex": True, "axes.grid": True, "figure.autolayout": True, "savefig.bbox": "tight", "svg.fonttype": "none",
-            "lines.linewidth": 9, "axes.prop_cycle": matplotlib.cycler("color", ["r"]), "figure.dpi": 30,
-            "font.family": "monospace", "axes.formatter.use_locale": True, "image.cmap": "jet", "path.sketch": (1, 100, 2)}
+NOTEBOOK = {
+    "text.usetex": True,
+    "axes.grid": True,
+    "figure.autolayout": True,
+    "savefig.bbox": "tight",
+    "svg.fonttype": "none",
+    "lines.linewidth": 9,
+    "axes.prop_cycle": matplotlib.cycler("color", ["r"]),
+    "figure.dpi": 30,
+    "font.family": "monospace",
+    "axes.formatter.use_locale": True,
+    "image.cmap": "jet",
+    "path.sketch": (1, 100, 2),
+}
 
 
 def test_a_user_s_settings_of_matplotlib_change_no_figure_and_stay(analysis, tmp_path):
@@ -138,9 +155,15 @@ def test_a_command_reads_no_matplotlibrc_and_no_backend(analysis, real_study, tm
     for folder in (here, broken):
         folder.mkdir()
         (folder / "matplotlibrc").write_bytes(b"text.usetex: True\n\xff\xfe")
-    done = run_command([sys.executable, "-m", "reports", "figure", "truncation", "--study", real_study.run_id, "--out", "f.svg"],
-                       real_study.store, here, MPLBACKEND="module://matplotlib_inline.backend_inline", MATPLOTLIBRC=str(broken),
-                       MPLCONFIGDIR="/proc/nowhere", PYTHONPATH=str(ROOT))
+    done = run_command(
+        [sys.executable, "-m", "reports", "figure", "truncation", "--study", real_study.run_id, "--out", "f.svg"],
+        real_study.store,
+        here,
+        MPLBACKEND="module://matplotlib_inline.backend_inline",
+        MATPLOTLIBRC=str(broken),
+        MPLCONFIGDIR="/proc/nowhere",
+        PYTHONPATH=str(ROOT),
+    )
     assert done.returncode == 0, done.stderr
     assert "atplotlib" not in done.stderr
     FIGURES["truncation"](analysis).draw(tmp_path / "f.svg")
@@ -177,8 +200,12 @@ def test_any_text_typesets(analysis, tmp_path, monkeypatch, name):
     text, dataset = TEXTS[name], analysis.dataset.copy()
     config, missing = (json.loads(dataset.attrs[attribute]) for attribute in ("config", "missing"))
     dataset["test_accuracy"] = dataset.test_accuracy.assign_attrs(long_name=text)
-    dataset = dataset.assign_attrs(study_name=text, study=text, config=json.dumps(config | {"data_dir": text, text: text}),
-                                   missing=json.dumps(missing | {text: text, "H=8 seed=99": text}))
+    dataset = dataset.assign_attrs(
+        study_name=text,
+        study=text,
+        config=json.dumps(config | {"data_dir": text, text: text}),
+        missing=json.dumps(missing | {text: text, "H=8 seed=99": text}),
+    )
     named = dataclasses.replace(analysis, dataset=dataset)
     words, _ = comparison(named, analysis)
     compiled, pictures = typst.compile_with_warnings, []
@@ -213,12 +240,21 @@ def test_what_has_no_glyph_or_is_not_seen_is_shown_by_its_code_points():
 def test_every_character_that_is_kept_has_a_glyph_in_all_three_fonts(tmp_path):
     text = "".join(sorted(DRAWN))
     parts = [text[start : start + 150] for start in range(0, len(text), 150)]
-    words = {"title": "Characters", "settings": [["sans", part, ""] for part in parts], "cautions": parts, "verdicts": [],
-             "studies": [{"letter": "A", "name": "mono", "id": part, "networks": 0} for part in parts], "figures": []}
+    words = {
+        "title": "Characters",
+        "settings": [["sans", part, ""] for part in parts],
+        "cautions": parts,
+        "verdicts": [],
+        "studies": [{"letter": "A", "name": "mono", "id": part, "networks": 0} for part in parts],
+        "figures": [],
+    }
     assert {shown(character) for character in DRAWN - {" "}} <= DRAWN  # some in their normal form
     pdf = _typeset("comparison.typ", words, {}, tmp_path)
-    families = {str(font["/FontDescriptor"]["/FontName"]).partition("+")[2].partition("-")[0]
-                for page in PdfReader(pdf).pages for font in _fonts(page)}
+    families = {
+        str(font["/FontDescriptor"]["/FontName"]).partition("+")[2].partition("-")[0]
+        for page in PdfReader(pdf).pages
+        for font in _fonts(page)
+    }
     assert families == {"LibertinusSerif", "SourceSansPro", "DejaVuSansMono"}
 
 
@@ -304,13 +340,16 @@ def test_one_figure_by_its_name(real_study, tmp_path):
     assert "7 at H = 8" in done.output
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    (["figure", "nothing"], "figure=nothing: expected one of: truncation"),
-    (["figure"], "figure=: expected one of: truncation"),
-    (["figure", "truncation", "--out", "f.gif"], "out=f.gif: expected a file name that ends in one of: .svg"),
-    (["figure", "surface", "--out", "s.svg"], "holds too little to draw it"),
-    (["compare", "latest", "nothing"], "study=nothing: the tracking store has no such run"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["figure", "nothing"], "figure=nothing: expected one of: truncation"),
+        (["figure"], "figure=: expected one of: truncation"),
+        (["figure", "truncation", "--out", "f.gif"], "out=f.gif: expected a file name that ends in one of: .svg"),
+        (["figure", "surface", "--out", "s.svg"], "holds too little to draw it"),
+        (["compare", "latest", "nothing"], "study=nothing: the tracking store has no such run"),
+    ],
+)
 def test_a_figure_that_cannot_be_is_one_line(real_study, arguments, words):
     done = run_command([sys.executable, "-m", "reports", *arguments], real_study.store)
     assert done.returncode == 2

@@ -37,12 +37,15 @@ def test_the_known_facts(test_images, train_images):
     assert not test_images.images[:, 0].any()
 
 
-@pytest.mark.parametrize(("damage", "word"), [
-    (lambda file: file.unlink(), "is missing"),
-    (lambda file: file.write_bytes(file.read_bytes()[:-2000]), "cut short"),
-    (lambda file: file.write_bytes(b"not gzip at all"), "damaged"),
-    (lambda file: file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes())[:-1] + b"\x63")), "altered"),
-])
+@pytest.mark.parametrize(
+    ("damage", "word"),
+    [
+        (lambda file: file.unlink(), "is missing"),
+        (lambda file: file.write_bytes(file.read_bytes()[:-2000]), "cut short"),
+        (lambda file: file.write_bytes(b"not gzip at all"), "damaged"),
+        (lambda file: file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes())[:-1] + b"\x63")), "altered"),
+    ],
+)
 def test_a_damaged_file_is_named_with_what_to_do(copied, damage, word):
     file = copied / "mnist" / "t10k-labels-idx1-ubyte.gz"
     damage(file)
@@ -92,10 +95,19 @@ def test_files_that_swap_their_names_are_another_data_set(tmp_path, own_cache):
     assert [len(sources.load(source, train=True)) for source in prepared] == [60, 20]
 
 
-@pytest.mark.parametrize("line", [
-    f"{'0' * 64}  ../../x", f"{'0' * 64}  /etc/passwd", f"{'0' * 64}  mnist", f"{'0' * 63}  train-labels-idx1-ubyte",
-    f"{'g' * 64}  train-labels-idx1-ubyte", "nothing", f"{'0' * 64}  train-labels-idx1-ubyte", "\x1b[2J",
-])
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{'0' * 64}  ../../x",
+        f"{'0' * 64}  /etc/passwd",
+        f"{'0' * 64}  mnist",
+        f"{'0' * 63}  train-labels-idx1-ubyte",
+        f"{'g' * 64}  train-labels-idx1-ubyte",
+        "nothing",
+        f"{'0' * 64}  train-labels-idx1-ubyte",
+        "\x1b[2J",
+    ],
+)
 def test_only_the_four_known_files_are_read_or_written(line, tmp_path, own_cache):
     folder = write_data_set(tmp_path / "data")
     sums = folder / "mnist" / "SHA256SUMS"
@@ -131,6 +143,7 @@ def _link(target):
     def make(path):
         path.unlink()
         path.symlink_to(target)
+
     return make
 
 
@@ -139,11 +152,18 @@ def _large(path):
 
 
 @pytest.mark.parametrize("file", ["SHA256SUMS", "train-images-idx3-ubyte.gz"])
-@pytest.mark.parametrize(("make", "word"), [
-    (_folder, "is a folder"), (_fifo, "is no ordinary file, but a device, a FIFO or a socket"), (_large, "more than the"),
-    (_link("/dev/zero"), "but a device"), (_link("nowhere"), "is missing"),
-    (_link("train-images-idx3-ubyte.gz"), "is no text|cannot be read"), (_link("/proc/self/mem"), "cannot be read"),
-])
+@pytest.mark.parametrize(
+    ("make", "word"),
+    [
+        (_folder, "is a folder"),
+        (_fifo, "is no ordinary file, but a device, a FIFO or a socket"),
+        (_large, "more than the"),
+        (_link("/dev/zero"), "but a device"),
+        (_link("nowhere"), "is missing"),
+        (_link("train-images-idx3-ubyte.gz"), "is no text|cannot be read"),
+        (_link("/proc/self/mem"), "cannot be read"),
+    ],
+)
 def test_what_is_no_file_is_named_and_holds_nothing_up(make, word, file, tmp_path, own_cache):
     folder = write_data_set(tmp_path / "data")
     make(folder / "mnist" / file)
@@ -173,24 +193,27 @@ def test_a_gzip_file_of_many_members_is_refused(tmp_path, own_cache):
 IMAGES, LABELS = torch.zeros(20, 28, 28, dtype=torch.uint8), torch.arange(20).remainder(10).to(torch.uint8)
 
 
-@pytest.mark.parametrize(("file", "content", "words"), [
-    ("t10k_labels_idx1_ubyte", idx(LABELS + 1), "holds the label 10: expected labels from 0 to 9"),
-    ("t10k_labels_idx1_ubyte", idx(LABELS + 200), "holds the label 209"),
-    ("train_labels_idx1_ubyte", idx(torch.zeros(61, dtype=torch.uint8)), "holds 61 labels for 60 images"),
-    ("t10k_labels_idx1_ubyte", idx(LABELS[:19]), "holds 19 labels for 20 images"),
-    ("t10k_images_idx3_ubyte", idx(IMAGES[:, :, :27]), "holds images of 28 x 27 pixels, but the training images have 28 x 28"),
-    ("t10k_images_idx3_ubyte", idx(IMAGES[:, :27]), "holds images of 27 x 28 pixels, but the training images have 28 x 28"),
-    ("t10k_images_idx3_ubyte", idx(IMAGES[:0]), "unpacks to no IDX file of at least one unsigned byte"),
-    ("t10k_images_idx3_ubyte", idx(IMAGES[:, :, :0]), "unpacks to no IDX file of at least one unsigned byte"),
-    ("t10k_images_idx3_ubyte", idx(IMAGES)[:-1], "one unsigned byte, [images, rows, pixels], as many as its header"),
-    ("t10k_images_idx3_ubyte", idx(IMAGES) + b"x", "unpacks to no IDX file"),
-    ("t10k_images_idx3_ubyte", idx(IMAGES.view(20, 784)), "unpacks to no IDX file"),
-    ("t10k_images_idx3_ubyte", b"\1" + idx(IMAGES)[1:], "unpacks to no IDX file"),
-    ("t10k_images_idx3_ubyte", idx(IMAGES).replace(b"\0\0\x08\3", b"\0\0\x09\3"), "unpacks to no IDX file"),
-    ("t10k_images_idx3_ubyte", b"\0\0\x08\3" + b"\xff" * 12, "unpacks to no IDX file"),
-    ("t10k_images_idx3_ubyte", b"", "unpacks to no IDX file"),
-    ("t10k_labels_idx1_ubyte", idx(IMAGES), "unpacks to no IDX file of at least one unsigned byte, [labels]"),
-])
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("t10k_labels_idx1_ubyte", idx(LABELS + 1), "holds the label 10: expected labels from 0 to 9"),
+        ("t10k_labels_idx1_ubyte", idx(LABELS + 200), "holds the label 209"),
+        ("train_labels_idx1_ubyte", idx(torch.zeros(61, dtype=torch.uint8)), "holds 61 labels for 60 images"),
+        ("t10k_labels_idx1_ubyte", idx(LABELS[:19]), "holds 19 labels for 20 images"),
+        ("t10k_images_idx3_ubyte", idx(IMAGES[:, :, :27]), "holds images of 28 x 27 pixels, but the training images have 28 x 28"),
+        ("t10k_images_idx3_ubyte", idx(IMAGES[:, :27]), "holds images of 27 x 28 pixels, but the training images have 28 x 28"),
+        ("t10k_images_idx3_ubyte", idx(IMAGES[:0]), "unpacks to no IDX file of at least one unsigned byte"),
+        ("t10k_images_idx3_ubyte", idx(IMAGES[:, :, :0]), "unpacks to no IDX file of at least one unsigned byte"),
+        ("t10k_images_idx3_ubyte", idx(IMAGES)[:-1], "one unsigned byte, [images, rows, pixels], as many as its header"),
+        ("t10k_images_idx3_ubyte", idx(IMAGES) + b"x", "unpacks to no IDX file"),
+        ("t10k_images_idx3_ubyte", idx(IMAGES.view(20, 784)), "unpacks to no IDX file"),
+        ("t10k_images_idx3_ubyte", b"\1" + idx(IMAGES)[1:], "unpacks to no IDX file"),
+        ("t10k_images_idx3_ubyte", idx(IMAGES).replace(b"\0\0\x08\3", b"\0\0\x09\3"), "unpacks to no IDX file"),
+        ("t10k_images_idx3_ubyte", b"\0\0\x08\3" + b"\xff" * 12, "unpacks to no IDX file"),
+        ("t10k_images_idx3_ubyte", b"", "unpacks to no IDX file"),
+        ("t10k_labels_idx1_ubyte", idx(IMAGES), "unpacks to no IDX file of at least one unsigned byte, [labels]"),
+    ],
+)
 def test_files_that_make_no_data_set_are_named_for_all_their_right_digests(file, content, words, tmp_path, own_cache):
     folder = write_data_set(tmp_path / "data", **{file: content})
     with pytest.raises(InputError) as caught:
@@ -261,6 +284,8 @@ def test_a_folder_that_cannot_be_one_is_named(name, tmp_path):
 
 
 def test_the_project_s_data_are_found_from_any_folder(tmp_path):
-    code = ("from pathlib import Path; from study.data.sources import DATA_DIR, prepare\n"
-            "assert prepare('mnist', Path('data')).digest == prepare('mnist', DATA_DIR).digest")
+    code = (
+        "from pathlib import Path; from study.data.sources import DATA_DIR, prepare\n"
+        "assert prepare('mnist', Path('data')).digest == prepare('mnist', DATA_DIR).digest"
+    )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)

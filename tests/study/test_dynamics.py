@@ -30,8 +30,7 @@ def _dynamics(recurrent: torch.Tensor) -> dict[str, object]:
     drive -= drive.mean(dim=1, keepdim=True)  # so that images drive the state to either side
     network = RecurrentNetwork(drive, recurrent.float(), torch.zeros(10, hidden), torch.zeros(10))
     measured = measure(Recording(network, images, images, blank_rows=1), ["attractors", "spectrum"])
-    return {str(name): array.values for name, array in measured.data_vars.items()} | {
-        "kind": KINDS[int(measured.attractor_kind)]}
+    return {str(name): array.values for name, array in measured.data_vars.items()} | {"kind": KINDS[int(measured.attractor_kind)]}
 
 
 def test_exponents_of_a_linear_map_are_the_logarithms_of_its_eigenvalues():

@@ -35,9 +35,11 @@ def test_experiments_1_and_2_equal_plain_pytorch(network, measured, test_images,
     blanked[:, rows:] = 0
     # A tie between two logits may fall either way: allowed for one image in 10,000.
     assert float(measured.accuracy_blanked.sel(rows_shown=rows)) == pytest.approx(
-        _plain_accuracy(network, blanked, test_images.labels), abs=1e-4)
+        _plain_accuracy(network, blanked, test_images.labels), abs=1e-4
+    )
     assert float(measured.accuracy_truncated.sel(rows_shown=rows)) == pytest.approx(
-        _plain_accuracy(network, images[:, :rows], test_images.labels), abs=1e-4)
+        _plain_accuracy(network, images[:, :rows], test_images.labels), abs=1e-4
+    )
 
 
 @pytest.mark.parametrize("blank", [0, 1, 40])

@@ -71,11 +71,14 @@ def test_a_network_of_this_project_needs_no_words(train_images, test_images, tmp
     assert measured(tmp_path / "partly.safetensors")[1] == TAKEN.replace("(nonlinearity, reads", "(reads")
 
 
-@pytest.mark.parametrize(("nonlinearity", "shown", "words"), [
-    ("relu", lambda pixels: pixels, "as a relu network that reads rows of pixels in [0, 1] it is right on"),
-    ("tanh", lambda pixels: pixels.mT, "as a tanh network that reads columns of pixels in [0, 1] it is right on"),
-    ("tanh", lambda pixels: (pixels - 0.1307) / 0.3081, "that reads rows of pixels standardised by 0.1307 and 0.3081"),
-])
+@pytest.mark.parametrize(
+    ("nonlinearity", "shown", "words"),
+    [
+        ("relu", lambda pixels: pixels, "as a relu network that reads rows of pixels in [0, 1] it is right on"),
+        ("tanh", lambda pixels: pixels.mT, "as a tanh network that reads columns of pixels in [0, 1] it is right on"),
+        ("tanh", lambda pixels: (pixels - 0.1307) / 0.3081, "that reads rows of pixels standardised by 0.1307 and 0.3081"),
+    ],
+)
 def test_a_network_of_another_kind_is_told_by_its_accuracy(nonlinearity, shown, words, train_images, test_images, tmp_path):
     trained = Trained(train_images, test_images, nonlinearity, shown)
     assert trained.accuracy > 0.35

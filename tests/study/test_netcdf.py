@@ -170,13 +170,32 @@ def _empty(file: h5py.File, outside: Path) -> None:
 
 
 HOSTILE: list[tuple[Callable[[h5py.File, Path], None], str]] = [
-    (_external, "in another file"), (_virtual, "in another file"), (_linked, "a link"), (_soft, "a link"), (_dangling, "a link"),
-    (_group, "a group or a type"), (_committed, "a group or a type"), (_text, "no plain number"), (_compound, "no plain number"),
-    (_references, "no plain number"), (_ragged, "no plain number"), (_opaque, "no plain number"), (_bomb, "compressed"),
-    (_hollow, "more than 256 MiB"), (_together, "more than 256 MiB"), (_compressed, "compressed"), (_many, "objects"),
-    (_many_attributes, "attributes"), (_long_attribute, "neither a text nor numbers"), (_attribute_of_texts, "neither a text nor"),
-    (_pointer, "neither a text nor numbers"), (_odd_name, "a variable called"), (_no_dimension, "dimensions"),
-    (_twice_the_same, "of no dimension of their own"), (_too_short, "do not fit together"), (_empty, "or none at all"),
+    (_external, "in another file"),
+    (_virtual, "in another file"),
+    (_linked, "a link"),
+    (_soft, "a link"),
+    (_dangling, "a link"),
+    (_group, "a group or a type"),
+    (_committed, "a group or a type"),
+    (_text, "no plain number"),
+    (_compound, "no plain number"),
+    (_references, "no plain number"),
+    (_ragged, "no plain number"),
+    (_opaque, "no plain number"),
+    (_bomb, "compressed"),
+    (_hollow, "more than 256 MiB"),
+    (_together, "more than 256 MiB"),
+    (_compressed, "compressed"),
+    (_many, "objects"),
+    (_many_attributes, "attributes"),
+    (_long_attribute, "neither a text nor numbers"),
+    (_attribute_of_texts, "neither a text nor"),
+    (_pointer, "neither a text nor numbers"),
+    (_odd_name, "a variable called"),
+    (_no_dimension, "dimensions"),
+    (_twice_the_same, "of no dimension of their own"),
+    (_too_short, "do not fit together"),
+    (_empty, "or none at all"),
 ]
 
 
@@ -188,10 +207,20 @@ def test_what_is_no_plain_array_in_the_file_itself_is_refused_before_a_value_is_
         read_measurements(file)
 
 
-@pytest.mark.parametrize(("attribute", "value"), [
-    ("units", "days since 2000-01-01"), ("scale_factor", 100.0), ("add_offset", 7.0), ("_FillValue", 0.5), ("missing_value", 0.5),
-    ("calendar", "noleap"), ("dtype", "bool"), ("_Unsigned", "true"), ("coordinates", "by_digit"),
-])
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [
+        ("units", "days since 2000-01-01"),
+        ("scale_factor", 100.0),
+        ("add_offset", 7.0),
+        ("_FillValue", 0.5),
+        ("missing_value", 0.5),
+        ("calendar", "noleap"),
+        ("dtype", "bool"),
+        ("_Unsigned", "true"),
+        ("coordinates", "by_digit"),
+    ],
+)
 def test_no_attribute_changes_a_value(attribute, value, file):
     with h5py.File(file, "r+") as record:
         record["curve"].attrs[attribute] = value
@@ -201,12 +230,20 @@ def test_no_attribute_changes_a_value(attribute, value, file):
     assert read["kind"].values == 2 and read["kind"].dtype == np.int64
 
 
-@pytest.mark.parametrize(("name", "attribute", "value", "words"), [
-    ("curve", "metric", 3.0, "no text"), ("curve", "metric", "../up", "a metric"), ("curve", "metric", "a\nb", "a metric"),
-    ("curve", "long_name", np.arange(3), "no text"), ("curve", "units", "x" * 2000, "a long one"),
-    ("curve", "missing", 1.0, "no text"), ("curve", "valid_min", "zero", "two numbers"),
-    ("curve", "valid_max", np.nan, "two numbers"), ("curve", "valid_max", 0.3, "limits"),
-])
+@pytest.mark.parametrize(
+    ("name", "attribute", "value", "words"),
+    [
+        ("curve", "metric", 3.0, "no text"),
+        ("curve", "metric", "../up", "a metric"),
+        ("curve", "metric", "a\nb", "a metric"),
+        ("curve", "long_name", np.arange(3), "no text"),
+        ("curve", "units", "x" * 2000, "a long one"),
+        ("curve", "missing", 1.0, "no text"),
+        ("curve", "valid_min", "zero", "two numbers"),
+        ("curve", "valid_max", np.nan, "two numbers"),
+        ("curve", "valid_max", 0.3, "limits"),
+    ],
+)
 def test_attributes_that_readers_trust_are_what_they_should_be(name, attribute, value, words, file):
     with h5py.File(file, "r+") as record:
         record[name].attrs[attribute] = value

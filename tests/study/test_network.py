@@ -83,44 +83,61 @@ def _altered(**changes):
     return {name: value for name, value in state.items() if value is not None}
 
 
-@pytest.mark.parametrize(("state", "word"), [
-    (_altered(**{"readout.bias": None}), "lacks readout.bias"),
-    (_altered(**{"rnn.bias_hh_l0": torch.ones(16)}), "rnn.bias_hh_l0"),
-    (_altered(**{"rnn.weight_hh_l0": torch.zeros(16, 15)}), "rnn.weight_hh_l0 has the shape"),
-    (_altered(**{"rnn.weight_ih_l0": torch.zeros(16)}), "rnn.weight_ih_l0 has the shape"),
-    (_altered(**{"rnn.weight_hh_l0": torch.zeros(())}), "rnn.weight_hh_l0 has the shape"),
-    (_altered(**{"readout.bias": torch.zeros(10, dtype=torch.int64)}), "readout.bias has the shape .* and the type torch.int64"),
-    (_altered(**{"rnn.bias_ih_l0": torch.full((16,), -0.5)}), "rnn.bias_ih_l0 is not zero"),
-    (_altered(**{"rnn.extra": torch.ones(16)}), "holds rnn.extra"),
-    (_altered(**{"readout.weight": torch.full((10, 16), float("nan"))}), "readout.weight holds values that are not finite"),
-    (_altered(**{"readout.weight": torch.zeros(10, 16, dtype=torch.float8_e4m3fn)}), "type torch.float8_e4m3fn, expected"),
-    (_altered(**{"rnn.weight_hh_l0": torch.zeros(16, 16, dtype=torch.complex64)}), "type torch.complex64"),
-    (_altered(**{"readout.bias": torch.zeros(10, dtype=torch.bool)}), "type torch.bool"),
-    (_altered(**{"rnn.bias_ih_l0": torch.zeros(16, dtype=torch.float8_e5m2)}), "rnn.bias_ih_l0 has the shape"),
-    (_altered(**{"rnn.bias_ih_l0": torch.zeros(48)}), "rnn.bias_ih_l0 has the shape .*expected \\(16,\\)"),
-    (_altered(**{"rnn.weight_hh_l0": torch.full((16, 16), 1e300, dtype=torch.float64)}), "rnn.weight_hh_l0 holds values"),
-    (_altered(**{"readout.bias": torch.zeros(0), "readout.weight": torch.zeros(0, 16)}), "and 0 classes"),
-    (_altered(**{"rnn.weight_ih_l0": torch.zeros(16, 0)}), "0 pixels a row"),
-    (RecurrentNetwork(torch.zeros(0, 28), torch.zeros(0, 0), torch.zeros(10, 0), torch.zeros(10)).state_dict(), "0 hidden units"),
-    (_altered(**{"readout.bias": None, "readout.weight": None}), "lacks readout.bias, readout.weight, a readout"),
-    ({}, "it holds no tensors"),
-])
+@pytest.mark.parametrize(
+    ("state", "word"),
+    [
+        (_altered(**{"readout.bias": None}), "lacks readout.bias"),
+        (_altered(**{"rnn.bias_hh_l0": torch.ones(16)}), "rnn.bias_hh_l0"),
+        (_altered(**{"rnn.weight_hh_l0": torch.zeros(16, 15)}), "rnn.weight_hh_l0 has the shape"),
+        (_altered(**{"rnn.weight_ih_l0": torch.zeros(16)}), "rnn.weight_ih_l0 has the shape"),
+        (_altered(**{"rnn.weight_hh_l0": torch.zeros(())}), "rnn.weight_hh_l0 has the shape"),
+        (
+            _altered(**{"readout.bias": torch.zeros(10, dtype=torch.int64)}),
+            "readout.bias has the shape .* and the type torch.int64",
+        ),
+        (_altered(**{"rnn.bias_ih_l0": torch.full((16,), -0.5)}), "rnn.bias_ih_l0 is not zero"),
+        (_altered(**{"rnn.extra": torch.ones(16)}), "holds rnn.extra"),
+        (_altered(**{"readout.weight": torch.full((10, 16), float("nan"))}), "readout.weight holds values that are not finite"),
+        (_altered(**{"readout.weight": torch.zeros(10, 16, dtype=torch.float8_e4m3fn)}), "type torch.float8_e4m3fn, expected"),
+        (_altered(**{"rnn.weight_hh_l0": torch.zeros(16, 16, dtype=torch.complex64)}), "type torch.complex64"),
+        (_altered(**{"readout.bias": torch.zeros(10, dtype=torch.bool)}), "type torch.bool"),
+        (_altered(**{"rnn.bias_ih_l0": torch.zeros(16, dtype=torch.float8_e5m2)}), "rnn.bias_ih_l0 has the shape"),
+        (_altered(**{"rnn.bias_ih_l0": torch.zeros(48)}), "rnn.bias_ih_l0 has the shape .*expected \\(16,\\)"),
+        (_altered(**{"rnn.weight_hh_l0": torch.full((16, 16), 1e300, dtype=torch.float64)}), "rnn.weight_hh_l0 holds values"),
+        (_altered(**{"readout.bias": torch.zeros(0), "readout.weight": torch.zeros(0, 16)}), "and 0 classes"),
+        (_altered(**{"rnn.weight_ih_l0": torch.zeros(16, 0)}), "0 pixels a row"),
+        (
+            RecurrentNetwork(torch.zeros(0, 28), torch.zeros(0, 0), torch.zeros(10, 0), torch.zeros(10)).state_dict(),
+            "0 hidden units",
+        ),
+        (_altered(**{"readout.bias": None, "readout.weight": None}), "lacks readout.bias, readout.weight, a readout"),
+        ({}, "it holds no tensors"),
+    ],
+)
 def test_weights_that_do_not_fit_are_named(state, word):
     with pytest.raises(InputError, match=word):
         RecurrentNetwork.from_state_dict(state)
 
 
 def _module(recurrent: nn.Module) -> dict[str, torch.Tensor]:
-    return {f"rnn.{name}": value.detach() for name, value in recurrent.state_dict().items()} | _altered(**{
-        "rnn.weight_ih_l0": None, "rnn.weight_hh_l0": None})
+    return {f"rnn.{name}": value.detach() for name, value in recurrent.state_dict().items()} | _altered(
+        **{"rnn.weight_ih_l0": None, "rnn.weight_hh_l0": None}
+    )
 
 
-@pytest.mark.parametrize(("recurrent", "words"), [
-    (nn.GRU(28, 16), "is a GRU: "), (nn.LSTM(28, 16), "is an LSTM: "), (nn.LSTM(28, 16, bias=False), "is an LSTM: "),
-    (nn.RNN(28, 16, num_layers=3), "is an RNN of 3 layers: "), (nn.GRU(28, 16, num_layers=2), "is a GRU of 2 layers: "),
-    (nn.RNN(28, 16, bidirectional=True), "is an RNN that reads in both directions: "),
-    (nn.LSTM(28, 16, proj_size=8), "is an LSTM with a projection"), (nn.GRUCell(28, 16), "is a GRU: "),
-])
+@pytest.mark.parametrize(
+    ("recurrent", "words"),
+    [
+        (nn.GRU(28, 16), "is a GRU: "),
+        (nn.LSTM(28, 16), "is an LSTM: "),
+        (nn.LSTM(28, 16, bias=False), "is an LSTM: "),
+        (nn.RNN(28, 16, num_layers=3), "is an RNN of 3 layers: "),
+        (nn.GRU(28, 16, num_layers=2), "is a GRU of 2 layers: "),
+        (nn.RNN(28, 16, bidirectional=True), "is an RNN that reads in both directions: "),
+        (nn.LSTM(28, 16, proj_size=8), "is an LSTM with a projection"),
+        (nn.GRUCell(28, 16), "is a GRU: "),
+    ],
+)
 def test_another_network_is_named_for_what_it_is_and_its_tensors_are_listed(recurrent, words):
     state = _module(recurrent)
     with pytest.raises(InputError) as caught:
@@ -155,8 +172,10 @@ def test_a_file_that_is_no_safetensors_is_named(tmp_path):
 
 def test_a_file_says_what_network_it_holds_and_equal_weights_are_equal_files(tmp_path):
     network = RecurrentNetwork.initial(2, 16)
-    save = ("from study.networks.network import RecurrentNetwork; from pathlib import Path; "
-            "RecurrentNetwork.initial(2, 16).save(Path('{}'))")
+    save = (
+        "from study.networks.network import RecurrentNetwork; from pathlib import Path; "
+        "RecurrentNetwork.initial(2, 16).save(Path('{}'))"
+    )
     network.save(tmp_path / "a.safetensors")
     subprocess.run([sys.executable, "-c", save.format(tmp_path / "b.safetensors")], cwd=ROOT, check=True)
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
@@ -166,27 +185,37 @@ def test_a_file_says_what_network_it_holds_and_equal_weights_are_equal_files(tmp
     assert read(tmp_path / "a.safetensors")[1] == ()
 
 
-@pytest.mark.parametrize(("metadata", "unsaid"), [
-    (None, ("nonlinearity", "reads", "pixels")),
-    ({"format": "pt", "author": "me", "epochs": "30"}, ("nonlinearity", "reads", "pixels")),
-    ({"Nonlinearity": " Tanh "}, ("reads", "pixels")),
-    ({"mode": "RNN_TANH", "reads": "rows", "pixels": "[0,1]", "hidden_size": "16", "input_size": "28"}, ()),
-    ({"config": '{"activation": "tanh", "num_layers": 1, "bidirectional": false}', "list": "[1, 2]"}, ("reads", "pixels")),
-])
+@pytest.mark.parametrize(
+    ("metadata", "unsaid"),
+    [
+        (None, ("nonlinearity", "reads", "pixels")),
+        ({"format": "pt", "author": "me", "epochs": "30"}, ("nonlinearity", "reads", "pixels")),
+        ({"Nonlinearity": " Tanh "}, ("reads", "pixels")),
+        ({"mode": "RNN_TANH", "reads": "rows", "pixels": "[0,1]", "hidden_size": "16", "input_size": "28"}, ()),
+        ({"config": '{"activation": "tanh", "num_layers": 1, "bidirectional": false}', "list": "[1, 2]"}, ("reads", "pixels")),
+    ],
+)
 def test_what_a_file_says_is_heard(metadata, unsaid, tmp_path):
     save_file(RecurrentNetwork.initial(0, 16).state_dict(), tmp_path / "w.safetensors", metadata)
     assert read(tmp_path / "w.safetensors")[1] == unsaid
 
 
-@pytest.mark.parametrize(("metadata", "words"), [
-    ({"nonlinearity": "relu"}, "says nonlinearity: relu, but it would be measured as a tanh network"),
-    ({"format": "pt", "mode": "RNN_RELU"}, "says mode: rnn_relu"), ({"reads": "columns"}, "says reads: columns"),
-    ({"pixels": "standardised"}, r"says pixels: standardised.*expected pixels: \[0,1\]"), ({"bias": "True"}, "says bias: true"),
-    ({"config": json.dumps({"nonlinearity": "relu"})}, "says nonlinearity: relu"), ({"cell": "GRU"}, "says cell: gru"),
-    ({"network": json.dumps({"nonlinearity": "tanh"}), "nonlinearity": "relu"}, "says nonlinearity: relu"),
-    ({"hidden_size": "32"}, "says hidden_size: 32.*expected hidden_size: 16"), ({"num_layers": "2"}, "says num_layers: 2"),
-    ({"nonlinearity": "\x1b[2J" + "x" * 10_000}, r"says nonlinearity: \\x1b\[2jxxx"),
-])
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [
+        ({"nonlinearity": "relu"}, "says nonlinearity: relu, but it would be measured as a tanh network"),
+        ({"format": "pt", "mode": "RNN_RELU"}, "says mode: rnn_relu"),
+        ({"reads": "columns"}, "says reads: columns"),
+        ({"pixels": "standardised"}, r"says pixels: standardised.*expected pixels: \[0,1\]"),
+        ({"bias": "True"}, "says bias: true"),
+        ({"config": json.dumps({"nonlinearity": "relu"})}, "says nonlinearity: relu"),
+        ({"cell": "GRU"}, "says cell: gru"),
+        ({"network": json.dumps({"nonlinearity": "tanh"}), "nonlinearity": "relu"}, "says nonlinearity: relu"),
+        ({"hidden_size": "32"}, "says hidden_size: 32.*expected hidden_size: 16"),
+        ({"num_layers": "2"}, "says num_layers: 2"),
+        ({"nonlinearity": "\x1b[2J" + "x" * 10_000}, r"says nonlinearity: \\x1b\[2jxxx"),
+    ],
+)
 def test_a_file_that_says_to_hold_another_network_is_refused(metadata, words, tmp_path):
     save_file(RecurrentNetwork.initial(0, 16).state_dict(), tmp_path / "w.safetensors", metadata)
     with pytest.raises(InputError, match=words) as caught:

@@ -18,11 +18,24 @@ from study.tracking import note
 
 IN_TRAINING = "A study of 4 networks, in training."
 LINKS = "[Table of networks](#/experiments/1/runs?viewStateShareKey=networks), [bands as charts](#/x), `report.pdf` and more."
-OLD = "\n".join(["**3 of 4 networks** measured.", "Over all hidden sizes: C1 supported; C2 undecided.", "", LINKS, "",
-                 "![truncation](get-artifact?path=figures%2Ftruncation.png&run_uuid=1)", "",
-                 "| claim | hidden size | estimate | verdict |", "|---|---|---|---|",
-                 "| C1: test accuracy is over 93% | 50 | 93.6% [93, 94] | **supported** |", "", "Missing:", "",
-                 "- H&#61;50 seed&#61;1: no run"])
+OLD = "\n".join(
+    [
+        "**3 of 4 networks** measured.",
+        "Over all hidden sizes: C1 supported; C2 undecided.",
+        "",
+        LINKS,
+        "",
+        "![truncation](get-artifact?path=figures%2Ftruncation.png&run_uuid=1)",
+        "",
+        "| claim | hidden size | estimate | verdict |",
+        "|---|---|---|---|",
+        "| C1: test accuracy is over 93% | 50 | 93.6% [93, 94] | **supported** |",
+        "",
+        "Missing:",
+        "",
+        "- H&#61;50 seed&#61;1: no run",
+    ]
+)
 MINE, ALSO_MINE = "# My note\n\n| a | b |\n|---|---|\n| 1 | 2 |", "Compare with the study of May.\n\nMissing: the plot."
 
 
@@ -67,17 +80,23 @@ def _lines(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("ours", [OLD, "A text of a later version, of another form."])
-@pytest.mark.parametrize("broken", ["no end", "no beginning", "neither", "two pairs", "two beginnings", "turned", "written into",
-                                    "appended inside"])
+@pytest.mark.parametrize(
+    "broken", ["no end", "no beginning", "neither", "two pairs", "two beginnings", "turned", "written into", "appended inside"]
+)
 def test_broken_marks_lose_nothing_of_a_person_s(run, ours, broken):
     whole = run(ours, "")
     begin, end = whole.split("\n")[0], whole.split("\n")[-1]
     inside = whole.removeprefix(begin).removesuffix(end)
-    harmed = {"no end": f"{MINE}\n{begin}{inside}\n{ALSO_MINE}", "no beginning": f"{MINE}\n{inside}{end}\n{ALSO_MINE}",
-              "neither": f"{MINE}\n{inside}\n{ALSO_MINE}", "two pairs": f"{whole}\n{MINE}\n{whole}\n{ALSO_MINE}",
-              "two beginnings": f"{begin}{inside}{MINE}\n{whole}\n{ALSO_MINE}", "turned": f"{end}\n{MINE}\n{begin}\n{ALSO_MINE}",
-              "written into": whole.replace("Missing:", f"{MINE}\n{ALSO_MINE}\nMissing:") + f"\n{MINE}\n{ALSO_MINE}",
-              "appended inside": whole.replace(end, f"{MINE}\n{ALSO_MINE}\n{end}")}[broken]
+    harmed = {
+        "no end": f"{MINE}\n{begin}{inside}\n{ALSO_MINE}",
+        "no beginning": f"{MINE}\n{inside}{end}\n{ALSO_MINE}",
+        "neither": f"{MINE}\n{inside}\n{ALSO_MINE}",
+        "two pairs": f"{whole}\n{MINE}\n{whole}\n{ALSO_MINE}",
+        "two beginnings": f"{begin}{inside}{MINE}\n{whole}\n{ALSO_MINE}",
+        "turned": f"{end}\n{MINE}\n{begin}\n{ALSO_MINE}",
+        "written into": whole.replace("Missing:", f"{MINE}\n{ALSO_MINE}\nMissing:") + f"\n{MINE}\n{ALSO_MINE}",
+        "appended inside": whole.replace(end, f"{MINE}\n{ALSO_MINE}\n{end}"),
+    }[broken]
     mended = run("**4 of 4 networks** measured.", harmed)
     assert _lines(MINE) | _lines(ALSO_MINE) <= _lines(mended)
     assert mended.count("<!-- hidden-orbits ") == 2
@@ -90,8 +109,22 @@ def test_broken_marks_lose_nothing_of_a_person_s(run, ours, broken):
 
 def _study(networks: int, missing: int) -> tuple[xr.Dataset, Findings]:
     estimate = Estimate(0.9, 0.8, 0.95, 10)
-    ledger = [Finding(f"C{claim}", "a claim of some length about these networks", size, estimate, "accuracy", "%", "t", np.nan,
-                      "supported", "rule") for claim in range(1, 9) for size in range(20)]
+    ledger = [
+        Finding(
+            f"C{claim}",
+            "a claim of some length about these networks",
+            size,
+            estimate,
+            "accuracy",
+            "%",
+            "t",
+            np.nan,
+            "supported",
+            "rule",
+        )
+        for claim in range(1, 9)
+        for size in range(20)
+    ]
     dataset = xr.Dataset({"run_id": ("seed", np.full(networks, "id"))})
     reasons = {f"H=8 seed={seed}": "its run is killed and not complete" for seed in range(missing)}
     return dataset.assign_attrs(missing=json.dumps(reasons)), Findings(ledger, [], {}, {}, {}, [])

@@ -19,7 +19,7 @@ def test_the_period_of_spikes_is_that_after_which_they_return(width, second, str
     period, rng, time = 19.5, np.random.default_rng(0), np.arange(451)
 
     def spikes(shift: float) -> np.ndarray:
-        return np.exp(-((((time - shift) / period + 0.5) % 1 - 0.5) * period / width) ** 2)
+        return np.exp(-(((((time - shift) / period + 0.5) % 1 - 0.5) * period / width) ** 2))
 
     series = spikes(3) + second * spikes(3 + period / 2) + 0.05 * rng.standard_normal(451)
     frequencies, ratio = normalised_periodogram(series)

@@ -111,8 +111,10 @@ def test_what_was_made_is_ended_however_long_its_end_takes(monkeypatch):
 @pytest.mark.parametrize("module", ["study", "analysis", "reports"])
 def test_a_command_listens_before_its_imports(module):
     """Each is stopped as soon as Python itself has begun, and says so in one line."""
-    script = ("import sys, os, signal, runpy, study.terminal.stopping as s; listen = s.listen; "
-              "s.listen = lambda: (listen(), os.kill(os.getpid(), signal.SIGHUP)); "
-              f"sys.argv[1:] = ['--help']; runpy.run_module('{module}', run_name='__main__')")
+    script = (
+        "import sys, os, signal, runpy, study.terminal.stopping as s; listen = s.listen; "
+        "s.listen = lambda: (listen(), os.kill(os.getpid(), signal.SIGHUP)); "
+        f"sys.argv[1:] = ['--help']; runpy.run_module('{module}', run_name='__main__')"
+    )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (130, "error: stopped\n")

@@ -27,8 +27,9 @@ def few(train_images, request) -> Images:
 
 def _plain_module(network: RecurrentNetwork) -> nn.ModuleDict:
     device, dtype = network.input.device, network.input.dtype
-    module = nn.ModuleDict({"rnn": nn.RNN(28, network.hidden_size, bias=False, batch_first=True),
-                            "readout": nn.Linear(network.hidden_size, 10)}).to(device, dtype)
+    module = nn.ModuleDict(
+        {"rnn": nn.RNN(28, network.hidden_size, bias=False, batch_first=True), "readout": nn.Linear(network.hidden_size, 10)}
+    ).to(device, dtype)
     module.load_state_dict(network.state_dict())
     return module
 
@@ -48,8 +49,13 @@ def test_gradients_equal_autograd_s(few, dtype, tolerance):
         buffers.indices.copy_(indices)
         losses = lane.backpropagate(buffers, active)
         for s, order in enumerate(indices.view(-1, 32)):
-            weights, ours = ([part.view(-1, *part.shape[-len(shape):])[s] for part, shape in zip(
-                network.state_dict().values(), stack._shapes, strict=True)] for network in (lane.network, lane.gradients))
+            weights, ours = (
+                [
+                    part.view(-1, *part.shape[-len(shape) :])[s]
+                    for part, shape in zip(network.state_dict().values(), stack._shapes, strict=True)
+                ]
+                for network in (lane.network, lane.gradients)
+            )
             module = _plain_module(RecurrentNetwork(*(part.clone() for part in weights)))
             loss = _loss(module, few, order)
             loss.backward()

@@ -22,8 +22,17 @@ from study.execution.tuning import TuningConfig, tune
 from study.files.journal import held, replayed
 from study.terminal.errors import InputError, StudyError
 
-SEARCH = {"target": "0.935", "learning_rates": "2e-5,2e-4", "batch_sizes": "100,300", "hidden_size": "4", "epochs": "1",
-          "train_images": "600", "dataset": "mnist", "data_dir": str(ROOT / "data"), "jobs": "1"}
+SEARCH = {
+    "target": "0.935",
+    "learning_rates": "2e-5,2e-4",
+    "batch_sizes": "100,300",
+    "hidden_size": "4",
+    "epochs": "1",
+    "train_images": "600",
+    "dataset": "mnist",
+    "data_dir": str(ROOT / "data"),
+    "jobs": "1",
+}
 
 
 def _search(storage: Path, trials: int, **values: str) -> list[dict]:
@@ -35,8 +44,11 @@ def _search(storage: Path, trials: int, **values: str) -> list[dict]:
 def _finished(storage: Path) -> list[dict]:
     with held(storage) as (journal, _):
         told = replayed(journal)
-        return [trial.params for study in told.get_all_studies()
-                for trial in told.get_all_trials(study._study_id, states=(TrialState.COMPLETE,))]
+        return [
+            trial.params
+            for study in told.get_all_studies()
+            for trial in told.get_all_trials(study._study_id, states=(TrialState.COMPLETE,))
+        ]
 
 
 def test_a_search_that_is_resumed_goes_on_as_if_it_had_not_stopped(tracking, tmp_path):
@@ -124,8 +136,21 @@ def test_a_record_behind_a_torn_one_is_read(journal):
     assert _finished(journal) == finished
 
 
-@pytest.mark.parametrize("line", [b"garbage", b"\0\0\0", b"5", b"[]", b"{}", b"[" * 100_000, b'{"op_code":99}', b'{"op_code":4}',
-                                  b'{"op_code":0,"study_name":"a","directions":[9],"worker_id":"w"}', b""])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"garbage",
+        b"\0\0\0",
+        b"5",
+        b"[]",
+        b"{}",
+        b"[" * 100_000,
+        b'{"op_code":99}',
+        b'{"op_code":4}',
+        b'{"op_code":0,"study_name":"a","directions":[9],"worker_id":"w"}',
+        b"",
+    ],
+)
 def test_a_line_that_is_no_record_is_named_and_nothing_is_changed(journal, line):
     lines = journal.read_bytes().splitlines(keepends=True)
     content = b"".join([*lines[:3], line + b"\n", *lines[3:]])

@@ -7,8 +7,23 @@ import pytest
 from study.files.untrusted import Refused, json_object, one_line, strings
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "[]", '"text"', "3", "null", "{", '{"a": NaN}',
-                                  '{"a": Infinity}', b"\xff", "{" + " " * 5_000_000 + "}", '{"a": 1' + "0" * 5000 + "}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        "[]",
+        '"text"',
+        "3",
+        "null",
+        "{",
+        '{"a": NaN}',
+        '{"a": Infinity}',
+        b"\xff",
+        "{" + " " * 5_000_000 + "}",
+        '{"a": 1' + "0" * 5000 + "}",
+    ],
+)
 def test_what_is_no_json_object_of_ordinary_size_is_refused(text):
     with pytest.raises(Refused):
         json_object(text)

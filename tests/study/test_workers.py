@@ -21,8 +21,17 @@ from study.record.network_record import Failure, network_key
 from study.training.engine import TrainingState
 from study.training.history import History
 
-GRID = {"seeds": "0-2", "hidden_sizes": "12", "epochs": 7, "train_images": 400, "batch_size": 40, "learning_rate": 1e-3,
-        "blank_rows": 5, "measurements": "paper", "device": "auto"}  # a GPU where there is one
+GRID = {
+    "seeds": "0-2",
+    "hidden_sizes": "12",
+    "epochs": 7,
+    "train_images": 400,
+    "batch_size": 40,
+    "learning_rate": 1e-3,
+    "blank_rows": 5,
+    "measurements": "paper",
+    "device": "auto",
+}  # a GPU where there is one
 
 
 @pytest.fixture
@@ -42,7 +51,11 @@ def test_mixed_sizes_are_grouped_and_gpu_stacks_fit_the_memory():
     on_gpu = [network.model_copy(update={"device": "cuda"}) for network in config.networks()]
     planned = stacks(on_gpu, free=80 << 30)
     assert [(s.configs[0].hidden_size, len(s.configs), s.width) for s in planned] == [
-        (200, 128, 128), (200, 72, 128), (50, 128, 128), (50, 72, 128)]
+        (200, 128, 128),
+        (200, 72, 128),
+        (50, 128, 128),
+        (50, 72, 128),
+    ]
     assert all(len({config.hidden_size for config in stack.configs}) == 1 for stack in planned)
     assert len(planned[1].padded()) == GPU_WIDTH
     narrow = gpu_width(on_gpu[0], free=1 << 30)
