@@ -14,6 +14,7 @@ import typer
 
 from study.terminal import output, stopping
 from study.terminal.errors import InputError, StudyError, printable, quoted, reason
+from study.terminal.extensions import load_extensions
 
 # typer carries its own copy of click; this is that copy's class of mistakes in the arguments.
 UsageError = typer.BadParameter.__base__
@@ -44,6 +45,7 @@ def run(app: typer.Typer) -> None:
     output.guard()
     try:
         with stopping.begun():
+            load_extensions()
             message, status = "", app(standalone_mode=False)  # an exit's status is returned, Ctrl-C's is 130
     except (InputError, StudyError, UsageError) as error:
         message, status = _told(error)

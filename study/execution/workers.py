@@ -20,6 +20,7 @@ from study.measurements import measure, of_set
 from study.measurements.recording import Recording
 from study.networks.network import RecurrentNetwork
 from study.record.network_record import Failure, NetworkRecord, network_key
+from study.terminal.extensions import load_extensions
 from study.training.engine import TrainingStack
 from study.training.history import History
 
@@ -33,6 +34,7 @@ def train_and_measure(stack: Stack, source: DataSource, progress: Path | None = 
     group after another. An allocation that fails halves the width and goes on. `progress`, where given, is a file that holds the
     number of epochs finished so far.
     """
+    load_extensions()  # a worker imports nothing else of what the coordinator has imported
     torch.set_num_threads(1)  # a thread a worker: the same bits however many workers there are
     threadpool_limits(1)
     device = stack.configs[0].device
