@@ -9,6 +9,7 @@ import sys
 import traceback
 import warnings
 from contextlib import suppress
+from typing import Any
 
 import typer
 
@@ -17,7 +18,7 @@ from study.terminal.errors import InputError, StudyError, printable, quoted, rea
 from study.terminal.extensions import load_extensions
 
 # typer carries its own copy of click; this is that copy's class of mistakes in the arguments.
-UsageError = typer.BadParameter.__base__
+UsageError: Any = typer.BadParameter.__base__
 # Whose exceptions, or those that come through them, say that a tracking store failed.
 STORES = ("mlflow", "requests", "urllib3", "sqlalchemy", "sqlite3")
 # A request that is not answered is ours to repeat: MLflow's own patience would hold a command for minutes. The user's stands.
@@ -68,7 +69,7 @@ def run(app: typer.Typer) -> None:
     sys.exit(output.finish(status or 0))
 
 
-def usage(error: UsageError) -> str:
+def usage(error: Any) -> str:
     """What is wrong with the arguments themselves, and what a command takes."""
     said = quoted(error.format_message().rstrip("."), 160)
     if error.ctx is None:
@@ -126,7 +127,7 @@ def _told(error: Exception) -> tuple[str, int]:
 
 
 def _machine_failed(error: OSError) -> str:
-    advice = ADVICE.get(error.errno, "mend that")
+    advice = ADVICE.get(error.errno or 0, "mend that")
     return f"this machine refused something ({reason(error)}): {advice}, then run the same command again; nothing stored is lost"
 
 

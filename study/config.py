@@ -101,7 +101,9 @@ def _nameable(path: object) -> object:
 
 def _address(text: object) -> object:
     """The address of a Dask scheduler, or ``none``."""
-    found = re.fullmatch(r"none|[a-z]+://[!-~]+:([0-9]{1,5})", text) if isinstance(text, str) else None
+    if not isinstance(text, str):
+        raise ValueError
+    found = re.fullmatch(r"none|[a-z]+://[!-~]+:([0-9]{1,5})", text)
     if not found or int(found[1] or 1) not in range(1, 65536):
         raise ValueError
     if has_user(text):  # it is stored with the study; and no scheduler knows users
@@ -260,7 +262,7 @@ class StudyConfig(Frozen):
         """One configuration a network, the largest hidden size first: long tasks first keep all cores busy to the end."""
         shared = self.model_dump(include=set(NetworkConfig.model_fields)) | {"device": self.resolved_device()}
         return [
-            NetworkConfig(**shared, seed=seed, hidden_size=size)
+            NetworkConfig.model_validate(shared | {"seed": seed, "hidden_size": size})
             for size in sorted(self.hidden_sizes, reverse=True)
             for seed in self.seeds
         ]
@@ -302,7 +304,7 @@ def validated(model: type[Config], values: dict[str, Any]) -> Config:
         return model(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        reason = str(first["ctx"]["error"]) if first["type"] == "value_error" else ""
+        reason = str(first.get("ctx", {}).get("error", "")) if first["type"] == "value_error" else ""
         if not first["loc"]:  # of several parameters together
             raise InputError(reason) from None
         name, fields = str(first["loc"][0]), model.model_fields

@@ -64,10 +64,10 @@ def places_in_words(places: Mapping[str, str]) -> str:
     return "; ".join(f"H = {size} seed{'s' * (not seeds.isdecimal())} {seeds}" for size, seeds in places.items())
 
 
-def _mapping(text: str) -> dict:
+def _mapping(text: str | None) -> dict:
     """An attribute's JSON object; empty where it holds none."""
     try:
-        return json_object(text)
+        return json_object(text or "")
     except (TypeError, Refused):
         return {}
 

@@ -21,6 +21,8 @@ from study.files.untrusted import Refused, one_line
 from study.record.network_record import RECORD_VERSION, check, measured, read_measurements
 from study.terminal.errors import StudyError
 
+Layout = tuple[tuple[Hashable, ...], tuple]  # of a variable: its dimensions, and its labels where it labels one
+
 FOLDER = CACHE / "datasets-of-studies"
 KEPT = 20  # cached datasets
 SHOWN = 5  # networks named one by one in a variable's attribute
@@ -182,16 +184,16 @@ def _counts(labels: np.ndarray, first: int, least: int) -> bool:
     return labels.ndim == 1 and labels.size >= least and np.array_equal(labels, np.arange(first, first + labels.size))
 
 
-def _shapes(record: Record) -> dict[str, Hashable]:
+def _shapes(record: Record) -> dict[str, str | Layout]:
     """What records must have in common to stand in one dataset: dimensions of variables, labels of dimensions, the data set."""
-    shapes: dict[str, Hashable] = {"data set's digest": str(record.attributes.get("data_digest", "unknown"))}
+    shapes: dict[str, str | Layout] = {"data set's digest": str(record.attributes.get("data_digest", "unknown"))}
     for name, variable in record.variables.items():
         labels = tuple(variable.values.tolist()) if variable.dims == (name,) and name not in GROWING else ()
         shapes[name] = variable.dims, labels
     return shapes
 
 
-def _most(records: Sequence[Record]) -> dict[str, Hashable]:
+def _most(records: Sequence[Record]) -> dict[str, str | Layout]:
     """What most records have of each thing that they must have in common; of equally many, what the first of them has."""
     counts: dict[str, Counter] = {}
     for record in records:
@@ -200,15 +202,16 @@ def _most(records: Sequence[Record]) -> dict[str, Hashable]:
     return {name: counter.most_common(1)[0][0] for name, counter in counts.items()}
 
 
-def _agrees(record: Record, most: Mapping[str, Hashable]) -> None:
+def _agrees(record: Record, most: Mapping[str, str | Layout]) -> None:
     """Raises `ValueError` where a record is not like most."""
     for name, shape in _shapes(record).items():
         if shape == most[name]:
             continue
-        if isinstance(shape, str):
-            raise Refused(f"its {name} is {one_line(shape, 12)} where {one_line(most[name], 12)} is expected")
-        if shape[0] != most[name][0]:
-            raise Refused(f"{name} is over {_list(shape[0])}, in most other networks over {_list(most[name][0])}")
+        expected = most[name]
+        if isinstance(shape, str) or isinstance(expected, str):
+            raise Refused(f"its {name} is {one_line(shape, 12)} where {one_line(expected, 12)} is expected")
+        if shape[0] != expected[0]:
+            raise Refused(f"{name} is over {_list(shape[0])}, in most other networks over {_list(expected[0])}")
         raise Refused(f"its labels along {name} are not those of most other networks")
 
 

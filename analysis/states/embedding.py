@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -75,7 +76,8 @@ def _tsne(states: np.ndarray, before: np.ndarray | None) -> np.ndarray:
     if _still(states):
         return np.zeros((len(states), 2))
     perplexity = min(PERPLEXITY, (len(states) - 1) / 3)
-    near = affinity.PerplexityBasedNN(states, perplexity, method="exact", n_jobs=-1, random_state=SEED)
+    settings: dict[str, Any] = {"perplexity": perplexity, "method": "exact", "n_jobs": -1, "random_state": SEED}
+    near = affinity.PerplexityBasedNN(states, **settings)
     options = {"learning_rate": len(states) / 12, "negative_gradient_method": "fft", "n_jobs": -1, "random_state": SEED}
     if before is None or _still(before):
         found = TSNEEmbedding(initialization.pca(states, random_state=SEED), near, **options)
@@ -86,7 +88,7 @@ def _tsne(states: np.ndarray, before: np.ndarray | None) -> np.ndarray:
 
 def _umap(states: np.ndarray, before: np.ndarray | None) -> np.ndarray:
     try:
-        from umap import UMAP
+        from umap import UMAP  # pyright: ignore[reportMissingImports] - it may not be installed
     except ImportError:
         raise InputError(
             "embedding=umap needs umap-learn, which is not installed: in the project's folder, pip install '.[umap]'"

@@ -82,8 +82,8 @@ def _welch(first: np.ndarray, second: np.ndarray) -> float:
 
 def holm(p: Sequence[float]) -> np.ndarray:
     """P values adjusted for the family-wise error rate (Holm 1979)."""
-    p = np.asarray(p, dtype=float)
-    order = np.argsort(p)
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p)))))
+    values = np.asarray(p, dtype=float)
+    order = np.argsort(values)
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(values[order] * (len(values) - np.arange(len(values)))))
     return adjusted

@@ -147,7 +147,7 @@ def draw_curves(
     curves: np.ndarray,
     band: CurveBands | None,
     colour: str,
-    style: str,
+    style: str | tuple,
     label: str,
     scale: float = 1.0,
 ) -> None:
@@ -182,7 +182,7 @@ def curve_numbers(analysis: Analysis, variables: list[str]) -> pd.DataFrame:
         for name in variables:
             found = analysis.findings.band(name, size)
             curves = step_curves(networks[name])
-            dimension = curves.dims[1]
+            dimension = str(curves.dims[1])
             steps = found.steps if found else curves[dimension].values
             frames.append(
                 pd.DataFrame(

@@ -30,17 +30,17 @@ def oscillation(analysis: Analysis) -> Figure | None:
     with styled():
         figure = Drawing(figsize=(WIDTH, min(2.55 * len(shown), TALLEST)), layout="constrained")
         grid = figure.add_gridspec(2 * len(shown), 2, width_ratios=[2.2, 1], height_ratios=[1, 1.25] * len(shown))
-        for index, size in enumerate(shown):
-            single, cycle, raster, spectrum = (figure.add_subplot(grid[2 * index + part // 2, part % 2]) for part in range(4))
+        blocks = [[figure.add_subplot(grid[2 * row + part // 2, part % 2]) for part in range(4)] for row in range(len(shown))]
+        images = []
+        for (single, cycle, raster, spectrum), size in zip(blocks, shown, strict=True):
             _single(single, analysis, size, chosen[size])
-            image = _raster(raster, analysis, size, brightest)
+            images.append(_raster(raster, analysis, size, brightest))
             _cycle(cycle, analysis, size)
             _spectrum(spectrum, analysis, size)
-        raster.set_xlabel("blank rows after the image")  # below the last hidden size alone
-        cycle.set_xlabel("phase of the cycle")
-        spectrum.set_xlabel("period (rows)")
+        for axes, label in zip(blocks[-1][1:], ("phase of the cycle", "blank rows after the image", "period (rows)"), strict=True):
+            axes.set_xlabel(label)  # below the last hidden size alone
         figure.colorbar(
-            image,
+            images[-1],
             ax=figure.axes,
             location="top",
             shrink=0.35,
@@ -80,7 +80,7 @@ def _single(axes: Axes, analysis: Analysis, size: int, seed: int) -> None:
 def _raster(axes: Axes, analysis: Analysis, size: int, brightest: float) -> AxesImage:
     """A line a network: those that oscillate first, from short to long period."""
     curves, found = present(analysis.dataset, size).accuracy_appended, analysis.findings.oscillations[size]
-    order = np.lexsort(([test.period for test in found.tests], ~found.oscillates))
+    order = np.lexsort((np.array([test.period for test in found.tests]), ~found.oscillates))
     if len(order) <= NAMED:
         labels = [f"{int(curves.seed[i])}{'' if found.oscillates[i] else '*'}" for i in order]
         axes.set_yticks(range(len(order)), labels, fontsize=6)

@@ -17,18 +17,18 @@ def predicted(analysis: Analysis) -> Figure | None:
     if not chosen or "predicted" not in analysis.dataset:
         return None
     names = ", ".join(f"seed {seed} at H = {size}" for size, seed in chosen.items())
-    frames = []
+    frames, images = [], []
     with styled():
         figure, grid = panels(1, len(chosen), height=1.6, sharex=True)
         brightest = 100 * max(float(_shares(analysis, size, seed).max()) for size, seed in chosen.items())
         for [axes], (size, seed) in zip(grid, chosen.items(), strict=True):
             shares = _shares(analysis, size, seed)
-            image = heat(axes, shares, (0, 0), upside_down=True, vmax=brightest)
+            images.append(heat(axes, shares, (0, 0), upside_down=True, vmax=brightest))
             axes.set(ylabel="label", yticks=shares.digit.values)
             axes.set_title(f"H = {size}, seed {seed}", loc="left")
             frames.append(shares.rename("share").to_dataframe().reset_index())
         grid[-1][0].set_xlabel("blank rows after the image")
-        figure.colorbar(image, ax=[axes for [axes] in grid], label="images (%)", aspect=40)
+        figure.colorbar(images[-1], ax=[axes for [axes] in grid], label="images (%)", aspect=40)
     return Figure(
         "predicted",
         figure,

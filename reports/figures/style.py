@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib import font_manager
@@ -51,13 +52,14 @@ for font in sorted(FONTS.glob("*.ttf")):
 font_manager.fontManager.ttflist.sort(key=lambda entry: Path(entry.fname).parent != FONTS)
 
 # Not the settings of a matplotlibrc or a notebook. No backend belongs to them: figures are drawn without one.
-DEFAULTS = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
+DEFAULTS: dict[Any, Any] = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
 
 
 @contextmanager
 def styled() -> Iterator[None]:
     """Draws in the style of the report, whatever settings the user has, and leaves them as they were."""
-    with matplotlib.rc_context(DEFAULTS | RC):
+    settings: dict[Any, Any] = DEFAULTS | RC
+    with matplotlib.rc_context(settings):
         yield
 
 

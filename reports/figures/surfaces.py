@@ -62,10 +62,10 @@ def _means(
         return None
     with styled():
         figure, [row] = panels(len(shown), height=2.4, sharey=True)
+        images = [draw(axes, present(analysis.dataset, size)[variable].mean("seed")) for axes, size in zip(row, shown, strict=True)]
         for axes, size in zip(row, shown, strict=True):
-            image = draw(axes, present(analysis.dataset, size)[variable].mean("seed"))
             axes.set_title(f"H = {size}")
             axes.label_outer()
-        figure.colorbar(image, ax=row, label="test accuracy (%)")
+        figure.colorbar(images[-1], ax=row, label="test accuracy (%)")
     numbers = analysis.dataset[variable].mean("seed").to_dataframe().reset_index().dropna()
     return Figure(name, figure, f"{caption} Networks: {counts(analysis)}.", description, numbers)

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typst
 
@@ -19,8 +20,11 @@ from reports.text.comparison import comparison
 from reports.text.content import content
 from reports.text.glyphs import typesettable
 
+if TYPE_CHECKING:
+    from typst import PDFStandards
+
 TEMPLATES = Path(__file__).parent
-STANDARDS = ["a-2a", "ua-1"]  # archival, and readable by machines for those who cannot see it
+STANDARDS: PDFStandards = ["a-2a", "ua-1"]  # archival, and readable by machines for those who cannot see it
 TIMESTAMP = datetime(2020, 7, 17, tzinfo=UTC)  # fixed, so that the same runs give the same bytes
 
 

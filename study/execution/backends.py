@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from joblib import Parallel, delayed, parallel_config
 
@@ -69,8 +70,11 @@ class Backend:
             left = list(waiting.values())
             try:
                 with self.context():
-                    parallel = Parallel(
-                        n_jobs=self.jobs(left), return_as="generator_unordered", pre_dispatch=self.pre_dispatch, batch_size=1
+                    parallel: Any = Parallel(
+                        n_jobs=self.jobs(left),
+                        return_as="generator_unordered",
+                        pre_dispatch=self.pre_dispatch,
+                        batch_size=1,  # pyright: ignore[reportArgumentType] - joblib infers the type from its default, auto
                     )
                     for number, results in parallel(tasks):
                         del waiting[number]
@@ -174,10 +178,11 @@ def _dask(scheduler: str) -> Iterator[Backend]:
             f"scheduler={scheduler} does not answer ({reason(error)}): expected the address that dask scheduler "
             "prints, such as tcp://host:8786"
         ) from None
+    cores: Any = client.ncores  # whose type is that of clients of all kinds
     with client:
         _same_versions(client)
         yield Backend(
-            lambda plan: max(1, min(len(plan), sum(client.ncores().values()))),
+            lambda plan: max(1, min(len(plan), sum(cores().values()))),
             partial(_on_cluster, client),
             "all",
             Coordinator(_ours(), None),

@@ -169,7 +169,7 @@ def tune(config: TuningConfig, console: Console) -> None:
                         f"trial {trial.number + 1}/{config.trials}: learning rate {network.learning_rate:.3g}, "
                         f"batch size {network.batch_size}, {outcome}"
                     )
-            best = min(_finished(search), key=lambda trial: trial.value)
+            best = min(_finished(search), key=lambda trial: trial.values[0])
             if best.value == config.target:
                 raise StudyError(
                     f"no trial's network could be trained, in any of {config.trials}: learning_rates="

@@ -11,7 +11,7 @@ from study.files.targets import nearest, take_a_file
 from study.terminal.errors import InputError
 
 
-def checked(artifact_uri: str, path: str) -> str:
+def checked(artifact_uri: str | None, path: str) -> str:
     """The path of an artifact below a run's `artifact_uri`, where it stays inside.
 
     Raises `InputError` for an absolute path, one with ``..``, one that is no POSIX path, and, in a store on this machine's disk,
@@ -26,19 +26,19 @@ def checked(artifact_uri: str, path: str) -> str:
     return path
 
 
-def local_root(artifact_uri: str) -> Path | None:
+def local_root(artifact_uri: str | None) -> Path | None:
     """The folder of a run's, or of an experiment's, artifacts where they lie on this machine's disk.
 
     MLflow alone knows which: of ``#``, ``?`` and ``%`` in an address it takes some as they are, some for what they stand for.
     """
-    if not is_local_uri(artifact_uri, is_tracking_or_registry_uri=False):
+    if artifact_uri is None or not is_local_uri(artifact_uri, is_tracking_or_registry_uri=False):
         return None
     return Path(local_file_uri_to_path(artifact_uri)).absolute()
 
 
-def location(artifact_uri: str, run_id: str) -> str:
+def location(artifact_uri: str | None, run_id: str) -> str:
     """Where the artifacts of all runs beside one lie: the address of a run's artifacts without what is the run's own."""
-    return artifact_uri.partition(f"/{run_id}/")[0]
+    return (artifact_uri or "").partition(f"/{run_id}/")[0]
 
 
 def obstacle(folder: Path) -> str:

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 import xarray as xr
-from h5py import h5a, h5d, h5g, h5l, h5o, h5s, h5t
+from h5py import h5a, h5d, h5g, h5l, h5o, h5s, h5t  # pyright: ignore[reportAttributeAccessIssue] - h5py tells no types of these
 
 from study.files import untrusted
 from study.files.untrusted import MEBIBYTE, Refused
@@ -93,7 +93,7 @@ def _variables(file: h5py.File, most: int, described: bool) -> dict[str, xr.Vari
     count = len(file)
     if count > MOST_OBJECTS:
         raise Refused(f"holds {count:,} objects, more than the {MOST_OBJECTS:,} that are read")
-    arrays = {name: _array(file, name) for name in file}
+    arrays = {name: _array(file, name) for name in map(str, file)}
     if sum(math.prod(array.shape) * array.dtype.itemsize for array in arrays.values()) > most:
         raise Refused(f"holds arrays of more than {most / MEBIBYTE:,.0f} MiB")
     attributes = {name: _attributes(array, None if described else STRUCTURE) for name, array in arrays.items()}
@@ -173,14 +173,15 @@ def _attributes(owner: h5d.DatasetID | h5g.GroupID, chosen: set[bytes] | None = 
 
 def _value(attribute: h5a.AttrID) -> Any:
     name, kind = untrusted.one_line(attribute.name.decode(errors="replace"), 50), attribute.get_type()
-    size = math.prod(attribute.shape) if attribute.shape is not None else 0
+    shape = attribute.shape if attribute.shape is not None else (0,)
+    size = math.prod(shape)
     if type(kind) is h5t.TypeStringID and size == 1 and not kind.committed():
-        values = np.empty(attribute.shape, attribute.dtype)
+        values = np.empty(shape, attribute.dtype)
         attribute.read(values)
         text = values.reshape(-1)[0]
         return text.decode() if isinstance(text, bytes) else str(text)
     if type(kind) in NUMBERS and not kind.committed() and 0 < size <= MOST_ELEMENTS and attribute.dtype.kind in "iuf":
-        values = np.empty(attribute.shape, attribute.dtype.newbyteorder("="))
+        values = np.empty(shape, attribute.dtype.newbyteorder("="))
         attribute.read(values)
         return values.reshape(-1)[0] if size == 1 else values.reshape(-1)
     raise Refused(f"holds an attribute, {name}, that is neither a text nor numbers")

@@ -8,8 +8,9 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import NoReturn
 
 MEBIBYTE = 2**20
 MOST_TEXT = 4 * MEBIBYTE  # of JSON: a hundred thousand seeds
@@ -20,7 +21,7 @@ class Refused(ValueError):
 
 
 @contextmanager
-def opened(path: Path, most: int, follow: bool = False) -> Iterator[BinaryIO]:
+def opened(path: Path, most: int, follow: bool = False) -> Iterator[BufferedReader]:
     """An ordinary file of at most `most` bytes, open for reading; a link to one only where links are to be followed.
 
     Nothing blocks: raises `Refused` for a link, a folder, a FIFO, a device, and for a larger file, and `OSError` where there is

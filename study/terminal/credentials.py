@@ -229,7 +229,7 @@ def _without_user(piece: str) -> str:
     """A piece that begins with an address, without its user name and password."""
     scheme, _, rest = piece.partition("://")
     line = rest.split("\n")[0]
-    word = re.match(r"\S*", line)[0]
+    word = re.split(r"\s", line, maxsplit=1)[0]
     if _is_path(scheme, rest) or "@" not in line:
         return f"{scheme}://{WITHOUT_SCHEME.sub('', rest) if '@' not in line else rest}"
     if ":" in word.split("@")[0]:  # a password may hold spaces

@@ -9,8 +9,9 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Made = TypeVar("Made")
 STAGE = "HIDDEN_ORBITS_STAGE"  # in the environment of a command that another of ours waits for, and speaks for
@@ -31,7 +32,7 @@ class Stop:
         self.came = False
         self._heard = threading.Event()
         self._held = 0
-        self._previous: dict[signal.Signals, object] = {}
+        self._previous: dict[signal.Signals, Any] = {}
         self._main = threading.main_thread()
         self._hook = sys.unraisablehook
 
@@ -99,7 +100,7 @@ class Stop:
 
     def _repeat(self, number: int) -> None:
         while not self._heard.wait(AGAIN):
-            signal.pthread_kill(self._main.ident, number)
+            interrupt_main(number)
 
 
 _process = Stop()
@@ -148,20 +149,22 @@ def ended(make: Callable[[], Made], end: Callable[[Made, str], object]) -> Itera
 
 def within(seconds: float, work: Callable[[], Made]) -> Made:
     """What `work` returns or raises, in a thread of its own; raises `TimeoutError` where it takes longer, and leaves it behind."""
-    outcome: list[tuple[Made | None, BaseException | None]] = []
+    outcome: Future[Made] = Future()
 
     def run() -> None:
         try:
-            outcome.append((work(), None))
+            outcome.set_result(work())
         except BaseException as error:
-            outcome.append((None, error))
+            outcome.set_exception(error)
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not outcome:
+    threading.Thread(target=run, daemon=True).start()
+    wait([outcome], seconds)
+    if not outcome.done():
         raise TimeoutError(f"no answer within {seconds:g} s")
-    value, error = outcome[0]
-    if error is not None:
-        raise error
-    return value
+    return outcome.result()
+
+
+def interrupt_main(number: int = signal.SIGINT) -> None:
+    """Sends a signal to the main thread itself, so that what it waits for is interrupted, too."""
+    if (main := threading.main_thread().ident) is not None:
+        signal.pthread_kill(main, number)

@@ -8,7 +8,6 @@ happen that neither does, never that both do (Lamport's bakery, without its wait
 from __future__ import annotations
 
 import json
-import signal
 import socket
 import textwrap
 import threading
@@ -29,6 +28,7 @@ from rich.console import Console
 from study.config import StudyConfig, ranges
 from study.files.untrusted import json_object
 from study.terminal.errors import InputError
+from study.terminal.stopping import interrupt_main
 from study.tracking.job import TOKEN, end_twins
 from study.tracking.store import is_deleted, is_missing, search
 
@@ -157,7 +157,7 @@ class Claim:
                     continue
             if (by or self.deleted) and not self._stop.is_set():
                 self.lost_to = by
-                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+                interrupt_main()
                 return
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import mlflow
 import sqlalchemy
@@ -20,7 +21,7 @@ from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
 from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlLoggedModel, SqlRun, SqlTag, SqlTraceTag
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.mlflow_tags import MLFLOW_ARTIFACT_LOCATION
-from sqlalchemy import Column, Connection, Engine, select
+from sqlalchemy import Column, Connection, Engine, Select, Update, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from study.files.targets import nameable
@@ -29,6 +30,7 @@ from study.terminal import credentials
 from study.terminal.credentials import without_credentials
 from study.terminal.errors import InputError, quoted, reason
 
+Statement = TypeVar("Statement", Select, Update)
 # What holds places, as it is called, and where.
 PLACES: dict[str, Column] = {
     "experiments": SqlExperiment.__table__.c.artifact_location,
@@ -126,7 +128,9 @@ def _rewrite(connection: Connection, old: str, new: Path, incomplete: bool) -> M
 
 def _roots(connection: Connection) -> list[Root]:
     found: dict[str, list[tuple[str, bool]]] = {}
-    for location in connection.execute(_holding(SqlExperiment.__table__.c.artifact_location)).scalars():
+    for location in connection.execute(
+        _holding(SqlExperiment.__table__.c.artifact_location, select(SqlExperiment.__table__.c.artifact_location))
+    ).scalars():
         found.setdefault(_in_words(location), [])
     for run_id, uri, complete in _runs(connection):
         found.setdefault(_in_words(uri).removesuffix(f"/{run_id}/artifacts"), []).append((uri, complete))
@@ -150,9 +154,8 @@ def _runs(connection: Connection) -> Iterator[tuple[str, str, bool]]:
             yield run_id, uri, run_id in complete and stage == "active"
 
 
-def _holding(column: Column, statement: sqlalchemy.Executable | None = None) -> sqlalchemy.Executable:
-    """A statement, or a selection of the column, on rows where the column holds a place."""
-    statement = select(column) if statement is None else statement
+def _holding(column: Column, statement: Statement) -> Statement:
+    """A statement on rows where a column holds a place."""
     if column.table is SqlTraceTag.__table__:
         statement = statement.where(column.table.c.key == MLFLOW_ARTIFACT_LOCATION)
     return statement.where(column.is_not(None), column != "")
@@ -186,7 +189,7 @@ def _opened() -> Iterator[Engine]:
 
 
 def _refuse_too_long(connection: Connection, column: Column, target: str) -> None:
-    limit = column.type.length
+    limit = getattr(column.type, "length", None)
     if limit and len(target) > limit and connection.dialect.name != "sqlite":
         raise InputError(
             f"{target}: the database holds {limit} characters of a place, and nothing was changed: choose a shorter path"

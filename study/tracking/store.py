@@ -280,7 +280,7 @@ def is_lost(client: MlflowClient, run: Run) -> bool:
             beside = get_artifact_repository(place, client.tracking_uri)
             return not client.list_artifacts(run.info.run_id) and not beside.list_artifacts()
         folder = artifact_paths.local_root(place)
-        return not root.is_dir() and not (folder.is_dir() and any(folder.iterdir()))
+        return not root.is_dir() and not (folder and folder.is_dir() and any(folder.iterdir()))
     except OSError as error:
         if root is None:  # the server's own
             raise
