@@ -23,6 +23,7 @@ $(READY): conda.yaml pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip==26.3
 	sed -n '/- pip:/,$$ s/^ *- \([^ :]*==\)/\1/p' conda.yaml > .venv/requirements.txt
 	$(BIN)/python -m pip install --quiet --requirement .venv/requirements.txt --group dev
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
 study: $(READY) ## Run the study: 3 hidden sizes x 10 seeds, analysed and reported

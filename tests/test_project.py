@@ -10,10 +10,12 @@ from collections.abc import Iterator
 
 import yaml
 from conftest import ROOT
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from study.config import StudyConfig
 
-PACKAGES = ("study", "analysis", "reports")
+PACKAGES = ("study", "analysis", "reports", "hidden_orbits")
 # In the order in which a reader meets them. What a package's stages may know of another package follows from it: analysis and
 # reports come after all of study, and nothing of study can import them.
 STAGES = (
@@ -43,6 +45,7 @@ STAGES = (
     "reports.pages",
     "reports.live",
     "reports.__main__",
+    "hidden_orbits.command",
 )
 
 
@@ -51,10 +54,15 @@ def _requirements() -> list[str]:
     return environment["dependencies"][-1]["pip"]
 
 
-def test_conda_and_pyproject_name_the_same_versions():
+def test_the_pins_of_conda_lie_in_the_ranges_of_pyproject():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert _requirements() == project["dependencies"]
-    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9.]+", line) for line in _requirements())
+    pins, ranges = ([Requirement(line) for line in lines] for lines in (_requirements(), project["dependencies"]))
+    assert [pin.name for pin in pins] == [range_.name for range_ in ranges]
+    for pin, range_ in zip(pins, ranges, strict=True):
+        [exact] = pin.specifier
+        assert exact.operator == "==" and range_.specifier.contains(exact.version), f"{pin} is not in {range_}"
+        assert sorted(one.operator for one in range_.specifier) == ["<", ">="], range_
+    assert all(minor in SpecifierSet(project["requires-python"]) for minor in ("3.11.0", "3.12.0", "3.13.0"))
 
 
 def test_mlproject_defaults_are_the_configuration_s():

@@ -18,7 +18,7 @@ def _drawn() -> frozenset[str]:
 
     Combining marks are left out: they pile up, and those in use are parts of letters after normalisation.
     """
-    glyphs = (set(FT2Font(font).get_charmap()) for font in sorted(FONTS.glob("*.ttf")))
+    glyphs = (set(FT2Font(str(font)).get_charmap()) for font in sorted(FONTS.glob("*.ttf")))
     characters = map(chr, set.intersection(*glyphs))
     return frozenset(character for character in characters if unicodedata.category(character)[0] in "LNPS") | {" "}
 

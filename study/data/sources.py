@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -29,8 +30,11 @@ FILES = ("t10k-images-idx3-ubyte", "train-labels-idx1-ubyte", "train-images-idx3
 SUMS = "SHA256SUMS"
 MOST = 256 << 20  # bytes of a file, packed or unpacked: more than 300,000 images of MNIST's size
 PROJECT = Path(__file__).resolve().parents[2]
-DATA_DIR = PROJECT / "data"
-CACHE = Path(os.environ.get("HIDDEN_ORBITS_CACHE") or PROJECT / ".cache")
+# Where a relative folder of data sets is looked for: in the current folder, in the checkout, and where an installation puts ours.
+ROOTS = (Path(), PROJECT, Path(sys.prefix) / "share" / "hidden-orbits")
+DATA_DIR = next((root / "data" for root in ROOTS[1:] if (root / "data").is_dir()), PROJECT / "data")
+OF_USER = Path.home() / ".cache" / "hidden-orbits"
+CACHE = Path(os.environ.get("HIDDEN_ORBITS_CACHE") or (PROJECT / ".cache" if (PROJECT / "MLproject").is_file() else OF_USER))
 ADVICE = "restore it from the project's repository (git checkout -- data)"
 
 
@@ -54,9 +58,9 @@ class DataSource:
 
     @property
     def folder(self) -> Path:
-        """The folder of the shipped files on the machine this runs on; a relative one may lie in the project's folder."""
+        """The folder of the shipped files on the machine this runs on; a relative one is looked for in `ROOTS`."""
         here = self.data_dir / self.name
-        return PROJECT / here if _is_folder(PROJECT / here) and not _is_folder(here) else here
+        return next((root / here for root in ROOTS if _is_folder(root / here)), here)
 
     @property
     def raw(self) -> Path:
@@ -89,10 +93,10 @@ class Images:
 def prepare(name: str, data_dir: Path, digest: str | None = None) -> DataSource:
     """Checks the shipped files of a data set and unpacks them into the cache.
 
-    `data_dir/name` holds `SHA256SUMS`, the digests of the unpacked files, and each file gzip-compressed. A relative `data_dir` that
-    does not hold the data set is looked for in the project's folder. Raises `InputError`, naming the file, where one is missing,
-    cut short, altered, no regular file or too large, where the files do not make a data set, or before any is unpacked where it is
-    not the one of the `digest` that is asked for.
+    `data_dir/name` holds `SHA256SUMS`, the digests of the unpacked files, and each file gzip-compressed. A relative `data_dir` is
+    looked for in `ROOTS`. Raises `InputError`, naming the file, where one is missing, cut short, altered, no regular file or too
+    large, where the files do not make a data set, or before any is unpacked where it is not the one of the `digest` that is asked
+    for.
     """
     source = _described(name, data_dir)
     if digest not in (None, source.digest):
@@ -158,7 +162,7 @@ def checked_data_dir(value: str | None) -> Path:
         return DATA_DIR
     try:
         path = Path(nameable(value))
-        if not any((place / name).is_dir() for place in (path, PROJECT / path) for name in DATASETS):
+        if not any((place / name).is_dir() for place in (root / path for root in ROOTS) for name in DATASETS):
             raise ValueError("no data set is there")
     except (ValueError, OSError) as error:
         raise InputError(f"data_dir={quoted(value)}: {reason(error)}; {accepted}") from None

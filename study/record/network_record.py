@@ -17,6 +17,7 @@ import numpy as np
 import xarray as xr
 
 from study.config import NetworkConfig
+from study.data.sources import PROJECT
 from study.files import durable, netcdf
 from study.files.untrusted import Refused, one_line
 from study.networks.network import RecurrentNetwork
@@ -100,10 +101,11 @@ def versions() -> dict[str, str]:
 @cache
 def commit() -> str:
     """The code's git commit, with ``+changes`` where tracked files differ from it; ``unknown`` outside a checkout."""
-    folder = Path(__file__).parent
+    if not (PROJECT / ".git").exists():  # installed, perhaps inside another project's checkout
+        return "unknown"
     try:
         run = ["git", "describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*"]
-        return subprocess.run(run, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(run, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 

@@ -1,0 +1,52 @@
+"""The command ``orbits``: those of ``python -m study``, ``python -m analysis`` and ``python -m reports`` under one name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING
+
+from study.terminal import stopping
+
+if TYPE_CHECKING:
+    import typer
+
+
+def main() -> None:
+    """Runs ``orbits`` and exits with its status."""
+    stopping.listen()  # before what follows, which takes a while to import
+    from study.command_line import run
+
+    run(application())
+
+
+def application() -> typer.Typer:
+    """The commands of all three packages."""
+    import typer
+
+    import analysis.__main__ as analysis
+    import reports.__main__ as reports
+    import study.__main__ as study
+
+    def drawing(command: Callable) -> Callable:
+        @wraps(command)
+        def begun(*arguments, **options):
+            reports.import_matplotlib()
+            return command(*arguments, **options)
+
+        return begun
+
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+    app.callback()(_describe)
+    app.registered_commands += study.app.registered_commands
+    app.command("analyse")(analysis.analyse)
+    app.registered_commands += analysis.app.registered_commands
+    app.command("report")(drawing(reports.report))
+    for info in reports.app.registered_commands:
+        if info.callback:
+            app.command(info.name)(drawing(info.callback))
+    return app
+
+
+def _describe() -> None:
+    """Train many recurrent networks, measure each, and judge what was claimed of one."""
