@@ -37,6 +37,7 @@ STAGES = (
     "analysis.states",
     "analysis.study_analysis",
     "analysis.__main__",
+    "reports.cells",
     "reports.figures",
     "reports.text",
     "reports.typesetting",

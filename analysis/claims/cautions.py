@@ -26,6 +26,16 @@ def not_learned(networks: xr.Dataset) -> list[str]:
     return []
 
 
+def not_defined(dataset: xr.Dataset) -> list[str]:
+    """Numbers that no network of a study has, though they were measured, and why."""
+    there = dataset.run_id != ""
+    return [
+        f"{name} has no value in any network: {array.attrs['missing']}."
+        for name, array in dataset.data_vars.items()
+        if "missing" in array.attrs and bool(there.any()) and bool(array.isnull().all())
+    ]
+
+
 def not_measured(dataset: xr.Dataset) -> list[str]:
     """Measurements that some networks of a study lack, because they were stored before there was such a measurement."""
     stored = int((dataset.run_id != "").sum())

@@ -10,7 +10,8 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from torch.func import jacrev, jvp, vmap
+from torch.autograd import forward_ad
+from torch.func import jacrev, vmap
 
 Weights = Mapping[str, torch.Tensor]
 
@@ -99,13 +100,14 @@ class BlankMap:
         self.cell, self.weights = cell, {name: value.detach().double().cpu() for name, value in weights.items()}
 
     def __call__(self, state: np.ndarray) -> np.ndarray:
-        return self._next(torch.from_numpy(state)).numpy()
+        states = torch.from_numpy(np.atleast_2d(state))
+        return self.cell.blank(self.weights, states).numpy().reshape(state.shape)
 
     def tangent(self, state: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The state after `state` `[D]`, and the Jacobian there times `frame` `[D, count]`."""
-        here = torch.from_numpy(state)
-        stretched = vmap(lambda one: jvp(self._next, (here,), (one,))[1], in_dims=1, out_dims=1)(torch.from_numpy(frame))
-        return self._next(here).numpy(), stretched.numpy()
-
-    def _next(self, state: torch.Tensor) -> torch.Tensor:
-        return self.cell.blank(self.weights, state) if state.ndim == 2 else self.cell.blank(self.weights, state[None])[0]
+        # The same state once for each direction: forward-mode differentiation then needs no more than one step.
+        directions = torch.from_numpy(np.ascontiguousarray(frame.T))
+        with forward_ad.dual_level():
+            states = forward_ad.make_dual(torch.from_numpy(state).expand_as(directions).clone(), directions)
+            following, stretched = forward_ad.unpack_dual(self.cell.blank(self.weights, states))
+            return following[0].numpy(), stretched.mT.numpy()
