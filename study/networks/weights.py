@@ -174,6 +174,8 @@ def _plausible(path: Path) -> None:
     except OSError as error:
         raise InputError(f"{path} cannot be read as safetensors ({reason(error)}): expected a .safetensors file") from None
     header = int.from_bytes(start, "little")
+    if 0 < header <= min(size - 8, MOST_HEADER):  # also where its first byte is that of a pickle
+        return
     if start[:4] == b"PK\3\4" or start[:1] == b"\x80":
         raise InputError(
             f"{path} cannot be read as safetensors: it looks like a pickle, as torch.save writes it, which is never "

@@ -266,3 +266,13 @@ def test_a_file_that_holds_no_such_network_is_refused_in_one_line(name, tmp_path
         RecurrentNetwork.load(path)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_a_header_of_any_length_is_read(tmp_path):
+    """Its length is the file's first bytes: in 384 bytes and in 640 it begins as a pickle does."""
+    network, lengths = RecurrentNetwork.initial(0, 16, 28, 10), set()
+    for padding in range(0, 400, 8):
+        save_file(network.state_dict(), tmp_path / "w.safetensors", {"note": "x" * padding})
+        lengths.add(int.from_bytes((tmp_path / "w.safetensors").read_bytes()[:8], "little"))
+        assert torch.equal(RecurrentNetwork.load(tmp_path / "w.safetensors").recurrent, network.recurrent)
+    assert {384, 640} <= lengths
