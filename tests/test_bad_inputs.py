@@ -120,6 +120,7 @@ BAD = {
     "seed": [*WHOLE, "3-9", str(2**63)],
     "width": [*REAL, "1e9", "100.5"],
     "dataset": WORD,
+    "cell": WORD,
     "measurements": WORD,
     "device": [*WORD, "tpu"],
     "precision": [*WORD, "fp8"],

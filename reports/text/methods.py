@@ -10,6 +10,7 @@ from reports.cells import jacobian, layer
 from study.measurements.attractors import TRANSIENT as SETTLED
 from study.measurements.geometry import NEIGHBOUR_IMAGES
 from study.measurements.probes import LEARNED
+from study.networks.cells import TANH
 from study.periodogram import TRANSIENT
 
 PRECISIONS = {
@@ -21,6 +22,7 @@ PRECISIONS = {
 
 def methods(config: dict, claims: set[str], classes: int) -> list[str]:
     """A paragraph a method, for a study of this configuration, on images of so many classes, that judged these claims."""
+    config = {"cell": TANH.name} | config  # which older studies do not name
     return [" ".join(text.split()) for text in (*_of_the_paper(config, classes), *_beyond(config, claims))]
 
 
