@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 from analysis.claims.findings import Findings, evaluate, markdown, representatives
 from analysis.dataset import records, runs
 from analysis.states import embedding, similarity
-from analysis.states.embedding import METHODS, STEPS
+from analysis.states.embedding import METHODS, chosen_steps
 from analysis.states.similarity import mean_over_pairs
 from study.data.sources import DATA_DIR, Images, load, prepare
 from study.files import durable
@@ -185,9 +185,10 @@ class _Stored:
 
 
 def _embedding(stored: _Stored, size: int, seed: int, method: str | None) -> xr.Dataset:
-    """The picture of one network: of every step where the study measured in full, else of the paper's steps."""
+    """The picture of one network: of every step where the study measured in full, else of some."""
     full = runs.configuration(stored.dataset).get("measurements") == "full"
-    steps = tuple(int(step) for step in stored.dataset.time_step.values) if full else STEPS
+    rows = stored.dataset.sizes["time_step"]
+    steps = tuple(range(1, rows + 1)) if full else chosen_steps(rows)
     run_id = stored.run_id(size, seed)
 
     def compute() -> xr.Dataset:

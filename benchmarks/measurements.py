@@ -48,7 +48,7 @@ def main() -> None:
             print(f"| {size} | `{part}` | {took:.1f} | {took / seconds:.2f} |", flush=True)
     torch.set_num_threads(threads)
     network, _ = trained[SIZES[0]]
-    others = {seed: RecurrentNetwork.initial(seed, SIZES[0]) for seed in range(9)}
+    others = {seed: RecurrentNetwork.initial(seed, SIZES[0], 28, 10) for seed in range(9)}
     print("\n| analysis, all cores | seconds |\n|---|---|")
     print(f"| t-SNE of steps 4, 16 and 28, 10,000 images | {_seconds(lambda: embed(network, test)):.0f} |", flush=True)
     print(

@@ -44,7 +44,7 @@ def logging(folder: Path) -> None:
     config = StudyConfig(seeds=f"0-{NETWORKS - 1}", hidden_sizes="200", epochs=1, device="cpu")
     source = prepare(config.dataset, config.data_dir)
     networks = config.networks()
-    [record] = train_and_measure(Stack((networks[0],)), source)
+    [record] = train_and_measure(Stack((networks[0],), source.shape), source)
     study = StudyRun(client, config, source)
     study.describe()
     box = Spool(study.run_id)

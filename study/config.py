@@ -14,8 +14,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from study.data.sources import DATASETS
 from study.files.targets import nameable
+from study.networks.cells import CELLS, TANH
 from study.terminal.credentials import has_user
 from study.terminal.errors import InputError, quoted
+from study.terminal.extensions import EXTENSIONS
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -91,6 +93,14 @@ def whole_or_auto(text: object) -> object:
 def _known_dataset(name: object) -> object:
     if name not in DATASETS:
         raise ValueError
+    return name
+
+
+def _known_cell(name: object) -> object:
+    if not isinstance(name, str) or name not in CELLS:
+        raise ValueError(
+            f"no cell of this name is registered; accepted are {', '.join(CELLS)}, and what the modules in {EXTENSIONS} register"
+        )
     return name
 
 
@@ -196,6 +206,7 @@ Seconds = Annotated[
     int, BeforeValidator(whole), Field(ge=0, le=WEEK, description=f"an integer from 0 to {WEEK}, the seconds of a week")
 ]
 DatasetName = Annotated[str, BeforeValidator(_known_dataset), Field(description=f"one of: {', '.join(DATASETS)}")]
+CellName = Annotated[str, BeforeValidator(_known_cell), Field(description="the name of a registered cell, such as tanh")]
 DataFolder = Annotated[
     Path, BeforeValidator(_nameable), Field(description="the folder that holds the data set's folder, such as data")
 ]
@@ -217,6 +228,7 @@ class NetworkConfig(Frozen):
 
     seed: int
     hidden_size: int
+    cell: CellName = TANH.name  # as of networks that were stored before there were others
     epochs: int
     learning_rate: float
     batch_size: int
@@ -233,6 +245,7 @@ class StudyConfig(Frozen):
 
     seeds: Seeds = tuple(range(10))
     hidden_sizes: HiddenSizes = (50, 100, 200)
+    cell: CellName = TANH.name
     epochs: Epochs = PAPER_EPOCHS
     learning_rate: LearningRate = PAPER_LEARNING_RATE
     batch_size: BatchSize = PAPER_BATCH_SIZE

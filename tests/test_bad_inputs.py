@@ -120,6 +120,7 @@ BAD = {
     "seed": [*WHOLE, "3-9", str(2**63)],
     "width": [*REAL, "1e9", "100.5"],
     "dataset": WORD,
+    "cell": WORD,
     "measurements": WORD,
     "device": [*WORD, "tpu"],
     "precision": [*WORD, "fp8"],
@@ -201,7 +202,7 @@ def things(tmp_path_factory) -> Path:
     (folder / "with-link" / "findings.csv").symlink_to(folder / "file.svg")
     (folder / "with-fifo" / "tables").mkdir(parents=True)
     os.mkfifo(folder / "with-fifo" / "tables" / "networks.csv")
-    RecurrentNetwork.initial(0, 4).save(folder / "w.safetensors")
+    RecurrentNetwork.initial(0, 4, 28, 10).save(folder / "w.safetensors")
     return folder
 
 

@@ -147,7 +147,7 @@ def test_the_same_network_comes_out_of_another_study_bit_for_bit(real_study, tmp
 
 
 def test_measure_needs_no_study(tmp_path, test_images):
-    network = RecurrentNetwork.initial(0, 16)
+    network = RecurrentNetwork.initial(0, 16, 28, 10)
     network.save(tmp_path / "w.safetensors")
     command = [
         PYTHON,

@@ -26,6 +26,17 @@ def not_learned(networks: xr.Dataset) -> list[str]:
     return []
 
 
+def not_defined(dataset: xr.Dataset) -> list[str]:
+    """Numbers that no network of a study has, though they were measured, by the reason."""
+    if not (dataset.run_id != "").any():
+        return []
+    names: dict[str, list[str]] = {}
+    for name, array in dataset.data_vars.items():
+        if "missing" in array.attrs and array.isnull().all():
+            names.setdefault(array.attrs["missing"], []).append(str(name))
+    return [f"No network has a value of {', '.join(group)}: {reason}." for reason, group in names.items()]
+
+
 def not_measured(dataset: xr.Dataset) -> list[str]:
     """Measurements that some networks of a study lack, because they were stored before there was such a measurement."""
     stored = int((dataset.run_id != "").sum())

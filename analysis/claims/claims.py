@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from analysis.claims.ledger import CONTRADICTED, LEVEL, NOT_TRAINED, SUPPORTED, UNDECIDED, Finding, by_interval, few
-from analysis.statistics.agreement import period_agreement
+from analysis.statistics.agreement import of_odd_map, period_agreement
 from analysis.statistics.bands import FEWEST_NETWORKS, simultaneous_band
 from analysis.statistics.decoding import lead
 from analysis.statistics.expansion import expansion_then_compression
@@ -20,8 +20,8 @@ from study.periodogram import TRANSIENT
 # What a mean, or a share of networks, must exceed, where one number decides. C7: steps, a tenth of the image.
 MEANS = {"C1": 0.93, "C3": 0.0, "C6": 0.5, "C7": 3}
 SHARES = {"C4": 0.5, "C8": 0.5}
-# The test accuracy that networks need for a claim about trained ones to be judged: more images right than wrong, five times chance
-# with ten digits. Below it many measures still move as the claims say, because those of untrained networks do.
+# The test accuracy that networks need for a claim about trained ones to be judged: more images right than wrong, five times
+# chance with ten classes. Below it many measures still move as the claims say, because those of untrained networks do.
 TRAINED = 0.5
 OF_ACCURACY = {"C1"}  # claims about how well the networks learn, which their own rule judges
 ENOUGH = 150  # rows after the transient, in which a period of 50 rows comes round three times: fewer tell no absence of oscillation
@@ -194,6 +194,8 @@ def sixes_separate(networks: xr.Dataset, _: Oscillation) -> Finding | None:
     """C6."""
     if "sixes_agreement" not in networks or networks.sixes_agreement.isnull().all():
         return None
+    if 6 not in networks.digit or 4 not in networks.time_step:  # no record of ours, which then holds none
+        return None
     values = networks.sixes_agreement.values
     others = networks.neighbour_agreement.sel(time_step=4).drop_sel(digit=6).mean().item()
     estimate = mean_interval(values, LEVEL)
@@ -264,8 +266,9 @@ def spectrum_predicts_period(networks: xr.Dataset, rhythm: Oscillation) -> Findi
     if "period_predicted" not in networks or "period_state" not in networks:
         return None
     predicted = networks.period_predicted.values
-    state = period_agreement(predicted, networks.period_state.values, LEVEL)
-    accuracy = period_agreement(networks.period_state.values, rhythm.confirmed_periods, LEVEL)
+    odd = of_odd_map(networks.period_predicted)
+    state = period_agreement(predicted, networks.period_state.values, LEVEL, odd)
+    accuracy = period_agreement(networks.period_state.values, rhythm.confirmed_periods, LEVEL, odd)
     notes = [f"{state.n} of {len(predicted)} networks have both periods"]
     if state.n:
         notes.append(f"the state turns {state.turn.value:+.3f} radians a row from the prediction")
@@ -273,10 +276,14 @@ def spectrum_predicts_period(networks: xr.Dataset, rhythm: Oscillation) -> Findi
         notes.append(
             f"accuracy has the state's period or its half in {accuracy.share.value:.0%} of {accuracy.n} networks, "
             f"its half in {accuracy.half.value:.0%}"
+            if odd
+            else f"accuracy has the state's period in {accuracy.share.value:.0%} of {accuracy.n} networks"
         )
     return Finding(
         "C8",
-        "the spectrum of R predicts the period of the state, or its half",
+        "the spectrum of R predicts the period of the state, or its half"
+        if odd
+        else "the spectrum of the Jacobian at rest predicts the period of the state",
         int(networks.hidden_size),
         state.share,
         "share of networks within 10%",

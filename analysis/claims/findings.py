@@ -142,6 +142,7 @@ def evaluate(dataset: xr.Dataset) -> Findings:
     ledger.sort(key=lambda finding: finding.claim)
     known.extend(provenance.made_differently(dataset))
     known.extend(cautions.not_measured(dataset))
+    known.extend(cautions.not_defined(dataset))
     return Findings(ledger, bands, oscillations, cycles, withheld, list(_changes(dataset)), known)
 
 

@@ -54,8 +54,8 @@ GROUPS: tuple[dict[str, tuple[str, ...]], ...] = (
 COUNTED = {
     "rows_shown": (1, 1),
     "blank_rows": (0, 2),
-    "time_step": (1, 4),
-    "digit": (0, 7),
+    "time_step": (1, 1),
+    "digit": (0, 1),
     "half": (0, 2),
     "group": (0, 1),
     "shown": (0, 1),

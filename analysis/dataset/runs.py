@@ -52,7 +52,7 @@ from study.tracking.store import (
 
 PLACE = re.compile("[0-9]{1,19}", re.ASCII)  # a hidden size or a seed, as a parameter of a run
 # What decides what a network becomes, beside its seed and hidden size.
-REGIME = ("epochs", "learning_rate", "batch_size", "dataset", "train_images", "blank_rows", "measurements", "precision")
+REGIME = ("cell", "epochs", "learning_rate", "batch_size", "dataset", "train_images", "blank_rows", "measurements", "precision")
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ class Settings(BaseModel):
 
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], Field(min_length=1, max_length=MOST_NETWORKS)]
     hidden_sizes: Annotated[list[Count], Field(min_length=1, max_length=MOST_NETWORKS)]
+    cell: Text = "tanh"
     epochs: Count
     learning_rate: Annotated[float, Field(gt=0)]
     batch_size: Count

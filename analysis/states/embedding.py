@@ -16,7 +16,7 @@ from study.measurements.recording import Recording
 from study.networks.network import RecurrentNetwork
 from study.terminal.errors import InputError
 
-STEPS = (4, 16, 28)  # the paper's (Horoi, Lajoie & Wolf 2020, figures 4-6)
+MOMENTS = (1 / 7, 4 / 7, 1)  # of the rows: the paper's 4, 16 and 28 of 28 (Horoi, Lajoie & Wolf 2020, figures 4-6)
 SEED = 0
 PERPLEXITY = 30
 EXAGGERATED, SETTLING, FOLLOWING = 250, 500, 300  # iterations: of the first step twice, of each that starts from the one before
@@ -29,22 +29,27 @@ DIMENSIONS = {
 }  # of what is embedded
 
 
-def embed(network: RecurrentNetwork, test: Images, steps: Sequence[int] = STEPS, method: str = "tsne") -> xr.Dataset:
+def chosen_steps(rows: int) -> tuple[int, ...]:
+    """The time steps that are drawn of images of so many rows: `MOMENTS`."""
+    return tuple(sorted({max(1, round(moment * rows)) for moment in MOMENTS}))
+
+
+def embed(network: RecurrentNetwork, test: Images, steps: Sequence[int] | None = None, method: str = "tsne") -> xr.Dataset:
     """The hidden states of test images in the plane, each step started from the one before it, so that panels can be compared.
 
     Returns `points` over (`time_step`, `image`, `axis`), with each image's `digit` along `image`, and over `time_step`:
     `agreement_states` and `agreement_plane`, the share of an image's ten nearest neighbours that show its digit, among the states
     and in the plane, and `neighbours_kept`, the share of the neighbours among the states that are neighbours in the plane: how
     far the picture can be trusted. `method` is ``tsne`` (van der Maaten & Hinton 2008; openTSNE; initialised by PCA, learning
-    rate n / 12 as of Belkina et al. 2019) or ``umap`` (McInnes, Healy & Melville 2018; extra `umap`). Steps beyond the network's
-    rows are left out.
+    rate n / 12 as of Belkina et al. 2019) or ``umap`` (McInnes, Healy & Melville 2018; extra `umap`). Without `steps` those of
+    `chosen_steps` are drawn; steps beyond the network's rows are left out.
     """
     place = {"tsne": _tsne, "umap": _umap}[method]
     recording = Recording(network, test, test)
-    steps = [step for step in steps if step <= recording.rows]
+    steps = [step for step in steps or chosen_steps(recording.rows) if step <= recording.rows]
     points, measures, before = [], [], None
     for step in steps:
-        states = recording.states[step - 1].numpy()
+        states = recording.hidden[step - 1].numpy()
         before = place(states, before)
         points.append(before)
         measures.append(_agreements(states, before, test.labels.numpy()))

@@ -28,8 +28,8 @@ def similarity(networks: dict[int, RecurrentNetwork], test: Images) -> xr.Datase
     states differ by a rotation and a scale (CKA) or by an invertible map of the kept directions (SVCCA). NaN where the states do
     not differ between images, as after a blank first row.
     """
-    seeds, hidden = list(networks), next(iter(networks.values())).hidden_size
-    untrained = [RecurrentNetwork.initial(seed, hidden, network.input.shape[1], test.classes) for seed, network in networks.items()]
+    seeds = list(networks)
+    untrained = [network.untrained(seed) for seed, network in networks.items()]
     words = {"cka": "linear CKA", "svcca": "SVCCA (99% of the variance)"}
     variables = {}
     for group, suffix, of in ((list(networks.values()), "", "trained"), (untrained, "_untrained", "untrained")):
@@ -50,11 +50,12 @@ def step_products(networks: Sequence[RecurrentNetwork], test: Images) -> Iterato
     """At each time step, the products X_i' X_j `[S, S, H, H]` (float64) of the centred states of all pairs of networks."""
     images = scaled(test.images)
     for states in zip(*(network.rows(images) for network in networks), strict=True):
-        together = torch.cat([state - state.mean(dim=0) for state in states], dim=1)
+        hidden_states = [network.cell.observed(state) for network, state in zip(networks, states, strict=True)]
+        together = torch.cat([state - state.mean(dim=0) for state in hidden_states], dim=1)
         total = torch.zeros(together.shape[1], together.shape[1], dtype=torch.float64)
         for part in together.split(CHUNK):
             total += part.mT @ part
-        hidden = states[0].shape[1]
+        hidden = hidden_states[0].shape[1]
         yield total.view(len(states), hidden, len(states), hidden).transpose(1, 2).numpy()
 
 

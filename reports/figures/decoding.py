@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis.study_analysis import Analysis
-from reports.figures.figure import Curve, Figure, Row, curve_figure, sizes
+from reports.figures.figure import Curve, Figure, Row, curve_figure, image_rows, sizes
 from reports.figures.style import BLUE, GREEN, GREY, PURPLE, VERMILION
 
 CURVES = (
@@ -24,7 +24,8 @@ def accessibility(analysis: Analysis) -> Figure | None:
         "accessibility",
         [Row("test accuracy (%)", CURVES, scale=100, top=100, reference=50)],
         "Accuracy of a linear probe, fitted at each step to the hidden states of training images, and of the readout that the "
-        "network itself learned for the last step, both on all test images; at step 28 itself the readout has the test accuracy. "
+        "network itself learned for the last step, both on all test images; at step "
+        f"{image_rows(analysis.dataset)} itself the readout has the test accuracy. "
         "Dotted line: 50%, by which the lead of the probe is measured.",
         "Line charts, one for each hidden size, of test accuracy against the time step, for the probe, the readout and controls.",
     )

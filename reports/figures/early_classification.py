@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from analysis.claims.findings import present
 from analysis.dataset.runs import table
 from analysis.study_analysis import Analysis
-from reports.figures.figure import Figure, counts, sizes
+from reports.figures.figure import Figure, counts, image_rows, row_ticks, sizes
 from reports.figures.style import GREY, INK, panels, styled
 
 NAMED = (50, 80, 99)  # percent of confidence, written at the curve
@@ -19,6 +19,7 @@ def early_classification(analysis: Analysis) -> Figure | None:
     shown = sizes(analysis)
     if not shown or "early_accuracy" not in analysis.dataset:
         return None
+    rows = image_rows(analysis.dataset)
     with styled():
         figure, [row] = panels(len(shown), height=2.4, sharey=True, sharex=True)
         for axes, size in zip(row, shown, strict=True):
@@ -27,7 +28,7 @@ def early_classification(analysis: Analysis) -> Figure | None:
             axes.plot(read.T, right.T, color=GREY, linewidth=0.4, alpha=0.6)
             confidence_curve(axes, read.mean("seed"), right.mean("seed"))
             axes.axhline(100 * float(networks.test_accuracy.mean()), color=GREY, linewidth=0.7, linestyle=(0, (4, 2)))
-            axes.set(title=f"H = {size}", xlabel="mean rows read", xlim=(0, 31), xticks=[0, 7, 14, 21, 28])
+            axes.set(title=f"H = {size}", xlabel="mean rows read", xlim=(0, 1.1 * rows), xticks=[0, *row_ticks(rows)[1:]])
         row[0].set_ylabel("test accuracy (%)")
     numbers = table(analysis.dataset, "early_accuracy").merge(table(analysis.dataset, "early_rows"))
     return Figure(
@@ -35,7 +36,7 @@ def early_classification(analysis: Analysis) -> Figure | None:
         figure,
         f"Early classification: each image is read until the probe of that step is as sure as asked for (percentages at the curve; "
         f"confidence calibrated on training images), and classified by that probe. Grey: single networks; black: their mean; "
-        f"dashed: mean test accuracy of the readout after all 28 rows. Networks: {counts(analysis)}.",
+        f"dashed: mean test accuracy of the readout after all {rows} rows. Networks: {counts(analysis)}.",
         "For each hidden size test accuracy against the mean number of rows read, along the confidence asked for.",
         numbers,
     )

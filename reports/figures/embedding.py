@@ -8,23 +8,26 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from analysis.states.embedding import STEPS
+from analysis.states.embedding import chosen_steps
 from analysis.study_analysis import Analysis
-from reports.figures.figure import Figure
-from reports.figures.style import DIGITS, panels, styled
+from reports.figures.figure import Figure, image_rows
+from reports.figures.style import colours, panels, styled
 
 NAMES = {"tsne": "t-SNE", "umap": "UMAP"}
 COLUMNS = 7  # of the overview of all steps
+MOST_COLUMNS = 10  # of the legend
 
 
 def embedding(analysis: Analysis) -> Figure | None:
     """A row a hidden size, a panel for each of the paper's time steps."""
+    chosen = chosen_steps(image_rows(analysis.dataset))
     shown = {
-        size: found.sel(time_step=[step for step in STEPS if step in found.time_step])
+        size: found.sel(time_step=[step for step in chosen if step in found.time_step])
         for size, found in analysis.embeddings.items()
     }
     if not shown:
         return None
+    classes = max(int(found.digit.max()) for found in shown.values()) + 1
     columns = max(found.sizes["time_step"] for found in shown.values())
     with styled():
         figure, axes = panels(columns, len(shown), height=2.35)
@@ -34,10 +37,10 @@ def embedding(analysis: Analysis) -> Figure | None:
         figure.legend(
             handles=[
                 Line2D([], [], color=colour, marker="o", markersize=4, linestyle="", label=str(digit))
-                for digit, colour in enumerate(DIGITS)
+                for digit, colour in enumerate(colours(classes))
             ],
             loc="outside upper center",
-            ncols=len(DIGITS),
+            ncols=min(classes, MOST_COLUMNS),
             handletextpad=0.1,
             columnspacing=1,
         )
@@ -63,7 +66,7 @@ def embedding_steps(analysis: Analysis) -> Figure | None:
         return None
     size, found = max(analysis.embeddings.items())
     steps = found.time_step.values
-    if len(steps) <= len(STEPS):
+    if len(steps) <= len(chosen_steps(image_rows(analysis.dataset))):
         return None
     with styled():
         rows = -(-len(steps) // COLUMNS)
@@ -87,7 +90,14 @@ def _scatter(axes: Axes, found: xr.Dataset, title: str, large: bool) -> None:
     x, y = found.points.values.T
     digit = found.digit.values
     order = np.random.default_rng(0).permutation(len(digit))  # no digit lies on top of the others
-    axes.scatter(x[order], y[order], c=np.array(DIGITS)[digit[order]], s=1.2 if large else 0.25, linewidth=0, rasterized=True)
+    axes.scatter(
+        x[order],
+        y[order],
+        c=np.array(colours(int(digit.max()) + 1))[digit[order]],
+        s=1.2 if large else 0.25,
+        linewidth=0,
+        rasterized=True,
+    )
     for d in np.unique(digit) if large else []:
         axes.text(
             *_centre(x[digit == d], y[digit == d]),

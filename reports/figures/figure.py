@@ -25,7 +25,7 @@ from study.files import durable
 # File endings, and what of their metadata differs from one writing to the next and is left out.
 FORMATS = {".svg": {"Date": None}, ".png": {"Software": None}, ".pdf": {"CreationDate": None}}
 PERIODS = (2, 5, 10, 20, 50, 100)  # ticks of an axis of periods, in rows
-STEPS = ("time step (rows read)", (1, 7, 14, 21, 28))  # the x axis of most curves, and its ticks
+TIME = "time step (rows read)"  # the x axis of most curves
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,28 @@ class Figure:
         with styled():
             self.drawing.savefig(drawn, format=ending[1:], dpi=200, metadata=FORMATS[ending])
         durable.write(file, drawn.getvalue())
+
+
+def row_ticks(rows: int, last: int | None = None) -> list[int]:
+    """Ticks of an axis of the rows of an image: the first, its quarters, and the `last` that is drawn, of all where not given."""
+    last = rows if last is None else last
+    return sorted({1, last, *(tick for quarter in (1, 2, 3) if 1 < (tick := round(quarter * rows / 4)) < last)})
+
+
+def image_rows(dataset: xr.Dataset) -> int:
+    """The rows of an image, of a study's dataset or a network's record."""
+    return dataset.sizes["time_step"]
+
+
+def first_states_equal(dataset: xr.Dataset) -> bool:
+    """Whether the states of all images are equal at step 1, in every network: row 1 then tells nothing."""
+    first = dataset.pca90.sel(time_step=1)
+    return bool((first.isnull() | (first == 0)).all())
+
+
+def chance(dataset: xr.Dataset) -> float:
+    """The accuracy of guessing, in percent."""
+    return 100 / dataset.sizes["digit"]
 
 
 def sizes(analysis: Analysis) -> list[int]:
@@ -96,15 +118,16 @@ def curve_figure(
     rows: Sequence[Row],
     caption: str,
     description: str,
-    x: tuple[str, Sequence[int]] = STEPS,
+    x: tuple[str, Sequence[int]] | None = None,
     height: float = 2.5,
 ) -> Figure:
-    """Curves and their bands against the steps of `x` (its label and ticks): a column a hidden size, a row of panels each row.
+    """Curves and their bands against the steps of `x` (its label and ticks; without it, the time step): one column per hidden size,
+    one line of panels per row.
 
     Networks and bands are added to the caption.
     """
     with styled():
-        drawing = _curve_panels(analysis, rows, x, height)
+        drawing = _curve_panels(analysis, rows, x or (TIME, row_ticks(image_rows(analysis.dataset))), height)
     numbers = curve_numbers(analysis, [curve.variable for row in rows for curve in _measured(analysis, row.curves)])
     return Figure(name, drawing, f"{caption} Networks: {counts(analysis)}. {band_words(analysis)}", description, numbers)
 

@@ -10,11 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reports.figures.early_classification import confidence_curve
-from reports.figures.figure import STEPS, heat, reference
+from reports.figures.figure import heat, image_rows, reference, row_ticks
 from reports.figures.spectrum import eigenvalues
 from reports.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, WIDTH, styled
 from reports.figures.surfaces import accuracy_surface, generalisation_matrix
 from study.measurements.attractors import KINDS
+from study.measurements.geometry import EARLY_DIGIT
 
 COLUMNS = 3
 
@@ -55,7 +56,8 @@ def _curve(axes: Axes, curve: xr.DataArray, label: str, colour: str, style: str 
 def _experiments(axes: Axes, record: xr.Dataset) -> None:
     _curve(axes, record.accuracy_blanked, "blank rows follow", BLUE, scale=100)
     _curve(axes, record.accuracy_truncated, "stopped early", VERMILION, "--", 100)
-    axes.set(title="experiments 1 and 2", xlabel="rows shown", ylabel="test accuracy (%)", ylim=(0, 102), xticks=[1, 7, 14, 21, 27])
+    axes.set(title="experiments 1 and 2", xlabel="rows shown", ylabel="test accuracy (%)", ylim=(0, 102))
+    axes.set_xticks(row_ticks(len(record.rows_shown) + 1, len(record.rows_shown)))
     axes.legend()
 
 
@@ -77,7 +79,7 @@ def _dimensions(axes: Axes, record: xr.Dataset) -> None:
     if _holds(record, "participation_ratio_corrected"):
         _curve(axes, record.participation_ratio_corrected, "participation ratio", ORANGE, "-.")
         _curve(axes, record.twonn_by_group.mean("group"), "TwoNN", GREEN, ":")
-    axes.set(title="dimensionality", xlabel="time step", ylabel="dimensions", xticks=STEPS[1])
+    axes.set(title="dimensionality", xlabel="time step", ylabel="dimensions", xticks=row_ticks(image_rows(record)))
     axes.set_ylim(0, 1.35 * axes.get_ylim()[1])
     axes.legend(ncols=2, loc="upper center", handlelength=1.6, columnspacing=1, fontsize=6.5)
 
@@ -97,7 +99,7 @@ def _probes(axes: Axes, record: xr.Dataset) -> None:
         xlabel="time step",
         ylabel="test accuracy (%)",
         ylim=(0, 128),
-        xticks=STEPS[1],
+        xticks=row_ticks(image_rows(record)),
         yticks=[0, 25, 50, 75, 100],
     )
     axes.legend(ncols=2, loc="upper left", handlelength=1.6, columnspacing=1)
@@ -107,14 +109,14 @@ def _neighbours(axes: Axes, record: xr.Dataset) -> None:
     agreement = 100 * record.neighbour_agreement
     axes.plot(agreement.time_step, agreement.values, color=GREY, linewidth=0.5)
     _curve(axes, agreement.mean("digit"), "mean", INK)
-    if 6 in agreement.digit:
-        _curve(axes, agreement.sel(digit=6), "sixes", VERMILION, "--")
+    if _holds(record, "sixes_agreement"):
+        _curve(axes, agreement.sel(digit=EARLY_DIGIT), "sixes", VERMILION, "--")
     axes.set(
         title="nearest neighbours of the same digit",
         xlabel="time step",
         ylabel="share (%)",
         ylim=(0, 128),
-        xticks=STEPS[1],
+        xticks=row_ticks(image_rows(record)),
         yticks=[0, 25, 50, 75, 100],
     )
     axes.legend(ncols=2, loc="upper left")
@@ -137,7 +139,7 @@ def _early(axes: Axes, record: xr.Dataset) -> None:
 
 def _eigenvalues(axes: Axes, record: xr.Dataset) -> None:
     reach = eigenvalues(axes, record)
-    axes.set(title="eigenvalues of R", xlim=(-1.5 * reach, 1.5 * reach), ylim=(-reach, 1.5 * reach))  # room for the legend
+    axes.set(title="eigenvalues at rest", xlim=(-1.5 * reach, 1.5 * reach), ylim=(-reach, 1.5 * reach))  # room for the legend
     axes.legend(ncols=2, loc="upper left", handletextpad=0.1, columnspacing=1, markerscale=2)
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis.states.similarity import mean_over_pairs
 from analysis.study_analysis import Analysis
-from reports.figures.figure import STEPS, Figure
+from reports.figures.figure import TIME, Figure, first_states_equal, image_rows, row_ticks
 from reports.figures.style import BLUE, VERMILION, panels, styled
 
 MEASURES = (("cka", "linear CKA", BLUE), ("svcca", "SVCCA", VERMILION))
@@ -47,17 +47,19 @@ def similarity(analysis: Analysis) -> Figure | None:
                             }
                         )
                     )
-            axes.set(title=f"H = {size}", xlabel=STEPS[0], ylim=(0, 1.02), xticks=STEPS[1])
+            axes.set(title=f"H = {size}", xlabel=TIME, ylim=(0, 1.02), xticks=row_ticks(image_rows(found)))
         row[0].set_ylabel("similarity")
         figure.legend(*row[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    equal = first_states_equal(analysis.dataset)
+    undefined = " At step 1 all states are equal and similarity is not defined." if equal else ""
     networks = ", ".join(f"{found.sizes['seed']} at H = {size}" for size, found in sorted(analysis.similarities.items()))
     return Figure(
         "similarity",
         figure,
         f"Similarity of the hidden states of different networks on the same test images: linear CKA, and SVCCA of the directions "
         f"that carry 99% of the variance, between trained networks and between the same networks before training. Lines: mean over "
-        f"all pairs; shading: from the least to the most similar pair (a range, no confidence band). At step 1 all states are "
-        f"equal and similarity is not defined. Networks: {networks}.",
+        f"all pairs; shading: from the least to the most similar pair (a range, no confidence band).{undefined} "
+        f"Networks: {networks}.",
         "Line charts, one for each hidden size, of similarity against the time step.",
         pd.concat(rows, ignore_index=True),
     )

@@ -1,4 +1,4 @@
-"""The spectrum of the recurrent weights, and how far it foretells what the network does under blank rows."""
+"""The spectrum of the blank map's Jacobian at rest, and how far it foretells what the network does under blank rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from analysis.claims.findings import present, representatives
+from analysis.statistics.agreement import of_odd_map
 from analysis.study_analysis import Analysis
+from reports.cells import spectrum_words
 from reports.figures.figure import PERIODS, Figure, counts, plain_ticks, reference
 from reports.figures.style import BLUE, GREY, INK, SKY, VERMILION, panels, styled
 from study.measurements.attractors import KINDS
@@ -18,11 +20,12 @@ LONGEST = 100  # rows: periods beyond it stand at the edge
 
 
 def spectrum(analysis: Analysis) -> Figure | None:
-    """Eigenvalues of R before and after training, predicted against measured periods, and Lyapunov exponents; a column a size."""
+    """Eigenvalues at rest before and after training, predicted against measured periods, and Lyapunov exponents, by hidden size."""
     chosen = representatives(analysis.dataset)
     if not chosen or not {"eigenvalue_real_by_epoch", "period_predicted", "period_state", "lyapunov"} <= set(analysis.dataset):
         return None
     frames = []
+    half = " and half (dashed)" if of_odd_map(analysis.dataset.period_predicted) else ""
     with styled():
         figure, (plane, periods, exponents) = panels(len(chosen), 3, height=2.3)
         for index, (size, seed) in enumerate(chosen.items()):
@@ -55,10 +58,10 @@ def spectrum(analysis: Analysis) -> Figure | None:
     return Figure(
         "spectrum",
         figure,
-        f"Top: eigenvalues of the recurrent weights R before and after training, in the network of each hidden size nearest "
-        f"the median accuracy, with the way of the leading ones from epoch to epoch, and the unit circle. Middle: the period "
-        f"that the leading eigenvalue predicts against those of the state and of the accuracy under blank rows, all "
-        f"networks; lines: equal (solid) and half (dashed); periods over {LONGEST} rows, and predictions of no rotation, "
+        f"Top: eigenvalues of {spectrum_words(analysis.dataset)} before and after training, in the network of each hidden size "
+        f"nearest the median accuracy, with the way of the leading ones from epoch to epoch, and the unit circle. Middle: the "
+        f"period that the leading eigenvalue predicts against those of the state and of the accuracy under blank rows, all "
+        f"networks; lines: equal (solid){half}; periods over {LONGEST} rows, and predictions of no rotation, "
         f"stand at the edge. Bottom: the largest Lyapunov exponents on the attractor most images reach, a line a network, "
         f"down to {LOWEST:g} at most. Networks: {counts(analysis)}.",
         "For each hidden size the eigenvalues in the complex plane, measured against predicted periods, and Lyapunov exponents.",
@@ -67,7 +70,7 @@ def spectrum(analysis: Analysis) -> Figure | None:
 
 
 def eigenvalues(axes: Axes, record: xr.Dataset) -> float:
-    """The eigenvalues of R before and after one network's training, and the unit circle; returns how far it reaches sideways."""
+    """The eigenvalues at rest before and after one network's training, and the unit circle; returns how far it reaches sideways."""
     turn = np.linspace(0, 2 * np.pi, 200)
     axes.plot(np.cos(turn), np.sin(turn), color=GREY, linewidth=0.6)
     real, imaginary = record.eigenvalue_real_by_epoch, record.eigenvalue_imaginary_by_epoch
@@ -75,7 +78,7 @@ def eigenvalues(axes: Axes, record: xr.Dataset) -> float:
     axes.scatter(real[-1], imaginary[-1], s=6, color=VERMILION, marker="^", linewidth=0, label="trained")
     axes.set_aspect("equal")
     axes.set(xlabel="real part", ylabel="imaginary part", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
-    return 1.15 * max(1.0, float(np.hypot(real, imaginary).max()))
+    return 1.15 * float(np.hypot(real, imaginary).fillna(1).max().clip(1))
 
 
 def _eigenvalue_paths(axes: Axes, record: xr.Dataset) -> None:
@@ -97,7 +100,8 @@ def _eigenvalue_paths(axes: Axes, record: xr.Dataset) -> None:
 def _periods(axes: Axes, networks: xr.Dataset, accuracy: np.ndarray) -> None:
     ends = np.array([2, LONGEST])
     axes.plot(ends, ends, color=GREY, linewidth=0.7)
-    axes.plot(2 * ends, ends, color=GREY, linewidth=0.7, linestyle="--")
+    if of_odd_map(networks.period_predicted):
+        axes.plot(2 * ends, ends, color=GREY, linewidth=0.7, linestyle="--")
     predicted = np.nan_to_num(networks.period_predicted.values, nan=LONGEST, posinf=LONGEST).clip(max=LONGEST)
     measured = (networks.period_state.values, "state", BLUE, "o"), (accuracy, "accuracy", VERMILION, "^")
     for values, label, colour, marker in measured:

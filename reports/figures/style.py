@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib
 from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 FONTS = Path(__file__).parents[1] / "fonts"  # Source Sans Pro (Hunt 2012; SIL Open Font License), the same on every machine
@@ -21,6 +22,14 @@ GREY, INK = "#8A8A8A", "#222222"
 
 # Ten colours for ten digits, ordered so that neighbours in number differ in lightness; the digit is printed as well.
 DIGITS = ("#332288", "#88CCEE", "#117733", "#DDCC77", "#882255", "#44AA99", "#CC6677", "#999933", "#AA4499", "#BBBBBB")
+
+
+def colours(count: int) -> list[str]:
+    """A colour for each of so many classes: `DIGITS`, or where there are more, a scale from dark to light."""
+    if count <= len(DIGITS):
+        return list(DIGITS[:count])
+    return [to_hex(matplotlib.colormaps["viridis"](place / (count - 1))) for place in range(count)]
+
 
 RC = {
     "font.family": "Source Sans Pro",

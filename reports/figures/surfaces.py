@@ -10,7 +10,7 @@ from matplotlib.image import AxesImage
 
 from analysis.claims.findings import present
 from analysis.study_analysis import Analysis
-from reports.figures.figure import Figure, counts, heat, sizes
+from reports.figures.figure import Figure, counts, heat, image_rows, sizes
 from reports.figures.style import panels, styled
 
 
@@ -22,7 +22,8 @@ def surface(analysis: Analysis) -> Figure | None:
         "surface",
         accuracy_surface,
         "Test accuracy after some rows of the image and then some blank rows, mean over networks. The right edge of the image rows "
-        "(top line) is experiment 3, the left column experiment 2, and the diagonal that ends at row 28 experiment 1.",
+        "(top line) is experiment 3, the left column experiment 2, and the diagonal that ends at row "
+        f"{image_rows(analysis.dataset)} experiment 1.",
         "Rasters of test accuracy over rows shown and blank rows, one for each hidden size.",
     )
 
@@ -35,7 +36,7 @@ def generalisation(analysis: Analysis) -> Figure | None:
         "generalisation",
         generalisation_matrix,
         "Temporal generalisation: test accuracy of the probe of one step at the states of another, mean over networks; after "
-        "step 28 rows are blank (right of the dotted line).",
+        f"step {image_rows(analysis.dataset)} rows are blank (right of the dotted line).",
         "Rasters of test accuracy over the step a probe learned and the step it is scored at, one for each hidden size.",
     )
 

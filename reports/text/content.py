@@ -35,7 +35,7 @@ def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
         "trends": _trends(analysis),
         "appendix": _drawn(figures, APPENDIX),
         "rules": _rules(analysis.findings.ledger),
-        "methods": methods(config, {finding.claim for finding in analysis.findings.ledger}),
+        "methods": methods(config, {finding.claim for finding in analysis.findings.ledger}, dataset.sizes.get("digit", 0)),
         "versions": [
             *_versions(dataset),
             ["data sha256", dataset.attrs["data_digest"] or "unknown"],

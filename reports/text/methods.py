@@ -6,9 +6,11 @@ from analysis.claims.claims import OF_ACCURACY, TRAINED
 from analysis.statistics.agreement import TOLERANCE
 from analysis.statistics.bands import RESAMPLES
 from analysis.statistics.oscillation import SMALLEST_AMPLITUDE, SURROGATES
+from reports.cells import jacobian, layer
 from study.measurements.attractors import TRANSIENT as SETTLED
 from study.measurements.geometry import NEIGHBOUR_IMAGES
 from study.measurements.probes import LEARNED
+from study.networks.cells import TANH
 from study.periodogram import TRANSIENT
 
 PRECISIONS = {
@@ -18,14 +20,15 @@ PRECISIONS = {
 }
 
 
-def methods(config: dict, claims: set[str]) -> list[str]:
-    """A paragraph a method, for a study of this configuration that judged these claims."""
-    return [" ".join(text.split()) for text in (*_of_the_paper(config), *_beyond(claims))]
+def methods(config: dict, claims: set[str], classes: int) -> list[str]:
+    """A paragraph a method, for a study of this configuration, on images of so many classes, that judged these claims."""
+    config = {"cell": TANH.name} | config  # which older studies do not name
+    return [" ".join(text.split()) for text in (*_of_the_paper(config, classes), *_beyond(config, claims))]
 
 
-def _of_the_paper(config: dict) -> list[str]:
+def _of_the_paper(config: dict, classes: int) -> list[str]:
     return [
-        f"""Each network has one recurrent layer of tanh units without bias and a linear readout with bias, initialised as PyTorch
+        f"""Each network has one recurrent layer of {layer(config["cell"])} and a linear readout with bias, initialised as PyTorch
         does (uniform within one over the square root of the hidden size), and reads a {config["dataset"]} image row by row,
         pixels scaled to [0, 1]. It is trained on {config["train_images"]:,} images for {config["epochs"]} epochs with Adam
         (learning rate {config["learning_rate"]:g}, batches of {config["batch_size"]}) on the cross-entropy after the last
@@ -44,9 +47,9 @@ def _of_the_paper(config: dict) -> list[str]:
         all images with 10 networks in 88%, because a band has no width where all networks agree on a count, which is no evidence
         about other networks. Intervals of means are Student's, those of shares Wilson's, all at 95%.""",
         f"""Claims other than {" and ".join(sorted(OF_ACCURACY))} are about trained networks. At a hidden size whose mean test
-        accuracy is below {TRAINED:.0%} (with ten digits five times chance) they are not judged, and their verdict is "not trained":
-        much of what they name shows in untrained networks, too. Single networks below that count like all others, so that none is
-        left out for its outcome.""",
+        accuracy is below {TRAINED:.0%} ({TRAINED * classes:.2g} times chance with {classes} classes) they are not
+        judged, and their verdict is "not trained": much of what they name shows in untrained networks, too. Single networks below
+        that count like all others, so that none is left out for its outcome.""",
         f"""A network oscillates if the largest peak of its accuracy curve's periodogram, after {TRANSIENT} blank rows and
         relative to the spectrum of a fitted AR(1) process, exceeds what {SURROGATES} simulated AR(1) curves show, at 5% after
         adjustment over networks (Benjamini and Hochberg), with an amplitude of at least {100 * SMALLEST_AMPLITUDE:g} percentage
@@ -59,7 +62,7 @@ def _of_the_paper(config: dict) -> list[str]:
     ]
 
 
-def _beyond(claims: set[str]) -> list[str]:
+def _beyond(config: dict, claims: set[str]) -> list[str]:
     """How the claims beyond the paper's experiments are judged, as far as they were."""
     ways = {
         "C6": f"""For C6 the hidden states of the first {NEIGHBOUR_IMAGES:,} test images at step 4 are looked at in all dimensions,
@@ -70,10 +73,10 @@ def _beyond(claims: set[str]) -> list[str]:
         at each step to the hidden states of {LEARNED:,} training images and scored once on all test images. The lead is the
         number of steps between the first at which the probe exceeds 50% accuracy and the first at which the readout does,
         paired by network.""",
-        "C8": f"""The predicted period is 2 pi over the angle of the leading eigenvalue of R. The measured one is that of the
-        strongest oscillation of the state after {SETTLED:,} blank rows. They agree if they differ by at most {TOLERANCE:.0%},
-        or if the measured one is half of the predicted: the map from h to tanh(R h) is odd, so an orbit that is its own
-        mirror image passes the same distances twice in a period.""",
+        "C8": f"""The predicted period is 2 pi over the angle of the leading eigenvalue of {jacobian(config["cell"])}. The measured
+        one is that of the strongest oscillation of the state after {SETTLED:,} blank rows. They agree if they differ by at most
+        {TOLERANCE:.0%}, or if the measured one is half of the predicted where the map that a blank row applies is odd, as that
+        from h to tanh(R h) is: an orbit that is its own mirror image passes the same distances twice in a period.""",
     }
     return [
         *(text for claim, text in ways.items() if claim in claims),

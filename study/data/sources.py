@@ -13,6 +13,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -24,9 +25,9 @@ from study.files.untrusted import Refused
 from study.terminal.errors import InputError, StudyError, quoted, reason
 
 DATASETS = {"mnist": "MNIST"}  # our name -> the folder torchvision expects
-CLASSES = 10
 # The data digest is taken over their digests in this order: it stays what it is for MNIST, and files that swap names change it.
 FILES = ("t10k-images-idx3-ubyte", "train-labels-idx1-ubyte", "train-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+TRAIN_LABELS = "train-labels-idx1-ubyte"  # these say how many classes there are
 SUMS = "SHA256SUMS"
 MOST = 256 << 20  # bytes of a file, packed or unpacked: more than 300,000 images of MNIST's size
 PROJECT = Path(__file__).resolve().parents[2]
@@ -36,6 +37,15 @@ DATA_DIR = next((root / "data" for root in ROOTS[1:] if (root / "data").is_dir()
 OF_USER = Path.home() / ".cache" / "hidden-orbits"
 CACHE = Path(os.environ.get("HIDDEN_ORBITS_CACHE") or (PROJECT / ".cache" if (PROJECT / "MLproject").is_file() else OF_USER))
 ADVICE = "restore it from the project's repository (git checkout -- data)"
+
+
+@dataclass(frozen=True)
+class DataShape:
+    """What a data set's images have in common: `rows`, `features` (the pixels of a row) and `classes`."""
+
+    rows: int
+    features: int
+    classes: int
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,11 @@ class DataSource:
         """The folder of the unpacked files."""
         return self.root / DATASETS[self.name] / "raw"
 
+    @cached_property
+    def shape(self) -> DataShape:
+        """The shape of the images, from the prepared files."""
+        return load(self, train=False).shape
+
     def packed(self, file: str) -> Path:
         """The shipped file that unpacks to `file`."""
         return self.folder / f"{file}.gz"
@@ -74,11 +89,20 @@ class DataSource:
 
 @dataclass(frozen=True)
 class Images:
-    """Images uint8 `[N, rows, pixels]`, each read row by row, and their labels int64 `[N]`."""
+    """Images uint8 `[N, rows, pixels]`, each read row by row, and their labels int64 `[N]`, of a number of `classes`: one more than
+    the largest label, where it is not given."""
 
     images: torch.Tensor
     labels: torch.Tensor
-    classes: int = CLASSES
+    classes: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.classes:
+            object.__setattr__(self, "classes", int(self.labels.max()) + 1)
+
+    @property
+    def shape(self) -> DataShape:
+        return DataShape(*self.images.shape[1:], self.classes)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -137,12 +161,15 @@ def load(source: DataSource, train: bool) -> Images:
     """
     part = "train" if train else "t10k"
     images, labels = (f"{part}-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1"))
-    prepare_here(source, (images, labels))
+    prepare_here(source, (images, labels, TRAIN_LABELS))
     import_datasets()
     from torchvision.datasets.mnist import read_image_file, read_label_file
 
+    learned = _read(read_label_file, source, TRAIN_LABELS, "[labels]")
     read = Images(
-        _read(read_image_file, source, images, "[images, rows, pixels]"), _read(read_label_file, source, labels, "[labels]")
+        _read(read_image_file, source, images, "[images, rows, pixels]"),
+        learned if train else _read(read_label_file, source, labels, "[labels]"),
+        int(learned.max()) + 1,
     )
     if len(read.images) != len(read.labels):
         raise InputError(

@@ -46,7 +46,7 @@ def run_study(
     source = prepare(config.dataset, config.data_dir)
     checked_training_images(source, config.train_images)
     if config.backend == "loky":
-        checked_memory(networks[0])
+        checked_memory(networks[0], source.shape)
     study = None
     with backends.opened(config) as backend:
         client = connect()
@@ -116,7 +116,7 @@ def _compute(study: StudyRun, networks: list[NetworkConfig], backend: Backend, c
             else:
                 found = set()
                 backend.forget(list(wanted))
-            plan = stacks([network for key, network in wanted.items() if key not in found])
+            plan = stacks([network for key, network in wanted.items() if key not in found], study.source.shape)
             say(_plan_in_words(study, backend.jobs(plan) if plan else 0, len(found)))
             failures = []
             with StudyProgress(plan, console) as progress, stopping.heard():

@@ -14,6 +14,7 @@ from study.data.sources import Images, load, prepare
 from study.measurements import measure
 from study.measurements.recording import Recording
 from study.networks import weights
+from study.networks.cells import TANH, Cell
 from study.networks.network import RecurrentNetwork, accuracy, scaled
 from study.record.network_record import write_measurements
 from study.terminal.errors import InputError
@@ -23,7 +24,6 @@ TOLERANCE = 0.005  # of an expected accuracy, which may be rounded to whole perc
 TRIED = 1000  # the first test images, on which other readings of the weights are tried
 BETTER = 0.05  # an accuracy by which another reading must be ahead to be named: some four standard errors near chance
 
-TAKEN = "a tanh network that reads rows of pixels in [0, 1]"
 
 # What plain PyTorch code would make of the same tensors, ours first.
 Map = Callable[[torch.Tensor], torch.Tensor]
@@ -48,8 +48,8 @@ def measure_file(config: MeasureConfig, names: Sequence[str], out: Path, console
         console.print(line, highlight=False)
 
     path, expected = config.weights, config.expect_accuracy
-    state, unsaid = weights.read(path)
-    network = RecurrentNetwork.from_state_dict(state, str(path))
+    held = weights.read(path)
+    network = RecurrentNetwork.from_state_dict(held.state, str(path), held.cell)
     source = prepare(config.dataset, config.data_dir)
     test = load(source, train=False)
     network.checked_for(test, str(path))
@@ -60,16 +60,21 @@ def measure_file(config: MeasureConfig, names: Sequence[str], out: Path, console
             f"half a point, so nothing was measured: {_what_may_be_wrong(network, test)}"
         )
     say(f"test accuracy {share:.2%}")
-    if unsaid:
-        say(f"taken as {TAKEN}: the file does not say ({', '.join(unsaid)})")
+    if held.unsaid:
+        say(f"taken as {_taken(held.cell)}: the file does not say ({', '.join(held.unsaid)})")
     bound = NEAR_CHANCE / test.classes
     if share < bound:
         say(f"warning: near chance (below {bound:.0%}): {_what_may_be_wrong(network, test)}")
-    elif unsaid and (better := _better_reading(network, test)):
+    elif held.unsaid and (better := _better_reading(network, test)):
         say(f"warning: {better}")
     measured = measure(Recording(network, test, load(source, train=True), config.blank_rows, config.seed), names or None)
     write_measurements(measured, out)
     say(f"{len(measured)} variables in {out}")
+
+
+def _taken(cell: Cell) -> str:
+    kind = "a tanh network" if cell is TANH else f"a network of {cell.description}"
+    return f"{kind} that reads rows of pixels in [0, 1]"
 
 
 def _what_may_be_wrong(network: RecurrentNetwork, test: Images) -> str:
@@ -82,8 +87,11 @@ def _what_may_be_wrong(network: RecurrentNetwork, test: Images) -> str:
 def _better_reading(network: RecurrentNetwork, test: Images) -> str | None:
     """How else the weights may be meant, in words, where they are right on clearly more images when read so.
 
-    Among readings that hardly differ the one that departs least from ours is named.
+    Among readings that hardly differ the one that departs least from ours is named. Only of the paper's cell is it known what else
+    its weights may be.
     """
+    if network.cell is not TANH:
+        return None
     pixels, labels = scaled(test.images[:TRIED]), test.labels[:TRIED]
     shares = {}
     for reading in product(NONLINEARITIES, ORDERS if pixels.shape[1] == pixels.shape[2] else ["rows"], SCALES):
@@ -97,7 +105,7 @@ def _better_reading(network: RecurrentNetwork, test: Images) -> str | None:
     found = min(close, key=lambda reading: sum(part != own for part, own in zip(reading, ours, strict=True)))
     return (
         f"as a {found[0]} network that reads {found[1]} of {found[2]} it is right on {shares[found]:.1%} of the first "
-        f"{len(labels):,} test images, as {TAKEN} on {shares[ours]:.1%}"
+        f"{len(labels):,} test images, as {_taken(network.cell)} on {shares[ours]:.1%}"
     )
 
 

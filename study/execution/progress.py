@@ -18,9 +18,9 @@ from study.execution.stacks import Stack
 PLAIN_INTERVAL = 60  # seconds without a line after which one says, where there is no bar, that the study is alive
 
 
-def cost(config: NetworkConfig) -> float:
-    """The work of one network in units of its own: products grow with H squared, the rest with H."""
-    passes = config.epochs * config.train_images / 10_000 + config.blank_rows / 28
+def cost(config: NetworkConfig, rows: int) -> float:
+    """The work of one network, on images of so many rows, in units of its own: products grow with H squared, the rest with H."""
+    passes = config.epochs * config.train_images / 10_000 + config.blank_rows / rows
     return passes * config.hidden_size * (config.hidden_size + 100)
 
 
@@ -41,7 +41,7 @@ class StudyProgress:
     def __init__(self, stacks: Sequence[Stack], console: Console):
         self.stacks, self.console = stacks, console
         self.networks = sum(len(stack.configs) for stack in stacks)
-        self.total = sum(cost(config) for stack in stacks for config in stack.configs)
+        self.total = sum(cost(config, stack.data.rows) for stack in stacks for config in stack.configs)
         self.finished: set[int] = set()
         self.reported = 0
         self.begun = self._last_line = time.monotonic()
@@ -69,7 +69,11 @@ class StudyProgress:
 
     def done(self) -> float:
         """The work finished so far, in the units of `total`."""
-        return sum(cost(config) * self._share(index, config) for index, stack in enumerate(self.stacks) for config in stack.configs)
+        return sum(
+            cost(config, stack.data.rows) * self._share(index, config)
+            for index, stack in enumerate(self.stacks)
+            for config in stack.configs
+        )
 
     def time_left(self) -> str:
         done = self.done()

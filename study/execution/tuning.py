@@ -32,12 +32,12 @@ from study.config import (
     validated,
     whole,
 )
-from study.data.sources import CLASSES, DataSource, Images, checked_training_images, load, prepare
+from study.data.sources import DataSource, Images, checked_training_images, load, prepare
 from study.execution.backends import available_jobs, here
 from study.execution.stacks import checked_memory
 from study.files.journal import held, no_journal, replayed
 from study.terminal import stopping
-from study.terminal.errors import StudyError
+from study.terminal.errors import InputError, StudyError
 from study.tracking import JobRun, connect
 from study.tracking.environment import current_experiment
 from study.training.engine import TrainingStack
@@ -73,7 +73,7 @@ class TuningConfig(Frozen):
     target: Annotated[
         float,
         BeforeValidator(number),
-        Field(gt=1 / CLASSES, le=1, description=f"an accuracy above {1 / CLASSES}, that of guessing, and at most 1, such as 0.935"),
+        Field(gt=0, le=1, description="an accuracy above that of guessing, and at most 1, such as 0.935"),
     ]
     learning_rates: Annotated[
         tuple[LearningRate, LearningRate],
@@ -133,8 +133,12 @@ def tune(config: TuningConfig, console: Console) -> None:
     )
     source = prepare(regime.dataset, regime.data_dir)
     checked_training_images(source, config.train_images)
+    if config.target <= (guessed := 1 / source.shape.classes):
+        raise InputError(
+            f"target={config.target:g}: expected an accuracy above {guessed:g}, that of guessing, and at most 1, such as 0.935"
+        )
     largest = regime.model_copy(update={"hidden_sizes": (config.hidden_size,), "batch_size": config.batch_sizes[1]})
-    checked_memory(largest.networks()[0], "hidden_size")
+    checked_memory(largest.networks()[0], source.shape, "hidden_size")
     jobs = min(available_jobs(regime), config.trials)
     client, name = connect(), f"tune {source.name} H={config.hidden_size} towards {config.target:.1%}"
     current_experiment(client)  # before the journal is written
@@ -240,7 +244,7 @@ def validation_accuracy(config: NetworkConfig, source: DataSource) -> float | No
     torch.set_num_threads(1)
     images = load(source, train=True).first(config.train_images).to(config.device)
     split = trained_on(len(images))
-    held_out = Images(images.images[split:], images.labels[split:])
+    held_out = Images(images.images[split:], images.labels[split:], images.classes)
     stack = TrainingStack([config], images.first(split))
     for _ in stack.train():
         pass

@@ -88,7 +88,9 @@ def _by_epoch(stack: Stack, saved: dict[NetworkConfig, Checkpoint | None]) -> li
     for config in stack.configs:
         checkpoint = saved[config]
         groups.setdefault(checkpoint.state.epoch if checkpoint else 0, []).append(config)
-    return [(Stack(tuple(group), stack.width), [c for config in group if (c := saved[config])]) for group in groups.values()]
+    return [
+        (Stack(tuple(group), stack.data, stack.width), [c for config in group if (c := saved[config])]) for group in groups.values()
+    ]
 
 
 @dataclass(frozen=True)
@@ -112,12 +114,12 @@ def _train(
         stack = TrainingStack(part.padded(), train, states + states[:1] * padding)
         # Padding, which comes last, has no history.
         for history, network in zip(histories, stack.networks(), strict=False):
-            history.begin(network.recurrent)
+            history.begin(network)
         for epoch in stack.train():
             columns = zip(histories, epoch.loss.tolist(), stack.accuracies(test), stack.networks(), stack.diverged, strict=False)
             for history, loss, accuracy, network, gone in columns:
                 if not gone:
-                    history.add(loss, float(accuracy), network.recurrent)
+                    history.add(loss, float(accuracy), network)
             if epoch.number % CHECKPOINT_EVERY == 0 and epoch.number < part.configs[0].epochs:
                 for config, gone, *kept in zip(part.configs, stack.diverged, stack.states(), histories, strict=False):
                     if not gone:
@@ -138,5 +140,7 @@ def _measured(trained: list[_Trained], train: Images, test: Images, started: flo
             results.append(Failure(config, reason, started, time.time()))
             continue
         measured = measure(Recording(one.network, test, train, config.blank_rows, config.seed), of_set(config.measurements))
-        results.append(NetworkRecord(config, one.network.to("cpu"), measured.merge(one.history.labelled()), started, time.time()))
+        results.append(
+            NetworkRecord(config, one.network.to("cpu"), measured.merge(one.history.labelled(one.network)), started, time.time())
+        )
     return results

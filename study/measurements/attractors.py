@@ -1,6 +1,6 @@
-"""Where blank rows take the network: the attractors of h -> tanh(R h) that test images reach, and what they tell of the digit.
+"""Where blank rows take the network: the attractors of its blank map that test images reach, and what they tell of the digit.
 
-All in float64. The map is odd, f(-h) = -f(h): an attractor and its mirror image count as two unless they are the same set.
+All in float64, on whole states. Where the map is odd, an attractor and its mirror image count as two unless they are the same set.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 import xarray as xr
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.fft import irfft, rfft, rfftfreq
@@ -17,6 +16,7 @@ from sklearn.metrics import adjusted_mutual_info_score
 
 from study.measurements import lyapunov
 from study.measurements.recording import Recording
+from study.networks.cells.cell import BlankMap
 from study.schema import labelled
 
 IMAGES = 300  # the first test images
@@ -33,8 +33,8 @@ KINDS = ("fixed_point", "cycle", "closed_curve", "chaos", "unresolved")
 
 @dataclass(frozen=True)
 class Orbits:
-    """Test images after `TRANSIENT` blank rows: their `states` `[n, H]`, `digits` `[n]` and the `attractor` each is on, numbered by
-    the images that reach them, the most frequented first; `main`, the following orbit `[WINDOW, H]` of one image on number 0."""
+    """Test images after `TRANSIENT` blank rows: their `states` `[n, D]`, `digits` `[n]` and the `attractor` each is on, numbered by
+    the images that reach them, the most frequented first; `main`, the following orbit `[WINDOW, D]` of one image on number 0."""
 
     states: np.ndarray
     digits: np.ndarray
@@ -54,7 +54,7 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
     mutual information of attractor and digit; `phase_tells_digit`, the share of the variance of the phase on the first attractor
     that the digit explains, less what it would by chance (epsilon squared).
     """
-    orbits, step = recording.once(followed), _Map(recording)
+    orbits, step = recording.once(followed), recording.network.cell.blank_map(recording.network.parameters)
     main = orbits.main
     size = _size(main)
     motion = float(np.linalg.norm(np.diff(main, axis=0), axis=1).max()) / size if size >= SILENT else 0.0
@@ -127,7 +127,7 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
 def followed(recording: Recording) -> Orbits:
     """The orbits of a recording's first test images; ask for them with `Recording.once`."""
     images = min(IMAGES, len(recording.test))
-    step = _Map(recording)
+    step = recording.network.cell.blank_map(recording.network.parameters)
     state = recording.states[-1, :images].double().cpu().numpy()
     for _ in range(TRANSIENT):
         state = step(state)
@@ -143,25 +143,8 @@ def followed(recording: Recording) -> Orbits:
     return Orbits(start, recording.test.labels[:images].cpu().numpy(), attractor, np.concatenate(main))
 
 
-class _Map:
-    """h -> tanh(R h) of states `[n, H]` or `[H]`, in float64."""
-
-    def __init__(self, recording: Recording):
-        self.recurrent = recording.network.recurrent.double().cpu().numpy()
-        self.transposed = np.ascontiguousarray(self.recurrent.T)
-
-    def __call__(self, state: np.ndarray) -> np.ndarray:
-        # torch's tanh is vectorised; NumPy's takes several times as long.
-        return torch.from_numpy(state @ self.transposed).tanh_().numpy()
-
-    def tangent(self, state: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The next state, and the Jacobian diag(1 - h^2) R there times `frame`."""
-        following = self(state)
-        return following, (1 - following**2)[:, None] * (self.recurrent @ frame)
-
-
 def distinct(signatures: np.ndarray, size: float) -> np.ndarray:
-    """Numbers orbits by their time averages `[n, 2 H]`: those within `APART` of the `size` of states are on one attractor; `[n]`,
+    """Numbers orbits by their time averages `[n, 2 D]`: those within `APART` of the `size` of states are on one attractor; `[n]`,
     the most frequent number being 0."""
     if size < SILENT or len(signatures) < 2:
         return np.zeros(len(signatures), dtype=int)
@@ -227,7 +210,7 @@ def attractor_kind(motion: float, recurrence: float, exponents: np.ndarray, erro
     return "unresolved"
 
 
-def _phases(step: _Map, states: np.ndarray, main: np.ndarray, period: float) -> np.ndarray:
+def _phases(step: BlankMap, states: np.ndarray, main: np.ndarray, period: float) -> np.ndarray:
     """Each orbit's phase at the period, in the leading principal direction of the attractor's orbit, as `[n, 2]` (cos, sin)."""
     if not np.isfinite(period):
         return np.zeros((0, 2))

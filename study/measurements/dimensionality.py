@@ -23,8 +23,8 @@ def pca90(recording: Recording) -> Iterator[xr.DataArray]:
     """
     digits = np.arange(recording.test.classes)
     members = [recording.test.labels == int(digit) for digit in digits]
-    whole = np.array([components(states) for states in recording.states])
-    by_digit = np.array([[components(states[member]) for member in members] for states in recording.states])
+    whole = np.array([components(states) for states in recording.hidden])
+    by_digit = np.array([[components(states[member]) for member in members] for states in recording.hidden])
     steps = {"time_step": recording.time_steps}
     yield labelled(
         "pca90", whole, steps, "principal components for 90% of the variance, all images", units="components", metric="pca90/whole"

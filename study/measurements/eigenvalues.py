@@ -1,4 +1,4 @@
-"""The spectrum of the recurrent weights R, the Jacobian of h -> tanh(R h) at 0."""
+"""The spectrum of the blank map's Jacobian at rest: of the recurrent weights R, for the paper's cell."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from study.measurements.recording import Recording
-from study.networks.eigenvalues import eigenvalues
+from study.networks.eigenvalues import SPECTRUM, no_rest, rest_eigenvalues
 from study.schema import labelled
 
 
@@ -20,17 +20,21 @@ def predicted_period(spectrum: np.ndarray) -> float:
 
 def recurrent_spectrum(recording: Recording) -> Iterator[xr.DataArray]:
     """Yields `eigenvalue_real` and `eigenvalue_imaginary` over `mode`, `spectral_radius` and `period_predicted`."""
-    values = eigenvalues(recording.network.recurrent)
+    network = recording.network
+    values, missing = rest_eigenvalues(network), no_rest(network)
     mode = {"mode": np.arange(1, len(values) + 1)}
-    yield labelled("eigenvalue_real", values[:, 0], mode, "eigenvalues of R, real part")
-    yield labelled("eigenvalue_imaginary", values[:, 1], mode, "eigenvalues of R, imaginary part")
-    yield labelled("spectral_radius", np.hypot(*values[0]), {}, "largest modulus of the eigenvalues of R", metric="spectral_radius")
+    yield labelled("eigenvalue_real", values[:, 0], mode, f"{SPECTRUM}, real part", missing=missing)
+    yield labelled("eigenvalue_imaginary", values[:, 1], mode, f"{SPECTRUM}, imaginary part", missing=missing)
+    yield labelled(
+        "spectral_radius", np.hypot(*values[0]), {}, f"largest modulus of the {SPECTRUM}", metric="spectral_radius", missing=missing
+    )
     yield labelled(
         "period_predicted",
         predicted_period(values),
         {},
-        "period of the leading eigenvalue of R, 2 pi / |arg|",
+        f"period of the leading one of the {SPECTRUM}, 2 pi / |arg|",
         units="rows",
         metric="period_predicted",
-        missing="the leading eigenvalue is a positive number",
+        missing="; or ".join(filter(None, ("the leading eigenvalue is a positive number", missing))),
+        odd=int(network.cell.odd),  # the period may then be measured as its half
     )

@@ -122,11 +122,11 @@ def _rolled(_: Recording) -> dict[int, Answers]:
 def _roll(recording: Recording, shown: int, blank: int) -> Answers:
     """Rolls images out in chunks, in place, so that a core's cache holds them from the first step to the last.
 
-    Without a bias a state of exactly 0 stays there: images that are blank so far need not be rolled out.
+    Where a cell rests at 0, a state of exactly 0 stays there: images that are blank so far need not be rolled out.
     """
     network, labels, classes = recording.network, recording.test.labels, recording.test.classes
     state = recording.state(shown, 0, len(labels))
-    moving = state.any(dim=1)
+    moving = state.any(dim=1) if network.cell.rests_at_zero else torch.ones_like(labels, dtype=torch.bool)
     # A code for each answer: the label given, the true one, the half of the images and the step, in that order of significance.
     of_image = classes * labels + classes**2 * (torch.arange(len(labels), device=labels.device) % 2)
     size = 2 * classes**2

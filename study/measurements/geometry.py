@@ -23,9 +23,8 @@ from study.schema import labelled
 
 NEIGHBOUR_IMAGES = 2500  # the first test images: among them neighbours are looked for
 EARLY_STEP, EARLY_DIGIT = 4, 6  # where the paper saw the first cluster (section 4, figure 4)
-GROUPS = 10  # random ones, as many as there are digits in MNIST
 IMAGES_EACH = 500  # of each digit and in each group, at most: neighbours take the square of it
-EVERY = 9  # blank rows, after the first 28, at which what takes long is measured
+EVERY = 9  # blank rows, after as many as an image has rows, at which what takes long is measured
 
 RATIO = "participation ratio of the states' covariance"
 CORRECTED = f"{RATIO}, without bias in the number of images"
@@ -55,9 +54,9 @@ def geometry(recording: Recording) -> Iterator[xr.DataArray]:
     the share of an image's ten nearest neighbours that show the same digit, and `sixes_agreement`, that of the sixes at step 4,
     with what it is in the untrained network and in the pixels.
     """
-    yield from _over_time(recording.states, recording.test, "")
+    yield from _over_time(recording.hidden, recording.test, "")
     near = recording.test.first(NEIGHBOUR_IMAGES)
-    agreement = np.stack([neighbour_agreement(states[: len(near)], near.labels, near.classes) for states in recording.states])
+    agreement = np.stack([neighbour_agreement(states[: len(near)], near.labels, near.classes) for states in recording.hidden])
     yield labelled(
         "neighbour_agreement",
         agreement,
@@ -67,30 +66,33 @@ def geometry(recording: Recording) -> Iterator[xr.DataArray]:
         share=True,
         images=len(near),
     )
-    if recording.rows >= EARLY_STEP and near.classes > EARLY_DIGIT:
-        yield from _sixes(recording, near, agreement[EARLY_STEP - 1, EARLY_DIGIT])
+    yield from _sixes(recording, near, agreement)
 
 
-def _sixes(recording: Recording, near: Images, found: float) -> Iterator[xr.DataArray]:
+def _sixes(recording: Recording, near: Images, agreement: np.ndarray) -> Iterator[xr.DataArray]:
     """Whether the sixes separate by step 4 (section 4 of the paper), and whether they do so without training, or in the pixels
-    alone.
+    alone; NaN where the data set has no sixes or no step 4.
     """
-    rows = scaled(near.images[:, :EARLY_STEP])
-    *_, untrained = recording.untrained.network.rows(rows)
-    sources = {"_untrained": (untrained, ", untrained network"), "_pixels": (rows.flatten(1), ", pixels of rows 1-4")}
-    nulls = {
-        suffix: (neighbour_agreement(points, near.labels, near.classes)[EARLY_DIGIT], where)
-        for suffix, (points, where) in sources.items()
-    }
     words = "share of the ten nearest neighbours of sixes that are sixes, at step 4"
-    for suffix, (value, where) in ({"": (found, "")} | nulls).items():
+    places = {"": "", "_untrained": ", untrained network", "_pixels": ", pixels of rows 1-4"}
+    values, missing = dict.fromkeys(places, np.nan), f"the images have no label {EARLY_DIGIT}, or fewer than {EARLY_STEP} rows"
+    if recording.rows >= EARLY_STEP and near.classes > EARLY_DIGIT:
+        rows, missing = scaled(near.images[:, :EARLY_STEP]), None
+        *_, untrained = recording.untrained.network.rows(rows)
+        sources = {"_untrained": recording.network.cell.observed(untrained), "_pixels": rows.flatten(1)}
+        values = {"": agreement[EARLY_STEP - 1, EARLY_DIGIT]} | {
+            suffix: neighbour_agreement(points, near.labels, near.classes)[EARLY_DIGIT] for suffix, points in sources.items()
+        }
+    for suffix, where in places.items():
         metric = f"neighbours/sixes_step_4{suffix}"
-        yield labelled(f"sixes_agreement{suffix}", value, {}, f"{words}{where}", metric=metric, share=True)
+        yield labelled(
+            f"sixes_agreement{suffix}", values[suffix], {}, f"{words}{where}", metric=metric, missing=missing, share=True
+        )
 
 
 def nulls(recording: Recording) -> Iterator[xr.DataArray]:
     """The same geometry, but for the neighbours, of the untrained network (`..._untrained`) and of the image rows (`..._input`)."""
-    yield from _over_time(recording.untrained.states, recording.test, "_untrained")
+    yield from _over_time(recording.untrained.hidden, recording.test, "_untrained")
     yield from _over_time(scaled(recording.test.images).transpose(0, 1).contiguous(), recording.test, "_input")
 
 
@@ -108,9 +110,10 @@ def appended(recording: Recording) -> Iterator[xr.DataArray]:
     whole, parts = [], []
     state, double = recording.states[-1, images].double(), recording.network.double()
     for step, states in enumerate(chain([state], double.blank_rows(state, recording.blank_rows))):
-        whole.append(_whole(states, test))
+        hidden = double.cell.observed(states)
+        whole.append(_whole(hidden, test))
         if step in sampled:
-            parts.append(_parts(states, members))
+            parts.append(_parts(hidden, members))
     yield from _labelled_whole(whole, "blank_rows", steps, "_appended")
     yield from _labelled_parts(parts, "blank_rows_sampled", sampled, "_appended", len(members[0][0]))
 
@@ -123,11 +126,12 @@ def _over_time(states: torch.Tensor, test: Images, suffix: str) -> Iterator[xr.D
 
 
 def _members(test: Images) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """The images of each digit, and those of random groups: as many of each as the rarest digit has, at most `IMAGES_EACH`."""
+    """The images of each digit, and those of as many random groups: as many of each as the rarest digit has, at most
+    `IMAGES_EACH`."""
     of_digit = [torch.nonzero(test.labels == digit)[:, 0] for digit in range(test.classes)]
     count = min(IMAGES_EACH, *(len(images) for images in of_digit if len(images)))
     order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0)).to(test.labels.device)
-    return [images[:count] for images in of_digit], list(order[: GROUPS * count].split(count))
+    return [images[:count] for images in of_digit], list(order[: test.classes * count].split(count))
 
 
 def _whole(states: torch.Tensor, test: Images) -> tuple[float, float, float]:

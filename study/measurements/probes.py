@@ -93,7 +93,8 @@ def generalisation(recording: Recording) -> Iterator[xr.DataArray]:
         truth = labels[start : start + recording.chunk]
 
         def score(step: int, states: torch.Tensor, truth: torch.Tensor = truth) -> None:
-            correct[:, step] += (probes.logits(states).argmax(dim=1) == truth).sum(dim=1)
+            hidden = recording.network.cell.observed(states)
+            correct[:, step] += (probes.logits(hidden).argmax(dim=1) == truth).sum(dim=1)
 
         for step in range(rows):
             score(step, recording.state(step + 1, start, start + len(truth)))
@@ -116,10 +117,10 @@ def fitted(recording: Recording) -> Probes:
 
 def _fitted(recording: Recording, labels: torch.Tensor) -> Probes:
     """Probes of each time step that learn these labels of the first training images."""
-    learned = recording.states_of(recording.train.first(LEARNED + CALIBRATED))
+    learned = recording.network.cell.observed(recording.states_of(recording.train.first(LEARNED + CALIBRATED)))
     width = recording.rows if learned.is_cuda else 1  # a CPU's cache holds the states of one step
     parts, calibrated, test = [], [], []
-    for some, shown in zip(learned.split(width), recording.states.split(width), strict=True):
+    for some, shown in zip(learned.split(width), recording.hidden.split(width), strict=True):
         probes = fit(some[:, : len(labels)], labels, recording.test.classes)
         parts.append(probes)
         calibrated.append(probes.logits(some[:, len(labels) :]))

@@ -53,19 +53,25 @@ class Recording:
         return self._kept[function]
 
     def state(self, rows_shown: int, start: int, stop: int) -> torch.Tensor:
-        """The states `[stop - start, H]` of some images after `rows_shown` rows; 0 before the first row."""
+        """The states `[stop - start, D]` of some images after `rows_shown` rows; before the first row, the cell's initial ones."""
         if rows_shown:
             return self.states[rows_shown - 1, start:stop]
-        return torch.zeros(stop - start, self.network.hidden_size, device=self.test.images.device)
+        return self.network.start(stop - start)
 
     @cached_property
     def states(self) -> torch.Tensor:
-        """The hidden states h_1 .. h_T of every test image, float32 `[T, N, H]`."""
+        """The states s_1 .. s_T of every test image, float32 `[T, N, D]`."""
         return self.states_of(self.test)
 
+    @property
+    def hidden(self) -> torch.Tensor:
+        """The hidden states h_1 .. h_T in them, float32 `[T, N, H]`."""
+        return self.network.cell.observed(self.states)
+
     def states_of(self, images: Images) -> torch.Tensor:
-        """The hidden states h_1 .. h_T of any images, float32 `[T, N, H]`."""
-        states = torch.empty(self.rows, len(images), self.network.hidden_size, device=images.images.device)
+        """The states s_1 .. s_T of any images, float32 `[T, N, D]`."""
+        size = self.network.cell.state_size(self.network.hidden_size)
+        states = torch.empty(self.rows, len(images), size, device=images.images.device)
         for start in range(0, len(images), self.chunk):
             stop = start + self.chunk
             for t, state in enumerate(self.network.rows(scaled(images.images[start:stop]))):
@@ -75,6 +81,5 @@ class Recording:
     @cached_property
     def untrained(self) -> Recording:
         """The same images shown to the untrained network of the seed."""
-        features, classes = self.network.input.shape[1], self.test.classes
-        network = RecurrentNetwork.initial(self.seed, self.network.hidden_size, features, classes)
-        return Recording(network.to(self.test.images.device), self.test, self.train, self.blank_rows, self.seed)
+        network = self.network.untrained(self.seed).to(self.test.images.device)
+        return Recording(network, self.test, self.train, self.blank_rows, self.seed)

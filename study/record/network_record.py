@@ -20,6 +20,7 @@ from study.config import NetworkConfig
 from study.data.sources import PROJECT
 from study.files import durable, netcdf
 from study.files.untrusted import Refused, one_line
+from study.networks.cells import TANH
 from study.networks.network import RecurrentNetwork
 from study.schema import MEASURED
 
@@ -88,6 +89,9 @@ def regime_key(config: NetworkConfig, data_digest: str) -> str:
 
 
 def _key(configuration: dict, data_digest: str) -> str:
+    # Networks of the paper's cell keep the keys they had before there were other cells.
+    if configuration["cell"] == TANH.name:
+        del configuration["cell"]
     canonical = json.dumps(configuration, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(f"{canonical}\n{data_digest}\n{RECORD_VERSION}".encode()).hexdigest()
 

@@ -21,7 +21,7 @@ from safetensors import safe_open
 from study.config import NetworkConfig, StudyConfig, ranges
 from study.data.sources import DataSource
 from study.files import durable
-from study.networks.network import STATE_NAMES
+from study.networks.cells import Cell, known
 from study.record.network_record import MEASUREMENTS, WEIGHTS, read_measurements, step_metrics, versions
 from study.record.spool import Entry
 from study.terminal.credentials import without_credentials
@@ -31,7 +31,6 @@ from study.tracking.environment import current_experiment
 from study.tracking.job import JobRun, params
 from study.tracking.store import PAGE, checked_location, children, is_missing, log_files, search
 
-CLASSIFIER = Path(__file__).parents[1] / "networks" / "classifier.py"
 LONGEST_NAME = 80  # characters of hidden sizes in a study's name
 MODEL_REQUIREMENTS = [f"{name}=={versions()[name]}" for name in ("mlflow", "numpy", "safetensors")]
 
@@ -174,7 +173,7 @@ class StudyRun(JobRun):
         if models:
             self.client.log_outputs(run_id, [LoggedModelOutput(model, 0) for model in models])
         else:
-            self._log_model(run_id, entry.folder / WEIGHTS)
+            self._log_model(run_id, known(entry.config.cell), entry.folder / WEIGHTS)
         stamp = int(entry.ended * 1000)
         points = [Metric(name, value, stamp, step) for name, values in step_metrics(measurements).items() for step, value in values]
         for start in range(0, len(points), PAGE):
@@ -183,9 +182,13 @@ class StudyRun(JobRun):
         self.client.set_tag(run_id, "complete", "true")
         self.client.set_terminated(run_id, "FINISHED", end_time=stamp)
 
-    def _log_model(self, run_id: str, weights: Path) -> None:
+    def _log_model(self, run_id: str, cell: Cell, weights: Path) -> None:
+        """Logs a model that classifies images without this project, where the cell has code for one; else a tag says so."""
+        if cell.classifier is None:
+            self.client.set_tag(run_id, "logged_model", f"none: the cell {cell.name} has no code of its own for one")
+            return
         with safe_open(weights, "np") as file:
-            features = file.get_slice(STATE_NAMES["input"]).get_shape()[1]
+            features = file.get_slice(cell.names["input"]).get_shape()[-1]
         signature = ModelSignature(
             inputs=Schema([TensorSpec(np.dtype("float32"), (-1, -1, features))]),
             outputs=Schema([TensorSpec(np.dtype("int64"), (-1,))]),
@@ -198,7 +201,7 @@ class StudyRun(JobRun):
             model_id=model.model_id,
             flavor=mlflow.pyfunc,
             run_id=run_id,
-            python_model=str(CLASSIFIER),
+            python_model=str(cell.classifier),
             artifacts={"weights": str(weights)},
             signature=signature,
             input_example=np.zeros((1, 2, features), dtype=np.float32),
@@ -208,7 +211,13 @@ class StudyRun(JobRun):
 
 def network_config(run: Run) -> NetworkConfig:
     """The configuration a network run was logged with."""
-    return NetworkConfig(**{name: run.data.params[name] for name in NetworkConfig.model_fields})
+    return NetworkConfig(
+        **{
+            name: run.data.params[name]
+            for name, field in NetworkConfig.model_fields.items()
+            if field.is_required() or name in run.data.params
+        }
+    )
 
 
 def _sizes_in_words(sizes: tuple[int, ...]) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 import xarray as xr
 
-from study.networks.eigenvalues import eigenvalues
+from study.networks.eigenvalues import SPECTRUM, no_rest, rest_eigenvalues
+from study.networks.network import RecurrentNetwork
 from study.schema import labelled
 
 HISTORY = ("losses", "accuracies", "spectra")
@@ -16,23 +16,23 @@ HISTORY = ("losses", "accuracies", "spectra")
 
 @dataclass
 class History:
-    """One network's mean training `losses` and test `accuracies`, one an epoch, and the `spectra` of its recurrent weights
-    `[H, 2]`, the first before training."""
+    """One network's mean training `losses` and test `accuracies`, one an epoch, and the `spectra` of the
+    blank map's Jacobian at rest `[D, 2]`, the first before training."""
 
     losses: list[float] = field(default_factory=list)
     accuracies: list[float] = field(default_factory=list)
     spectra: list[np.ndarray] = field(default_factory=list)
 
-    def begin(self, recurrent: torch.Tensor) -> None:
-        """Notes the recurrent weights `[H, H]` before the first epoch, once."""
+    def begin(self, network: RecurrentNetwork) -> None:
+        """Notes the network before the first epoch, once."""
         if not self.spectra:
-            self.spectra.append(eigenvalues(recurrent))
+            self.spectra.append(rest_eigenvalues(network))
 
-    def add(self, loss: float, accuracy: float, recurrent: torch.Tensor) -> None:
-        """Notes an epoch."""
+    def add(self, loss: float, accuracy: float, network: RecurrentNetwork) -> None:
+        """Notes an epoch, after which the network is as given."""
         self.losses.append(loss)
         self.accuracies.append(accuracy)
-        self.spectra.append(eigenvalues(recurrent))
+        self.spectra.append(rest_eigenvalues(network))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The history as float64 arrays by the names of `HISTORY`."""
@@ -43,9 +43,10 @@ class History:
         """The inverse of `arrays`."""
         return cls(arrays["losses"].tolist(), arrays["accuracies"].tolist(), list(arrays["spectra"]))
 
-    def labelled(self) -> xr.Dataset:
-        """`train_loss` and `test_accuracy_by_epoch` over `epoch`; over (`epoch_from_0`, `mode`), the eigenvalues of R:
-        `eigenvalue_real_by_epoch` and `eigenvalue_imaginary_by_epoch`; and `spectral_radius_by_epoch`."""
+    def labelled(self, network: RecurrentNetwork) -> xr.Dataset:
+        """Of the `network` whose history it is: `train_loss` and `test_accuracy_by_epoch` over `epoch`; over (`epoch_from_0`,
+        `mode`), the spectra as `eigenvalue_real_by_epoch` and `eigenvalue_imaginary_by_epoch`; and `spectral_radius_by_epoch`."""
+        missing = no_rest(network)
         trained = {"epoch": np.arange(1, len(self.losses) + 1)}
         begun = {"epoch_from_0": np.arange(len(self.spectra))}
         spectra = np.array(self.spectra)
@@ -63,14 +64,15 @@ class History:
                 metric="test/accuracy",
                 share=True,
             ),
-            labelled("eigenvalue_real_by_epoch", real, modes, "eigenvalues of R, real part"),
-            labelled("eigenvalue_imaginary_by_epoch", imaginary, modes, "eigenvalues of R, imaginary part"),
+            labelled("eigenvalue_real_by_epoch", real, modes, f"{SPECTRUM}, real part", missing=missing),
+            labelled("eigenvalue_imaginary_by_epoch", imaginary, modes, f"{SPECTRUM}, imaginary part", missing=missing),
             labelled(
                 "spectral_radius_by_epoch",
                 np.hypot(*spectra[:, 0].T),
                 begun,
-                "largest modulus of the eigenvalues of R",
+                f"largest modulus of the {SPECTRUM}",
                 metric="train/spectral_radius",
+                missing=missing,
             ),
         ]
         return xr.Dataset({array.name: array for array in arrays})

@@ -95,7 +95,7 @@ def test_no_path_that_a_study_names_is_followed(place, nothing_stored, tmp_path,
 
 
 def test_weights_of_another_size_are_left_out(place, nothing_stored, own_cache, monkeypatch):
-    monkeypatch.setattr(study_analysis.runs, "weights", lambda run_id, client: RecurrentNetwork.initial(0, 5))
+    monkeypatch.setattr(study_analysis.runs, "weights", lambda run_id, client: RecurrentNetwork.initial(0, 5, 28, 10))
     found = analyse(place.client, "latest", data_dir=place.folder / "data")
     assert found.left_out
     assert all("has 5 hidden units" in line for line in found.left_out)

@@ -10,7 +10,7 @@ from study.data.sources import Images
 from study.measurements import MEASUREMENTS, SETS, known, measure, of_set
 from study.measurements.early import temperature
 from study.measurements.recording import Recording
-from study.networks.network import RecurrentNetwork
+from study.networks.network import tanh_network
 from study.terminal.errors import InputError
 
 
@@ -96,8 +96,8 @@ def test_sets_grow():
 def test_a_degenerate_network_has_defined_values(case, network, train_images):
     few = train_images.first(120)
     altered = {
-        "saturated": RecurrentNetwork(1e4 * network.input, 1e4 * network.recurrent, network.readout, network.bias),
-        "collapsed": RecurrentNetwork(*(torch.zeros_like(weight) for weight in network.state_dict().values())),
+        "saturated": tanh_network(1e4 * network.input, 1e4 * network.recurrent, network.readout, network.bias),
+        "collapsed": tanh_network(*(torch.zeros_like(weight) for weight in network.state_dict().values())),
         "constant": network,
     }[case]
     images = Images(torch.full_like(few.images, 9), few.labels) if case == "constant" else few
@@ -113,7 +113,7 @@ def test_a_degenerate_network_has_defined_values(case, network, train_images):
 def test_weights_that_are_not_finite_are_counted_and_nothing_else(network, test_images, train_images):
     broken = network.recurrent.clone()
     broken[0, :3] = torch.nan
-    altered = RecurrentNetwork(network.input, broken, network.readout, network.bias)
+    altered = tanh_network(network.input, broken, network.readout, network.bias)
     measured = measure(Recording(altered, test_images, train_images))
     assert list(measured) == ["weights_dropped"]
     assert int(measured.weights_dropped) == 3

@@ -1,0 +1,38 @@
+"""The recurrent cells there are, by name. Each defines its map; whatever runs a network asks its cell."""
+
+from __future__ import annotations
+
+from study.networks.cells.cell import Cell
+from study.networks.cells.checks import faults
+from study.networks.cells.tanh import TanhCell
+from study.terminal.errors import InputError, quoted
+from study.terminal.extensions import EXTENSIONS
+
+TANH = TanhCell()
+CELLS: dict[str, Cell] = {TANH.name: TANH}
+
+
+def register(cell: Cell) -> Cell:
+    """Makes a cell known under its name, for configurations, files of weights and stored studies; returns it.
+
+    Raises `InputError` where the name is taken, or the cell is not what it says.
+    """
+    if wrong := faults(cell):
+        raise InputError(f"cell {quoted(getattr(cell, 'name', ''))}: {'; '.join(wrong)}")
+    if cell.name in CELLS and type(CELLS[cell.name]) is not type(cell):
+        raise InputError(f"cell {quoted(cell.name)}: this name is taken; expected another than {', '.join(CELLS)}")
+    CELLS[cell.name] = cell
+    return cell
+
+
+def known(name: object, origin: str = "cell") -> Cell:
+    """The cell registered under a name; raises `InputError`, naming its `origin`, where there is none.
+
+    Nothing is imported for a name: a stored study may say anything.
+    """
+    if isinstance(name, str) and name in CELLS:
+        return CELLS[name]
+    raise InputError(
+        f"{origin}={quoted(name)}: no cell of this name is registered; expected one of {', '.join(CELLS)}, or the module that "
+        f"registers it in {EXTENSIONS}"
+    )
