@@ -1,4 +1,4 @@
-"""Plans which networks are trained together, from the memory there is."""
+"""Plans which networks are trained together, from the memory there is, and which stored ones are measured again."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 
 from study.config import NetworkConfig
 from study.measurements.probes import CALIBRATED, LEARNED
+from study.record.remeasuring import StoredNetwork
 from study.terminal.errors import InputError
 
 GPU_WIDTH = 128  # networks in lockstep on a GPU; more gain nothing once its multiprocessors are full
@@ -36,6 +37,21 @@ class Stack:
         """The same networks in stacks of half the width."""
         half = self.width // 2
         return [Stack(self.configs[i : i + half], half) for i in range(0, len(self.configs), half)]
+
+
+@dataclass(frozen=True)
+class Remeasurement:
+    """A stored network, to be measured again by the measurements of these `names` alone."""
+
+    stored: StoredNetwork
+    names: tuple[str, ...]
+
+    @property
+    def configs(self) -> tuple[NetworkConfig, ...]:
+        return (self.stored.config,)
+
+
+Task = Stack | Remeasurement
 
 
 def stacks(configs: Sequence[NetworkConfig], free: int | None = None) -> list[Stack]:
@@ -107,9 +123,9 @@ def free_gpu_memory() -> int:
     return torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else 1 << 60
 
 
-def workers(jobs: int, planned: Sequence[Stack], free: int | None = None) -> int:
-    """How many workers of `jobs` to start: no more than there are stacks, and than fit into `free` bytes of main memory."""
-    largest = max(measuring_memory(config) for stack in planned for config in stack.configs)
+def workers(jobs: int, planned: Sequence[Task], free: int | None = None) -> int:
+    """How many workers of `jobs` to start: no more than there are tasks, and than fit into `free` bytes of main memory."""
+    largest = max(measuring_memory(config) for task in planned for config in task.configs)
     available = free if free is not None else psutil.virtual_memory().available
     fitting = int(SHARE * available) // (largest + WORKER)
     return max(1, min(jobs, len(planned), fitting))

@@ -34,6 +34,7 @@ from study.data.sources import Images
 from study.networks.network import STATE_NAMES, RecurrentNetwork, accuracy
 from study.networks.seeding import permutation
 
+ENGINE_VERSION = "1"  # raised whenever the same configuration would be trained to other weights
 ADAM_BETAS, ADAM_EPSILON = (0.9, 0.999), 1e-8  # PyTorch's defaults
 TANH_BACKWARD = torch.ops.aten.tanh_backward.grad_input
 WARM_UP = 3  # iterations before a CUDA graph is captured, so that the libraries' workspaces exist
