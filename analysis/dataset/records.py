@@ -76,8 +76,8 @@ class Record:
     attributes: dict[str, str]
 
     @property
-    def measurements(self) -> set[str]:
-        """The names of what was measured."""
+    def measurements(self) -> dict[str, int]:
+        """What was measured, by name, and the version of each."""
         return measured(self.variables, self.attributes)
 
 
@@ -183,8 +183,9 @@ def _counts(labels: np.ndarray, first: int, least: int) -> bool:
 
 
 def _shapes(record: Record) -> dict[str, Hashable]:
-    """What records must have in common to stand in one dataset: dimensions of variables, labels of dimensions, the data set."""
+    """What records must have in common to stand in one dataset: dimensions, labels, versions of measurements, the data set."""
     shapes: dict[str, Hashable] = {"data set's digest": str(record.attributes.get("data_digest", "unknown"))}
+    shapes |= {f"version of the measurement {name}": str(version) for name, version in record.measurements.items()}
     for name, variable in record.variables.items():
         labels = tuple(variable.values.tolist()) if variable.dims == (name,) and name not in GROWING else ()
         shapes[name] = variable.dims, labels
@@ -238,7 +239,7 @@ def _room(records: Iterable[Record], words: Mapping[str, dict], grid: tuple[int,
 
 def _note_missing(dataset: xr.Dataset, records: Mapping[Place, Record], expected: set[str]) -> dict[str, list[str]]:
     """Says in each variable that some records lack, which do and why; returns the networks without each measurement."""
-    made = {place: record.measurements for place, record in records.items()}
+    made = {place: set(record.measurements) for place, record in records.items()}
     for name, variable in dataset.data_vars.items():
         without = [place for place in records if name not in records[place].variables]
         if not without:

@@ -235,7 +235,7 @@ def _plan_in_words(study: StudyRun, jobs: int, found: int, again: list[Remeasure
     measured = f"{len(again)} are stored and measured again ({', '.join(names)})" if again else ""
     computed = f"on {device}{note}, {jobs} at a time" if jobs else ""
     parts = [part for part in (computed, stored, measured) if part]
-    return f"study {study.run_id}: {study.counts['expected']} networks {'; '.join(parts)}"
+    return f"study {study.run_id}: {study.counts['expected']} networks{' ' if computed else ': '}{'; '.join(parts)}"
 
 
 def _in_words(result: NetworkRecord | Failure) -> str:

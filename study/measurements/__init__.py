@@ -71,8 +71,8 @@ def register(
 ) -> None:
     """Adds a measurement to those that studies make.
 
-    For the parameters see `Measurement`. Raise the `version` with every change of what the function yields: networks that were stored
-    before are then measured again, by it alone. Raises `InputError` where the name is taken, or a parameter is not accepted.
+    For the parameters see `Measurement`. Raise the `version` with every change of what the function yields: networks that were
+    stored before are then measured again, by it alone. Raises `InputError` where the name is taken, or a parameter is not accepted.
     """
     if not NAME.fullmatch(name):
         raise InputError(f"measurement {quoted(name)}: expected a name of small letters, digits and _, such as my_measurement")

@@ -1,7 +1,7 @@
 """What a network is known by: a training key for what decides its weights, a record key for what was measured on them as well.
 
-Weights and checkpoints go by the training key. A network whose training key is stored is not trained again: what its record lacks is
-measured on the stored weights.
+Weights and checkpoints go by the training key. A network whose training key is stored is not trained again: what its record lacks
+is measured on the stored weights.
 """
 
 from __future__ import annotations

@@ -73,9 +73,9 @@ def take(study: StudyRun, wanted: Mapping[str, NetworkConfig], say: Callable[[st
     whose records lack something that it asks for, to be measured again.
 
     `wanted` are the networks of the study by their training keys. A network of a study that stopped while it trained moves, one of
-    a study that has all its networks is copied. An artifact that is not what was logged is named, and its run passed over; a network
-    of which the record alone is damaged is trained again, since the record holds the history of its training. Raises `StudyError`
-    where an artifact cannot be reached.
+    a study that has all its networks is copied. An artifact that is not what was logged is named, and its run passed over; where
+    the record alone is damaged, too, since it holds the history of the training. Raises `StudyError` where an artifact cannot be
+    reached.
     """
     client, digest = study.client, study.source.digest
     taken: set[str] = set()
@@ -124,7 +124,8 @@ def take(study: StudyRun, wanted: Mapping[str, NetworkConfig], say: Callable[[st
 def _checked(run: Run, folder: Path, config: NetworkConfig, data_digest: str) -> StoredNetwork:
     """The network in a run's folder, of which `config` is asked now.
 
-    Raises `DamagedRecordError` where what lies there is no network's, or another's. Who can write a run's artifacts can write their digests, too.
+    Raises `DamagedRecordError` where what lies there is no network's, or another's. Who can write a run's artifacts can write their
+    digests, too.
     """
     try:
         made = network_config(run)
