@@ -158,6 +158,7 @@ def _read(file: Path, hidden_size: int, needed: set[str]) -> Record:
     version = str(attributes.get("record_version", "unknown"))
     if version != str(RECORD_VERSION):
         raise Refused(f"its record version is {one_line(version, 12)} where {RECORD_VERSION} is expected")
+    measured(variables, attributes)  # which refuses a text that names none
     if taken := (GRID & set(variables)) | (GRID & {str(name) for variable in variables.values() for name in variable.dims}):
         raise Refused(f"it has a variable or a dimension called {min(taken)}")
     if missing := needed - set(variables):
