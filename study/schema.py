@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
 
-MEASURED = "measured"  # the attribute of a record that names its measurements
+MEASURED = "measured"  # the attribute of a record that names its measurements, each with its version
+MEASUREMENT = "measurement"  # the attribute of a variable that names the measurement it is of
+MEASURED_WORDS = re.compile(r"[a-z]\w*(:[1-9]\d{0,5})?( [a-z]\w*(:[1-9]\d{0,5})?)*", re.ASCII)
 COORDINATES = {
     "rows_shown": "rows of the image shown to the network",
     "blank_rows": "rows of zeros shown after the image",
@@ -57,3 +60,16 @@ def labelled(
     for dimension in set(coordinates) & set(COORDINATES):
         array[dimension].attrs["long_name"] = COORDINATES[dimension]
     return array
+
+
+def measured_in_words(versions: Mapping[str, int]) -> str:
+    """Measurements and their versions as one text, such as ``experiments probes:2``: no number is version 1."""
+    return " ".join(name if version == 1 else f"{name}:{version}" for name, version in versions.items())
+
+
+def measured_from_words(text: str) -> dict[str, int]:
+    """The inverse of `measured_in_words`; raises `ValueError` where the text is something else."""
+    if not (text == "" or MEASURED_WORDS.fullmatch(text)):
+        raise ValueError("names measurements in words that cannot be read")
+    parts = [word.partition(":") for word in text.split(" ") if word]
+    return {name: int(version or 1) for name, _, version in parts}

@@ -99,7 +99,7 @@ def test_no_pickle_planted_in_a_store_or_a_cache_is_ever_loaded(trap, small, tmp
     assert resumed.process.returncode == 0, resumed.output
     assert "measurements.nc cannot be read" in resumed.output
     assert "cannot be read as safetensors" in resumed.output
-    assert "2 networks expected: 0 reused, 2 trained, 0 failed" in resumed.output
+    assert "2 networks expected: 2 trained, 0 re-measured, 0 reused, 0 failed" in resumed.output
     (root / "study.json").write_bytes(content)
     with pytest.raises(InputError, match=r"study\.json"):
         runs.load(study.info.run_id, small.client)
@@ -132,7 +132,7 @@ def test_no_reader_of_ours_unpickles(trap, tmp_path, monkeypatch):
 
 def test_a_checkpoint_that_is_a_pickle_is_set_aside(trap, small):
     content, sprung = trap
-    key = small.runs("tags.kind = 'network'")[0].data.tags["network_key"]
+    key = small.runs("tags.kind = 'network'")[0].data.tags["training_key"]
     checkpoint = small.folder / "cache" / "checkpoints" / f"{key}.safetensors"
     checkpoint.parent.mkdir(exist_ok=True)
     checkpoint.write_bytes(content)
@@ -140,7 +140,7 @@ def test_a_checkpoint_that_is_a_pickle_is_set_aside(trap, small):
         small.client.delete_tag(run.info.run_id, "complete")
     again = small.run(seeds="0-1", epochs="6", train_images="400")
     assert again.process.returncode == 0, again.output
-    assert "0 reused, 2 trained" in again.output
+    assert "2 trained, 0 re-measured, 0 reused" in again.output
     assert checkpoint.with_suffix(".set-aside").exists()
     assert not sprung.exists()
 

@@ -43,7 +43,7 @@ def test_the_study_is_one_run_with_its_networks_and_aggregates_one_level_below(r
         (h, str(s)) for h in ("8", "16") for s in range(7)
     }
     assert all(n.info.status == "FINISHED" and n.data.tags["complete"] == "true" for n in networks)
-    assert len({n.data.tags["network_key"] for n in networks}) == 14
+    assert len({n.data.tags["training_key"] for n in networks}) == 14
     assert [a.data.params["hidden_size"] for a in _children(real_study, "aggregate")] == ["8", "16"]
 
 
@@ -133,7 +133,7 @@ def test_the_same_network_comes_out_of_another_study_bit_for_bit(real_study, tmp
     client = MlflowClient(store)
     [alone] = client.search_runs([e.experiment_id for e in client.search_experiments()], "tags.kind = 'network'")
     [beside] = [n for n in _children(real_study, "network") if (n.data.params["hidden_size"], n.data.params["seed"]) == ("16", "3")]
-    assert alone.data.tags["network_key"] == beside.data.tags["network_key"]
+    assert alone.data.tags["training_key"] == beside.data.tags["training_key"]
     weights, measurements = [], []
     for source, run in ((client, alone), (real_study.client, beside)):
         here = tmp_path / run.info.run_id

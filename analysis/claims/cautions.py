@@ -38,10 +38,9 @@ def not_defined(dataset: xr.Dataset) -> list[str]:
 
 
 def not_measured(dataset: xr.Dataset) -> list[str]:
-    """Measurements that some networks of a study lack, because they were stored before there was such a measurement."""
+    """Measurements that some networks of a study lack: stored ones, that nobody measured again."""
     stored = int((dataset.run_id != "").sum())
     return [
-        f"{len(networks)} of {stored} networks lack the measurement {measurement}, which was added "
-        "after they were measured: what is said of it comes from the others alone."
+        f"{len(networks)} of {stored} networks lack the measurement {measurement}: what is said of it comes from the others alone."
         for measurement, networks in json.loads(dataset.attrs.get("not_measured", "{}")).items()
     ]

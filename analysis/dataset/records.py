@@ -78,8 +78,8 @@ class Record:
     attributes: dict[str, str]
 
     @property
-    def measurements(self) -> set[str]:
-        """The names of what was measured."""
+    def measurements(self) -> dict[str, int]:
+        """What was measured, by name, and the version of each."""
         return measured(self.variables, self.attributes)
 
 
@@ -160,6 +160,7 @@ def _read(file: Path, hidden_size: int, needed: set[str]) -> Record:
     version = str(attributes.get("record_version", "unknown"))
     if version != str(RECORD_VERSION):
         raise Refused(f"its record version is {one_line(version, 12)} where {RECORD_VERSION} is expected")
+    measured(variables, attributes)  # which refuses a text that names none
     if taken := (GRID & set(variables)) | (GRID & {str(name) for variable in variables.values() for name in variable.dims}):
         raise Refused(f"it has a variable or a dimension called {min(taken)}")
     if missing := needed - set(variables):
@@ -185,8 +186,9 @@ def _counts(labels: np.ndarray, first: int, least: int) -> bool:
 
 
 def _shapes(record: Record) -> dict[str, str | Layout]:
-    """What records must have in common to stand in one dataset: dimensions of variables, labels of dimensions, the data set."""
+    """What records must have in common to stand in one dataset: dimensions, labels, versions of measurements, the data set."""
     shapes: dict[str, str | Layout] = {"data set's digest": str(record.attributes.get("data_digest", "unknown"))}
+    shapes |= {f"version of the measurement {name}": str(version) for name, version in record.measurements.items()}
     for name, variable in record.variables.items():
         labels = tuple(variable.values.tolist()) if variable.dims == (name,) and name not in GROWING else ()
         shapes[name] = variable.dims, labels
@@ -241,7 +243,7 @@ def _room(records: Iterable[Record], words: Mapping[str, dict], grid: tuple[int,
 
 def _note_missing(dataset: xr.Dataset, records: Mapping[Place, Record], expected: set[str]) -> dict[str, list[str]]:
     """Says in each variable that some records lack, which do and why; returns the networks without each measurement."""
-    made = {place: record.measurements for place, record in records.items()}
+    made = {place: set(record.measurements) for place, record in records.items()}
     for name, variable in dataset.data_vars.items():
         without = [place for place in records if name not in records[place].variables]
         if not without:

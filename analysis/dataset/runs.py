@@ -51,8 +51,9 @@ from study.tracking.store import (
 )
 
 PLACE = re.compile("[0-9]{1,19}", re.ASCII)  # a hidden size or a seed, as a parameter of a run
-# What decides what a network becomes, beside its seed and hidden size.
-REGIME = ("cell", "epochs", "learning_rate", "batch_size", "dataset", "train_images", "blank_rows", "measurements", "precision")
+# What the networks of one study share, beside what is measured: a record may hold more than was asked for.
+ALIKE = ("cell", "epochs", "learning_rate", "batch_size", "dataset", "train_images", "blank_rows", "precision")
+REGIME = (*ALIKE, "measurements")  # in one of which the studies of a sweep may differ
 
 
 @dataclass(frozen=True)
@@ -112,10 +113,13 @@ def load(study: str = "latest", client: MlflowClient | None = None) -> xr.Datase
     sizes, seeds = found.config["hidden_sizes"], found.config["seeds"]
     complete, reasons = _by_place(found)
     _of_one_regime(found, complete)
-    key = records.cache_key([sizes, seeds, versions(), [[*place, *marks(run)] for place, run in sorted(complete.items())]])
+    expected = _expected(found.config)
+    key = records.cache_key(
+        [sizes, seeds, versions(), expected, [[*place, *marks(run)] for place, run in sorted(complete.items())]]
+    )
     dataset, damage = records.cached(key), {}
     if dataset is None:
-        dataset, damage = _read(client, complete, found.config)
+        dataset, damage = _read(client, complete, found.config, expected)
         reasons |= damage
         told = len(complete) + len(reasons) >= len(sizes) * len(seeds)  # a running study would leave one dataset after the other
         if told and not damage:
@@ -172,7 +176,7 @@ def load_sweep(studies: Sequence[str], over: str, client: MlflowClient | None = 
 def _of_one_regime(study: Study, complete: dict[Place, Run]) -> None:
     """Raises `InputError` where a network was made by other settings than the study's: such cannot be averaged."""
     for (size, seed), run in complete.items():
-        for name in REGIME:
+        for name in ALIKE:
             expected, found = str(study.config.get(name)), run.data.params.get(name)
             if found is not None and found != expected:
                 raise InputError(
@@ -202,7 +206,14 @@ def _place(run: Run) -> Place | None:
     return (int(size), int(seed)) if PLACE.fullmatch(size) and PLACE.fullmatch(seed) else None
 
 
-def _read(client: MlflowClient, complete: dict[Place, Run], config: dict) -> tuple[xr.Dataset, dict[Place, str]]:
+def _expected(config: dict) -> list[str]:
+    """The measurements that a study asks for, as far as they are known."""
+    return of_set(config["measurements"]) if config["measurements"] in SETS else []
+
+
+def _read(
+    client: MlflowClient, complete: dict[Place, Run], config: dict, expected: list[str]
+) -> tuple[xr.Dataset, dict[Place, str]]:
     """The records of network runs as one dataset, and what is wrong with those left out.
 
     Raises `StudyError` where there is none that could be reached.
@@ -227,7 +238,6 @@ def _read(client: MlflowClient, complete: dict[Place, Run], config: dict) -> tup
                 away[place] = file
         if away and not files:
             raise next(iter(away.values()))
-        expected = of_set(config["measurements"]) if config["measurements"] in SETS else ()
         dataset, unreadable = records.stack(files, config["hidden_sizes"], config["seeds"], records.GROUPS[0], expected)
         damage |= {place: f"{words}; run the study again to train it anew" for place, words in unreadable.items()}
         damage |= {place: one_line(error) for place, error in away.items()}

@@ -23,10 +23,14 @@ from joblib import Parallel, delayed, parallel_config
 from study.config import StudyConfig
 from study.data.sources import DataSource
 from study.execution import checkpoints
-from study.execution.stacks import Stack, workers
-from study.execution.workers import train_and_measure
+from study.execution.stacks import Remeasurement, Task, workers
+from study.execution.workers import measure_again, train_and_measure
+from study.measurements import MEASUREMENTS, versions_of
 from study.record.network_record import RECORD_VERSION, Failure, NetworkRecord, versions
+from study.schema import measured_in_words
 from study.terminal.errors import InputError, StudyError, reason
+from study.terminal.extensions import load_extensions
+from study.training.engine import ENGINE_VERSION
 
 DEATHS = 3  # of workers, one after another without a result between them, after which a study gives up
 FILES, FILES_OF_WORKER = 40, 4  # that a study keeps open at most: by itself, and for each of its workers
@@ -51,7 +55,7 @@ class Backend:
     tell of a place that is gone as a whole; `forget` removes checkpoints of networks that are kept.
     """
 
-    jobs: Callable[[list[Stack]], int]
+    jobs: Callable[[list[Task]], int]
     context: Callable[[], AbstractContextManager]
     pre_dispatch: str
     coordinator: Coordinator
@@ -59,14 +63,14 @@ class Backend:
     losses: tuple[type[BaseException], ...]
     forget: Callable[[list[str]], None]
 
-    def compute(self, plan: list[Stack], source: DataSource, file: Callable[[int], Path]) -> Iterator[tuple[int, Results]]:
-        """Each stack's number and results, as they come. What a worker that died was computing is computed again.
+    def compute(self, plan: list[Task], source: DataSource, file: Callable[[int], Path]) -> Iterator[tuple[int, Results]]:
+        """Each task's number and results, as they come. What a worker that died was computing is computed again.
 
-        `file` names the progress file of a stack. Raises `StudyError` where workers do nothing but die.
+        `file` names the progress file of a task. Raises `StudyError` where workers do nothing but die.
         """
         waiting, died = dict(enumerate(plan)), 0
         while waiting:
-            tasks = (delayed(numbered)(n, stack, source, file(n), self.coordinator) for n, stack in list(waiting.items()))
+            tasks = (delayed(numbered)(n, task, source, file(n), self.coordinator) for n, task in list(waiting.items()))
             left = list(waiting.values())
             try:
                 with self.context():
@@ -214,8 +218,10 @@ def _same_versions(client) -> None:
 
 
 def _ours() -> dict[str, str]:
-    """The versions that decide whether a network comes out bit for bit the same."""
-    return versions() | {"record version": str(RECORD_VERSION)}
+    """The versions that decide whether a network comes out bit for bit the same, and with the same record."""
+    load_extensions()
+    measurements = measured_in_words(dict(sorted(versions_of(MEASUREMENTS).items())))
+    return versions() | {"engine version": ENGINE_VERSION, "record version": str(RECORD_VERSION), "measurements": measurements}
 
 
 def _difference(coordinator: dict[str, str]) -> str:
@@ -238,13 +244,15 @@ def _forget(keys: list[str]) -> None:
         checkpoints.remove(key)
 
 
-def numbered(number: int, stack: Stack, source: DataSource, progress: Path, coordinator: Coordinator) -> tuple[int, Results]:
-    """`train_and_measure` in a worker, with the stack's number kept beside results that come out of order."""
+def numbered(number: int, task: Task, source: DataSource, progress: Path, coordinator: Coordinator) -> tuple[int, Results]:
+    """Does a task in a worker, with its number kept beside results that come out of order."""
     if coordinator.process is not None:
         _die_with(coordinator.process)
     if words := _difference(coordinator.versions):  # a worker may join a cluster at any time
         raise InputError(f"the worker on host {socket.gethostname()} has {words}: install the same versions")
-    return number, train_and_measure(stack, source, progress)
+    if isinstance(task, Remeasurement):
+        return number, measure_again(task, source)
+    return number, train_and_measure(task, source, progress)
 
 
 def _die_with(parent: int) -> None:

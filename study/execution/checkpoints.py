@@ -1,4 +1,7 @@
-"""Half-trained networks on disk: one small file a network, so that any grouping of networks can go on from them."""
+"""Half-trained networks on disk: one small file a network, so that any grouping of networks can go on from them.
+
+A file is named by the network's training key: how the network is to be measured does not matter.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from study.training.engine import TrainingState
 from study.training.history import HISTORY, History
 
 FOLDER = CACHE / "checkpoints"
-FORMAT = "2"
+FORMAT = "3"
 log = logging.getLogger(__name__)
 
 
@@ -84,4 +87,4 @@ def remove(key: str) -> None:
 
 def _marks(key: str) -> dict[str, str]:
     """What a checkpoint must share with the network that goes on from it."""
-    return {"network_key": key, "torch": versions()["torch"], "format": FORMAT}
+    return {"training_key": key, "torch": versions()["torch"], "format": FORMAT}

@@ -1,4 +1,4 @@
-"""Plans which networks are trained together, from the memory there is."""
+"""Plans which networks are trained together, from the memory there is, and which stored ones are measured again."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from study.config import NetworkConfig
 from study.data.sources import DataShape
 from study.measurements.probes import CALIBRATED, LEARNED
 from study.networks.cells import known
+from study.record.remeasuring import StoredNetwork
 from study.terminal.errors import InputError
 from study.training.engine import lanes_of
 
@@ -42,6 +43,22 @@ class Stack:
         """The same networks in stacks of half the width."""
         half = self.width // 2
         return [Stack(self.configs[i : i + half], self.data, half) for i in range(0, len(self.configs), half)]
+
+
+@dataclass(frozen=True)
+class Remeasurement:
+    """A stored network, to be measured again on `data` by the measurements of these `names` alone."""
+
+    stored: StoredNetwork
+    data: DataShape
+    names: tuple[str, ...]
+
+    @property
+    def configs(self) -> tuple[NetworkConfig, ...]:
+        return (self.stored.config,)
+
+
+Task = Stack | Remeasurement
 
 
 def stacks(configs: Sequence[NetworkConfig], data: DataShape, free: int | None = None) -> list[Stack]:
@@ -117,9 +134,9 @@ def free_gpu_memory() -> int:
     return torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else 1 << 60
 
 
-def workers(jobs: int, planned: Sequence[Stack], free: int | None = None) -> int:
-    """How many workers of `jobs` to start: no more than there are stacks, and than fit into `free` bytes of main memory."""
-    largest = max(measuring_memory(config, stack.data) for stack in planned for config in stack.configs)
+def workers(jobs: int, planned: Sequence[Task], free: int | None = None) -> int:
+    """How many workers of `jobs` to start: no more than there are tasks, and than fit into `free` bytes of main memory."""
+    largest = max(measuring_memory(config, task.data) for task in planned for config in task.configs)
     available = free if free is not None else psutil.virtual_memory().available
     fitting = int(SHARE * available) // (largest + WORKER)
     return max(1, min(jobs, len(planned), fitting))

@@ -1,7 +1,8 @@
-"""What a worker process does: train a stack of networks and measure each. It knows nothing of MLflow."""
+"""What a worker process does: train a stack of networks and measure each, or measure a stored one. It knows nothing of MLflow."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,17 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from study.config import NetworkConfig
 from study.data.sources import DataSource, Images, load
 from study.execution import checkpoints
 from study.execution.checkpoints import Checkpoint
-from study.execution.stacks import Stack
+from study.execution.stacks import Remeasurement, Stack
+from study.files.untrusted import Refused
 from study.measurements import measure, of_set
 from study.measurements.recording import Recording
 from study.networks.network import RecurrentNetwork
-from study.record.network_record import Failure, NetworkRecord, network_key
+from study.record.keys import training_key
+from study.record.network_record import Failure, NetworkRecord, check, versions
+from study.terminal.errors import InputError
 from study.terminal.extensions import load_extensions
 from study.training.engine import TrainingStack
 from study.training.history import History
@@ -34,14 +39,12 @@ def train_and_measure(stack: Stack, source: DataSource, progress: Path | None = 
     group after another. An allocation that fails halves the width and goes on. `progress`, where given, is a file that holds the
     number of epochs finished so far.
     """
-    load_extensions()  # a worker imports nothing else of what the coordinator has imported
-    torch.set_num_threads(1)  # a thread a worker: the same bits however many workers there are
-    threadpool_limits(1)
+    _prepare()
     device = stack.configs[0].device
     test = load(source, train=False).to(device)
     all_train = load(source, train=True).to(device)  # probes learn from the same images however few a network learned from
     train = all_train.first(stack.configs[0].train_images)
-    keys = {config: network_key(config, source.digest) for config in stack.configs}
+    keys = {config: training_key(config, source.digest) for config in stack.configs}
     results: list[NetworkRecord | Failure] = []
     waiting = _by_epoch(stack, {config: checkpoints.load(key) for config, key in keys.items()})
     while waiting:
@@ -62,6 +65,41 @@ def train_and_measure(stack: Stack, source: DataSource, progress: Path | None = 
             again = {config: checkpoints.load(keys[config]) for config in part.configs}
             waiting = [piece for half in part.halves() for piece in _by_epoch(half, again)] + waiting
     return results
+
+
+def measure_again(task: Remeasurement, source: DataSource) -> list[NetworkRecord | Failure]:
+    """Makes the measurements that a stored network lacks, on its stored weights, and puts them into its record."""
+    _prepare()
+    stored, config, started = task.stored, task.stored.config, time.time()
+    images = [load(source, train=train).to(config.device) for train in (False, True)]
+    try:
+        network = stored.network.checked_for(images[0], "the stored network").to(config.device)
+        made = measure(Recording(network, *images, config.blank_rows, config.seed), task.names)
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        return [Failure(config, f"out of memory: {str(error).splitlines()[0]}", started, time.time())]
+    try:
+        record = _kept(stored.merged(made))
+    except Refused as refused:
+        reason = f"its stored record {refused}; resume=never trains it anew"
+        return [Failure(config, reason, started, time.time())]
+    return [NetworkRecord(config, network.to("cpu"), record, started, time.time(), stored.origin)]
+
+
+def _prepare() -> None:
+    load_extensions()  # a worker imports nothing else of what the coordinator has imported
+    torch.set_num_threads(1)  # a thread a worker: the same bits however many workers there are
+    threadpool_limits(1)
+
+
+def _kept(record: xr.Dataset) -> xr.Dataset:
+    """A record as it is; raises `InputError` where no reader would take it, as measurements of a person's own may make it."""
+    try:
+        check(record.variables, record.attrs)
+    except Refused as refused:
+        raise InputError(f"what was measured cannot be stored: the record {refused}") from None
+    return record
 
 
 def _out_of_memory(error: Exception) -> bool:
@@ -140,7 +178,7 @@ def _measured(trained: list[_Trained], train: Images, test: Images, started: flo
             results.append(Failure(config, reason, started, time.time()))
             continue
         measured = measure(Recording(one.network, test, train, config.blank_rows, config.seed), of_set(config.measurements))
-        results.append(
-            NetworkRecord(config, one.network.to("cpu"), measured.merge(one.history.labelled(one.network)), started, time.time())
-        )
+        history = one.history.labelled(one.network)
+        record = _kept(measured.merge(history).assign_attrs(versions=json.dumps(versions())))
+        results.append(NetworkRecord(config, one.network.to("cpu"), record, started, time.time()))
     return results

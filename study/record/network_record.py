@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import re
@@ -20,11 +19,11 @@ from study.config import NetworkConfig
 from study.data.sources import PROJECT
 from study.files import durable, netcdf
 from study.files.untrusted import Refused, one_line
-from study.networks.cells import TANH
 from study.networks.network import RecurrentNetwork
-from study.schema import MEASURED
+from study.record.keys import record_key, training_key
+from study.schema import MEASURED, MEASUREMENT, measured_from_words
 
-RECORD_VERSION = 4  # raised whenever the same configuration would be recorded differently
+RECORD_VERSION = 4  # raised whenever a record would be laid out differently; what is in it has versions of its own
 LIBRARIES = ("torch", "torchvision", "mlflow", "numpy", "scipy", "xarray", "h5netcdf", "safetensors")
 
 WEIGHTS = "weights.safetensors"
@@ -48,7 +47,7 @@ SIGNS = {
     "attractors": "attractor_kind",
     "fixed_points": "fixed_points",
 }
-WORDS = ("long_name", "units", "metric", "missing")  # attributes of variables that are texts
+WORDS = ("long_name", "units", "metric", "missing", MEASUREMENT)  # attributes of variables that are texts
 METRIC = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]*(/[A-Za-z0-9_][A-Za-z0-9_. -]*)*", re.ASCII)
 LONGEST_WORDS, LARGEST_LABEL, ROUNDING = 1000, 2**31, 1e-6
 
@@ -58,7 +57,8 @@ class NetworkRecord:
     """What is kept of one network.
 
     Attributes: its `config`, its trained `network` and its `measurements`, among them the training history
-    (`train_loss` and `test_accuracy_by_epoch` over `epoch`); `started` and `ended` in seconds since 1970.
+    (`train_loss` and `test_accuracy_by_epoch` over `epoch`); `started` and `ended` in seconds since 1970; `remeasured_from`, where
+    the network is not new, but a stored one that was measured again: the id of its run.
     """
 
     config: NetworkConfig
@@ -66,6 +66,7 @@ class NetworkRecord:
     measurements: xr.Dataset
     started: float
     ended: float
+    remeasured_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,24 +77,6 @@ class Failure:
     reason: str
     started: float
     ended: float
-
-
-def network_key(config: NetworkConfig, data_digest: str) -> str:
-    """The identity of a network: sha256 of its canonical configuration, the data digest and the record version."""
-    return _key(config.model_dump(mode="json"), data_digest)
-
-
-def regime_key(config: NetworkConfig, data_digest: str) -> str:
-    """The identity of what networks of all seeds and hidden sizes share."""
-    return _key(config.model_dump(mode="json", exclude={"seed", "hidden_size"}), data_digest)
-
-
-def _key(configuration: dict, data_digest: str) -> str:
-    # Networks of the paper's cell keep the keys they had before there were other cells.
-    if configuration["cell"] == TANH.name:
-        del configuration["cell"]
-    canonical = json.dumps(configuration, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(f"{canonical}\n{data_digest}\n{RECORD_VERSION}".encode()).hexdigest()
 
 
 @cache
@@ -114,12 +97,14 @@ def commit() -> str:
         return "unknown"
 
 
-def provenance(config: NetworkConfig, data_digest: str) -> dict[str, str]:
-    """Where a network's measurements come from, as attributes of their file."""
+def provenance(result: NetworkRecord, data_digest: str) -> dict[str, str]:
+    """Where a network's measurements come from, as attributes of their file; the worker that made them has added `versions`."""
+    training = training_key(result.config, data_digest)
+    measurements = result.measurements
     return {
-        "network_key": network_key(config, data_digest),
-        "config": json.dumps(config.model_dump(mode="json")),
-        "versions": json.dumps(versions()),
+        "training_key": training,
+        "record_key": record_key(training, measured(measurements.variables, measurements.attrs), result.config.blank_rows),
+        "config": json.dumps(result.config.model_dump(mode="json")),
         "data_digest": data_digest,
         "record_version": str(RECORD_VERSION),
     }
@@ -152,6 +137,10 @@ def check(variables: Mapping[str, xr.Variable], attributes: Mapping[str, object]
     """
     if odd := [name for name, value in attributes.items() if not isinstance(value, str)]:
         raise Refused(f"holds an attribute, {odd[0]}, that is no text")
+    try:
+        measured_from_words(str(attributes.get(MEASURED, "")))
+    except ValueError as error:
+        raise Refused(str(error)) from None
     for name, variable in variables.items():
         _check_words(name, variable.attrs)
         _check_values(name, variable)
@@ -188,11 +177,14 @@ def _check_values(name: str, variable: xr.Variable) -> None:
         raise Refused(f"holds labels along {name} that are not distinct whole numbers")
 
 
-def measured(variables: Iterable[str], attributes: Mapping[str, object]) -> set[str]:
-    """The names of the measurements that a record holds, told by its variables where it does not name them."""
+def measured(variables: Iterable[str], attributes: Mapping[str, object]) -> dict[str, int]:
+    """The measurements that a record holds, each with its version; told by its variables where it does not name them.
+
+    Raises `ValueError` where it names them in words that cannot be read.
+    """
     if MEASURED in attributes:
-        return set(str(attributes[MEASURED]).split())
-    return {name for name, sign in SIGNS.items() if sign in set(variables)}
+        return measured_from_words(str(attributes[MEASURED]))
+    return {name: 1 for name, sign in SIGNS.items() if sign in set(variables)}
 
 
 def step_metrics(measurements: xr.Dataset) -> dict[str, list[tuple[int, float]]]:

@@ -13,7 +13,7 @@ import textwrap
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,13 +42,23 @@ SILENCE = 3600.0  # seconds without one after which one that only analyses is: l
 class Claim:
     """The claim of this process on the networks of a study.
 
-    `tags` are for the study run that is about to be made. In the order of a study's life: `look`, `hold`, and then a context in
-    which the heart beats, and in it, once all networks are stored, `release`. `lost_to` is the id of a study run that took this one
-    for dead and superseded it; `deleted` says that someone deleted the study run.
+    `tags` are for the study run that is about to be made. Studies of one `regime` train the same networks, however they measure
+    them; `earlier_regime` gives the key that earlier code gave it, from the parameters of a study's run. In the order of a study's
+    life: `look`, `hold`, and then a context in which the heart beats, and in it, once all networks are stored, `release`. `lost_to`
+    is the id of a study run that took this one for dead and superseded it; `deleted` says that someone deleted the study run.
     """
 
-    def __init__(self, client: MlflowClient, experiment: str, config: StudyConfig, regime: str, console: Console):
+    def __init__(
+        self,
+        client: MlflowClient,
+        experiment: str,
+        config: StudyConfig,
+        regime: str,
+        console: Console,
+        earlier_regime: Callable[[Mapping[str, str]], str] = lambda parameters: "",
+    ):
         self.client, self.experiment, self.config, self.regime, self.console = client, experiment, config, regime, console
+        self.earlier_regime = earlier_regime
         process = psutil.Process()
         who = {"host": socket.gethostname(), "process": process.pid, "since": process.create_time(), "machine": _machine()}
         self.tags = {
@@ -72,11 +82,11 @@ class Claim:
         """
         if self.run_id:  # it may have been made twice
             end_twins(self.client, self.experiment, self.run_id, self.tags[TOKEN])
-        found = search(self.client, [self.experiment], f"tags.kind = 'study' and tags.regime_key = '{self.regime}'")
         others = [
             run
-            for run in found
-            if run.data.tags.get(TOKEN) != self.tags[TOKEN]
+            for run in search(self.client, [self.experiment], "tags.kind = 'study'")
+            if run.data.tags.get("regime_key") in (self.regime, self.earlier_regime(run.data.params))
+            and run.data.tags.get(TOKEN) != self.tags[TOKEN]
             and _unfinished(run)
             and _overlaps(run, self.config)
             and not _analyses(run)

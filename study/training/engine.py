@@ -21,6 +21,7 @@ from study.training.autograd import AutogradLane
 from study.training.hand_derived import TanhLane
 from study.training.lane import Lane, Layout
 
+ENGINE_VERSION = "1"  # raised whenever the same configuration would be trained to other weights
 LANES: dict[str, type[Lane]] = {TANH.name: TanhLane}  # the fast paths, by the cell each was derived for
 
 

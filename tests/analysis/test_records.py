@@ -128,6 +128,14 @@ ODD: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
     ),
     "a share above 1": (lambda record: record.assign(test_accuracy=record.test_accuracy + 3), "test_accuracy beyond its limits"),
     "another version": (lambda record: record.assign_attrs(record_version="1"), "record version is 1 where"),
+    "another version of a measurement": (
+        lambda record: record.assign_attrs(measured="experiments dimensionality probes:2"),
+        "version of the measurement probes is 2 where 1 is expected",
+    ),
+    "measurements that cannot be read": (
+        lambda record: record.assign_attrs(measured="probes:first"),
+        "names measurements in words that cannot be read",
+    ),
     "other data": (
         lambda record: record.assign_attrs(data_digest="e" * 64),
         "data set's digest is eeeeeeeeeeee where dddddddddddd",

@@ -68,7 +68,7 @@ def test_a_study_that_was_moved_is_analysed_and_reused(copied, undisturbed, tmp_
     assert not (old / study.info.run_id / "artifacts" / "analysis").exists()
     assert json.loads(copied.dataset().attrs["missing"]) == {}
     again = copied.run()
-    assert "4 networks expected: 4 reused, 0 trained, 0 failed" in again.output
+    assert "4 networks expected: 0 trained, 0 re-measured, 4 reused, 0 failed" in again.output
 
 
 @pytest.mark.parametrize("plain", [True, False])

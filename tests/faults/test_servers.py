@@ -40,7 +40,7 @@ def test_a_server_that_is_killed_and_restarted_misses_nothing(server, served, un
     assert study.wait() == 0, study.output
     assert "the tracking store takes results again" in study.output
     assert "View run" not in study.output
-    assert "4 networks expected: 0 reused, 4 trained, 0 failed" in study.output
+    assert "4 networks expected: 4 trained, 0 re-measured, 0 reused, 0 failed" in study.output
     assert served.dataset().identical(undisturbed.dataset())
     assert len(served.networks(served.studies()[0])) >= 4
     assert not served.runs("attributes.status = 'RUNNING'")

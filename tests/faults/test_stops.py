@@ -21,7 +21,7 @@ from places import ROOT, STUDY
 from analysis.dataset import runs
 from study.config import StudyConfig
 from study.data.sources import prepare
-from study.record.network_record import regime_key
+from study.record.keys import regime_key
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -88,7 +88,7 @@ def test_two_starts_at_the_same_moment_do_not_both_go_on(place):
     assert statuses == [0, 2]
     networks = place.runs("tags.kind = 'network'")
     assert len(networks) == 2
-    assert len({run.data.tags["network_key"] for run in networks}) == len(networks)
+    assert len({run.data.tags["training_key"] for run in networks}) == len(networks)
 
 
 def _claimed_elsewhere(place) -> str:
@@ -146,7 +146,7 @@ def test_a_killed_worker_costs_only_the_epochs_since_its_checkpoint(place, undis
     study.workers()[0].kill()
     assert study.wait() == 0, study.output
     assert "a worker was killed" in study.output
-    assert "4 networks expected: 0 reused, 4 trained, 0 failed" in study.output
+    assert "4 networks expected: 4 trained, 0 re-measured, 0 reused, 0 failed" in study.output
     assert place.dataset().identical(undisturbed.dataset())
 
 
@@ -169,7 +169,7 @@ def test_workers_that_do_nothing_but_die_end_the_study_in_one_line(place):
 def test_a_network_that_diverges_is_recorded_left_out_and_counted(place):
     study = place.run(learning_rate="1e38", seeds="0-1", epochs="2")
     assert study.process.returncode == 1, study.output
-    assert "2 networks expected: 0 reused, 0 trained, 2 failed" in study.output
+    assert "2 networks expected: 0 trained, 0 re-measured, 0 reused, 2 failed" in study.output
     [line] = [line for line in study.output.splitlines() if line.startswith("error: ")]
     assert "no network of study" in line and "H=12 seed=" in line and "diverged in epoch 1" in line
     assert place.studies()[0].info.status == "FAILED"
@@ -295,7 +295,7 @@ def test_a_study_that_is_deleted_while_it_runs_stops_and_says_so(experiment, pla
     if not experiment:
         again = place.run(seeds="0", epochs="40")
         assert again.process.returncode == 0, again.output
-        assert "1 networks expected: 1 reused, 0 trained, 0 failed" in again.output
+        assert "1 networks expected: 0 trained, 0 re-measured, 1 reused, 0 failed" in again.output
 
 
 def test_a_study_that_has_all_its_networks_lets_others_have_them_while_it_draws(place):
@@ -307,7 +307,7 @@ def test_a_study_that_has_all_its_networks_lets_others_have_them_while_it_draws(
     [one] = place.studies()
     second = place.run(**options)
     assert second.process.returncode == 0, second.output
-    assert "2 networks expected: 2 reused, 0 trained, 0 failed" in second.output
+    assert "2 networks expected: 0 trained, 0 re-measured, 2 reused, 0 failed" in second.output
     two = place.studies()[0]
     assert {run.data.tags["reused_from"] for run in place.networks(two)} == {run.info.run_id for run in place.networks(one)}
     assert len(place.networks(one)) == 2
@@ -321,7 +321,7 @@ def test_a_study_that_has_all_its_networks_lets_others_have_them_while_it_draws(
     third.kill()
     place.client.delete_run(one.info.run_id)
     fourth = place.run(**options)
-    assert "2 networks expected: 2 reused, 0 trained, 0 failed" in fourth.output
+    assert "2 networks expected: 0 trained, 0 re-measured, 2 reused, 0 failed" in fourth.output
     dead = place.client.get_run(three.info.run_id)
     assert (dead.info.status, dead.data.tags["superseded_by"]) == ("KILLED", place.studies()[0].info.run_id)
     assert len(place.networks(three)) == 2

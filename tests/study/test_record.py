@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from study.config import StudyConfig
-from study.record.network_record import network_key, read_measurements, step_metrics, write_measurements
+from study.record.network_record import read_measurements, step_metrics, write_measurements
 from study.schema import labelled
 
 
@@ -31,12 +30,3 @@ def test_step_metrics_are_what_the_variables_ask_for():
         "curve/mean": [(1, 2.0), (2, 2.0), (3, 2.0)],
         "number": [(0, 7.0)],
     }
-
-
-def test_a_key_is_a_network_s_alone():
-    [first] = StudyConfig(seeds="0", hidden_sizes="8").networks()
-    [same] = StudyConfig(seeds="0", hidden_sizes="8", jobs=1).networks()
-    [other] = StudyConfig(seeds="0", hidden_sizes="8", epochs=2).networks()
-    assert network_key(first, "d") == network_key(same, "d")
-    assert network_key(first, "d") != network_key(other, "d")
-    assert network_key(first, "d") != network_key(first, "e")

@@ -18,7 +18,8 @@ from study.execution.checkpoints import Checkpoint
 from study.execution.stacks import GPU_WIDTH, Stack, gpu_width, stacks, training_memory
 from study.execution.stacks import workers as worker_count
 from study.execution.workers import train_and_measure
-from study.record.network_record import Failure, network_key
+from study.record.keys import training_key
+from study.record.network_record import Failure
 from study.training.engine import TrainingState
 from study.training.history import History
 
@@ -82,7 +83,7 @@ def test_stacks_of_any_width_give_the_same_records(networks, source, folder):
     width = 4 if networks[0].device == "cuda" else 1
     alone = [train_and_measure(Stack((network,), source.shape, width), source)[0] for network in networks]
     for network in networks:
-        checkpoints.remove(network_key(network, source.digest))
+        checkpoints.remove(training_key(network, source.digest))
     together = train_and_measure(Stack(tuple(networks), source.shape, 4), source)
     for one, other in zip(alone, together, strict=True):
         assert one.measurements.equals(other.measurements)
@@ -101,7 +102,7 @@ def test_a_killed_worker_goes_on_from_its_checkpoint(networks, source, folder, m
         f"source = prepare('mnist', Path('data'));"
         f"workers.train_and_measure(stacks(StudyConfig(**{GRID!r}).networks(), source.shape)[0], source)"
     )
-    key = network_key(networks[0], source.digest)
+    key = training_key(networks[0], source.digest)
     process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
     try:
         begun = time.monotonic()
@@ -130,7 +131,7 @@ def test_a_killed_worker_goes_on_from_its_checkpoint(networks, source, folder, m
 
 def test_a_stack_whose_networks_stand_at_different_epochs_goes_on(networks, source, folder):
     expected = train_and_measure(Stack(tuple(networks), source.shape, 4), source)  # leaves checkpoints of epoch 5
-    checkpoints.remove(network_key(networks[1], source.digest))
+    checkpoints.remove(training_key(networks[1], source.digest))
     continued = {r.config: r for r in train_and_measure(Stack(tuple(networks), source.shape, 4), source)}
     for one in expected:
         assert continued[one.config].measurements.equals(one.measurements)
@@ -148,7 +149,7 @@ def test_a_checkpoint_that_cannot_be_used_is_named_and_set_aside(damage, folder,
         checkpoints.save("elsewhere", Checkpoint(state, History([1.0], [0.5], [np.zeros((3, 2))])))
         checkpoints.path("elsewhere").replace(file)
     else:
-        file.write_bytes(file.read_bytes().replace(b'"format":"2"', b'"format":"1"'))
+        file.write_bytes(file.read_bytes().replace(b'"format":"3"', b'"format":"2"'))
     assert checkpoints.load("here") is None
     assert str(file) in caplog.text
     assert [f.suffix for f in folder.iterdir()] == [".set-aside"]
@@ -174,13 +175,13 @@ def test_a_network_that_diverges_late_leaves_a_checkpoint_of_before(networks, so
     monkeypatch.setattr(workers.TrainingStack, "train_epoch", poisoned)
     [failure] = train_and_measure(Stack((networks[0],), source.shape), source)
     assert "diverged in epoch 6" in failure.reason
-    assert checkpoints.load(network_key(networks[0], source.digest)).state.epoch == 5
+    assert checkpoints.load(training_key(networks[0], source.digest)).state.epoch == 5
 
 
 def test_an_allocation_that_fails_halves_the_width(networks, source, folder, monkeypatch):
     expected = [train_and_measure(Stack((network,), source.shape, 2), source)[0] for network in networks]
     for network in networks:
-        checkpoints.remove(network_key(network, source.digest))
+        checkpoints.remove(training_key(network, source.digest))
     widths = []
     init = workers.TrainingStack.__init__
 
