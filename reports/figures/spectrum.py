@@ -7,7 +7,8 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 
-from analysis.claims.findings import present, representatives
+from analysis.claims.findings import representatives
+from analysis.claims.sample import present
 from analysis.study_analysis import Analysis
 from reports.figures.figure import PERIODS, Figure, counts, plain_ticks, reference
 from reports.figures.style import BLUE, GREY, INK, SKY, VERMILION, panels, styled
