@@ -114,12 +114,10 @@ class _Findings(_Part):
 
 def found(dataset: xr.Dataset, stored: bytes | None) -> Findings:
     """The findings on a dataset: those `stored`, where they were made of the same numbers by the same code, else made anew."""
-    if stored is not None:
-        try:
-            return _restored(dataset, _Findings.model_validate_json(stored))
-        except (ValidationError, Refused):
-            pass
-    return evaluate(dataset)
+    try:
+        return evaluate(dataset) if stored is None else restored(dataset, stored)
+    except Refused:
+        return evaluate(dataset)
 
 
 def as_json(dataset: xr.Dataset, findings: Findings) -> bytes:
@@ -183,8 +181,12 @@ def as_json(dataset: xr.Dataset, findings: Findings) -> bytes:
     )
 
 
-def _restored(dataset: xr.Dataset, stored: _Findings) -> Findings:
-    """Raises `Refused` where what is stored was not made of this dataset by this code, or cannot have been."""
+def restored(dataset: xr.Dataset, text: bytes) -> Findings:
+    """Findings that were stored; raises `Refused` where they were not made of this dataset by this code, or cannot have been."""
+    try:
+        stored = _Findings.model_validate_json(text)
+    except ValidationError:
+        raise Refused("holds no findings") from None
     _only_if(stored.key == _key(dataset))
     networks = {int(size): present(dataset, int(size)) for size in dataset.hidden_size.values}
     networks = {size: found for size, found in networks.items() if found.sizes["seed"]}
