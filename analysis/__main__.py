@@ -41,7 +41,8 @@ def analyse(
         raise InputError(f"embedding={quoted(embedding)}: expected one of: {', '.join(METHODS)}")
     images = checked_data_dir(data_dir)
     from analysis import study_analysis
-    from analysis.claims.ledger import words
+    from analysis.claims.findings import estimate_text
+    from analysis.claims.registry import CLAIMS
     from analysis.dataset import runs
     from study.tracking import connect
 
@@ -59,9 +60,12 @@ def analyse(
         console.print(f"note: {caution}", highlight=False)
     for finding in analysis.findings.ledger:
         console.print(
-            f"{finding.claim:4}H={finding.hidden_size:<5}{finding.verdict:14}{finding.hypothesis}: {words(finding)}",
+            f"{finding.claim:4}H={finding.hidden_size:<5}{finding.verdict:14}{CLAIMS[finding.claim].hypothesis}: "
+            f"{estimate_text(finding)}",
             highlight=False,
         )
+    for line in analysis.findings.unjudged:
+        console.print(line, highlight=False)
 
 
 @app.command("power")
@@ -76,16 +80,17 @@ def power_command(
 
     checked_study(study)
     widest = validated(PowerConfig, {"width": width}).width
-    from analysis.claims.findings import evaluate, present, step_curves
-    from analysis.dataset import runs
+    from analysis.claims.findings import step_curves
+    from analysis.claims.sample import present
+    from analysis.study_analysis import of_records
     from study.tracking import connect
 
-    dataset = runs.load(study, connect(existing=True))
+    pilot = of_records(connect(existing=True), study)
+    dataset, findings = pilot.dataset, pilot.findings
 
     def say(goal: str, need: Need) -> None:
         console.print(f"{goal}: {need.networks or f'more than {MOST}'} seeds", highlight=False)
 
-    findings = evaluate(dataset)
     for caution in findings.cautions:
         console.print(f"note: {caution}", highlight=False)
     for finding in findings.ledger:
@@ -94,6 +99,8 @@ def power_command(
             say(f"{place}a verdict with 80% power at the pilot's estimate", need)
         else:
             console.print(f"{place}no number: {why_no_number(finding)}", highlight=False)
+    for line in findings.unjudged:
+        console.print(line, highlight=False)
     for size in dataset.hidden_size.values:
         networks = present(dataset, int(size))
         for name, scale, units in (

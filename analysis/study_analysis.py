@@ -14,6 +14,7 @@ from types import ModuleType
 import xarray as xr
 from mlflow import MlflowClient
 
+from analysis.claims import stored as stored_findings
 from analysis.claims.findings import Findings, evaluate, markdown, representatives
 from analysis.dataset import records, runs
 from analysis.states import embedding, similarity
@@ -24,6 +25,7 @@ from study.files import durable
 from study.networks.network import RecurrentNetwork
 from study.record.network_record import versions
 from study.terminal.errors import InputError
+from study.tracking import results
 
 FOLDER = "analysis"  # of the study run's artifacts
 PICTURE = "figures/truncation.png"  # among them, as soon as figures were drawn
@@ -54,7 +56,7 @@ class Analysis:
 
 
 def analyse(client: MlflowClient, study: str, method: str | None = None, data_dir: Path = DATA_DIR) -> Analysis:
-    """Analyses a study (a run id, or ``latest``), afresh but for stored pictures and similarities.
+    """Analyses a study (a run id, or ``latest``), afresh but for what is stored and was made of the same by the same code.
 
     `method` is one of `analysis.states.embedding.METHODS`, or None for what is stored, else t-SNE. Pictures and similarities that
     are not stored need the images that the networks were measured on, from the data set's folder in `data_dir`: never from a path
@@ -76,7 +78,13 @@ def analyse(client: MlflowClient, study: str, method: str | None = None, data_di
         except _NotComputedError as error:
             reasons[str(error)].append(f"the similarities of networks at H={size}")
     left_out = tuple(f"left out: {', '.join(what)}: {reason}" for reason, what in reasons.items())
-    return Analysis(dataset, evaluate(dataset), embeddings, similarities, left_out)
+    return Analysis(dataset, _findings(client, dataset), embeddings, similarities, left_out)
+
+
+def of_records(client: MlflowClient, study: str) -> Analysis:
+    """What the records of a study show, without pictures of states and similarities, which take the networks themselves."""
+    dataset = runs.load(study, client)
+    return Analysis(dataset, _findings(client, dataset), {}, {})
 
 
 def of_dataset(dataset: xr.Dataset) -> Analysis:
@@ -86,10 +94,10 @@ def of_dataset(dataset: xr.Dataset) -> Analysis:
 
 def log(client: MlflowClient, analysis: Analysis) -> None:
     """Stores an analysis in MLflow: its files and verdicts on the study run, the bands on one run a hidden size."""
-    study = runs.find(client, analysis.study)
+    study = runs.find(client, analysis.study).run
     with tempfile.TemporaryDirectory() as folder:
         save(analysis, Path(folder))
-        runs.log_files(client, study.run_id, Path(folder), FOLDER)
+        results.log_files(client, analysis.study, Path(folder), FOLDER)
     describe(client, analysis)
     for size in sorted({band.hidden_size for band in analysis.findings.bands} | set(analysis.similarities)):
         curves = {
@@ -102,18 +110,20 @@ def log(client: MlflowClient, analysis: Analysis) -> None:
             f"similarity/{name}": (array.time_step.values, {"mean": mean_over_pairs(array).values})
             for name, array in found.data_vars.items()
         }
-        runs.log_aggregate(client, study, size, curves)
+        results.log_aggregate(client, study, size, curves)
 
 
 def describe(client: MlflowClient, analysis: Analysis, running: bool = False) -> None:
     """Sets the study run's description: the verdicts, those so far of a `running` study, and a picture if there is one."""
-    runs.log_description(client, analysis.study, lambda room: markdown(analysis.dataset, analysis.findings, running, room), PICTURE)
+    results.log_description(
+        client, analysis.study, lambda room: markdown(analysis.dataset, analysis.findings, running, room), PICTURE
+    )
 
 
 def save(analysis: Analysis, folder: Path) -> None:
-    """Writes `dataset.nc`; `findings.csv`; `trends.csv`, how numbers change with hidden size; `spectra.csv` and `cycles.csv`, the
-    mean spectrum and cycle of the accuracy under blank rows; and, for each hidden size, `embedding-H.nc` and `similarity-H.nc`.
-    All open without this project.
+    """Writes `dataset.nc`; `findings.csv`, and all findings as `findings.json`; `trends.csv`, how numbers change with hidden size;
+    `spectra.csv` and `cycles.csv`, the mean spectrum and cycle of the accuracy under blank rows; and, for each hidden size,
+    `embedding-H.nc` and `similarity-H.nc`. All open without this project.
     """
     found = analysis.findings
     tables = {
@@ -124,11 +134,18 @@ def save(analysis: Analysis, folder: Path) -> None:
     }
     for name, table in tables.items():
         durable.write(folder / f"{name}.csv", table.to_csv(index=False).encode())
+    durable.write(folder / stored_findings.FILE, stored_findings.as_json(analysis.dataset, found))
     files = {"dataset": analysis.dataset}
     files |= {f"embedding-{size}": found for size, found in analysis.embeddings.items()}
     files |= {f"similarity-{size}": found for size, found in analysis.similarities.items()}
     for name, dataset in files.items():
         durable.write(folder / f"{name}.nc", bytes(dataset.to_netcdf(engine="h5netcdf")))
+
+
+def _findings(client: MlflowClient, dataset: xr.Dataset) -> Findings:
+    """The findings that an analysis stored, if they still hold; else made anew."""
+    path = f"{FOLDER}/{stored_findings.FILE}"
+    return stored_findings.found(dataset, runs.stored_bytes(client, dataset.attrs["study"], path, stored_findings.LARGEST))
 
 
 class _NotComputedError(Exception):

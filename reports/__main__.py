@@ -43,12 +43,11 @@ def report(
     checked_study(study)
     target = checked_target("out", out)
     images = checked_data_dir(data_dir)
-    from analysis.dataset import runs
     from analysis.study_analysis import analyse, describe
     from reports.pages import log_pages
     from reports.typesetting.pdf import build
     from study.files import durable
-    from study.tracking import connect
+    from study.tracking import connect, results
 
     client = connect(existing=True)
     analysis = analyse(client, study, data_dir=images)
@@ -56,7 +55,7 @@ def report(
         console.print(line, highlight=False)
     with tempfile.TemporaryDirectory() as folder:
         built = build(analysis, Path(folder))
-        runs.log_files(client, analysis.study, Path(folder))
+        results.log_files(client, analysis.study, Path(folder))
         durable.write(target, built.read_bytes())
     describe(client, analysis)
     log_pages(client, analysis.dataset)
@@ -98,13 +97,12 @@ def figure_command(
         raise InputError(f"out={quoted(file)}: expected a file name that ends in one of: {', '.join(FORMATS)}")
     target = checked_target("out", file)
     images = checked_data_dir(data_dir)
-    from analysis.dataset import runs
-    from analysis.study_analysis import analyse, of_dataset
+    from analysis.study_analysis import analyse, of_records
     from study.tracking import connect
 
     client = connect(existing=True)
     of_states = name in OF_STATES
-    analysis = analyse(client, study, data_dir=images) if of_states else of_dataset(runs.load(study, client))
+    analysis = analyse(client, study, data_dir=images) if of_states else of_records(client, study)
     figure = FIGURES[name](analysis)
     if figure is None and analysis.left_out:
         raise InputError(f"figure={name}: {'; '.join(analysis.left_out)}")
@@ -129,8 +127,7 @@ def compare_command(
 
     studies = [checked_study(first), checked_study(second)]
     target = checked_target("out", out)
-    from analysis.dataset import runs
-    from analysis.study_analysis import of_dataset
+    from analysis.study_analysis import of_records
     from reports.text.comparison import settings, verdicts
     from reports.typesetting.pdf import build_comparison
     from study.files import durable
@@ -138,11 +135,11 @@ def compare_command(
     from study.tracking import connect
 
     client = connect(existing=True)
-    one, other = (of_dataset(runs.load(study, client)) for study in studies)
+    one, other = (of_records(client, study) for study in studies)
     with tempfile.TemporaryDirectory() as folder:
         durable.write(target, build_comparison(one, other, Path(folder)).read_bytes())
     for letter, study in (("A", one), ("B", other)):
-        for caution in study.findings.cautions:
+        for caution in (*study.findings.cautions, *study.findings.unjudged):
             console.print(f"note on {letter}: {caution}", highlight=False)
     for name, *values in settings(one, other):
         console.print(f"{visible(name, 40)}: {' | '.join(map(visible, values))}", highlight=False)

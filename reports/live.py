@@ -7,9 +7,9 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from analysis.dataset import runs
-from analysis.study_analysis import describe, of_dataset
+from analysis.study_analysis import describe, of_records
 from reports.figures import drawn
+from study.tracking import results
 
 FOLDER = "figures"  # where the report puts them in the end
 
@@ -19,10 +19,10 @@ def refresh(client: MlflowClient, study: str) -> int:
 
     What takes long is left to the report: figures of hidden states, and the pages of single networks.
     """
-    analysis = of_dataset(runs.load(study, client))
+    analysis = of_records(client, study)
     with tempfile.TemporaryDirectory() as folder:
         for figure in drawn(analysis).values():
             figure.save(Path(folder))
-        runs.log_files(client, analysis.study, Path(folder), FOLDER)
+        results.log_files(client, analysis.study, Path(folder), FOLDER)
     describe(client, analysis, running=True)
     return analysis.networks

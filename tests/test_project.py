@@ -48,6 +48,19 @@ STAGES = (
     "reports.__main__",
     "hidden_orbits.command",
 )
+# What the packages that come after may import of `study`: how commands run, files, settings, data, networks, the record and its
+# words, and the one part that speaks to MLflow.
+FOUNDATIONS = {"study.terminal", "study.files", "study.config", "study.schema", "study.periodogram", "study.command_line"}
+KNOWN_OF_STUDY = {
+    "analysis": FOUNDATIONS | {"study.data", "study.networks", "study.record", "study.tracking"},
+    "reports": FOUNDATIONS | {"study.data", "study.tracking"},
+}
+EXCEPTIONS = {
+    "analysis.dataset.runs": {"study.measurements"},  # the names that a set of measurements has
+    "analysis.states.embedding": {"study.measurements"},  # the states of a network, rolled out as they were for measuring
+    "reports.figures.network": {"study.measurements"},  # the names of attractors
+    "reports.figures.spectrum": {"study.measurements"},
+}
 
 
 def _requirements() -> list[str]:
@@ -103,17 +116,30 @@ def test_a_stage_imports_only_stages_before_it():
             assert not [found for found in _imports(module) if _stage(found) in later], name
 
 
-def test_one_part_of_each_package_speaks_to_mlflow():
-    def speakers(package):
+def test_analysis_and_reports_know_of_study_what_they_need():
+    """They read what a study stored, and re-run its networks: they know nothing of training, and hardly anything of measuring."""
+    for name, module in _modules().items():
+        package = name.partition(".")[0]
+        if package in KNOWN_OF_STUDY:
+            known = KNOWN_OF_STUDY[package] | EXCEPTIONS.get(name, set())
+            found = {_stage(imported) for imported in _imports(module) if imported.startswith("study.")}
+            assert found <= known, name
+
+
+def test_one_part_of_study_writes_to_mlflow_and_one_of_each_other_package_reads():
+    def speakers(package, pattern):
         return {
             str(p.relative_to(ROOT / package)).split("/")[0]
             for p in (ROOT / package).rglob("*.py")
-            if re.search(r"client\.(log_|create_|search_|set_|get_|list_|download_)", p.read_text())
+            if re.search(rf"client\.({pattern})", p.read_text())
         }
 
-    assert speakers("study") == {"tracking"}
-    assert speakers("analysis") == {"dataset"}
-    assert speakers("reports") == set()
+    writing = "log_|create_|set_|delete_|restore_|update_|rename_"
+    reading = "search_|get_|list_|download_"
+    assert speakers("study", f"{writing}|{reading}") == {"tracking"}
+    assert speakers("analysis", writing) == speakers("reports", writing) == set()
+    assert speakers("analysis", reading) == {"dataset"}
+    assert speakers("reports", reading) == set()
 
 
 def test_no_tracked_file_is_generated():

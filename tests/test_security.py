@@ -35,6 +35,7 @@ from study.record import spool
 from study.record.network_record import read_measurements
 from study.record.spool import Spool
 from study.terminal.errors import InputError, reason, without_credentials
+from study.tracking.results import log_files
 
 
 class Trap:
@@ -178,11 +179,11 @@ def test_links_do_not_lead_artifacts_out(small, tmp_path):
     (folder / "figures").mkdir(parents=True)
     (folder / "figures" / "a.svg").write_text("<svg/>")
     with pytest.raises(InputError, match=r"a link in .* leads out"):
-        runs.log_files(small.client, study.info.run_id, folder)
+        log_files(small.client, study.info.run_id, folder)
     assert not list(outside.iterdir())
     (folder / "passwd").symlink_to("/etc/passwd")
     with pytest.raises(InputError, match="is a link that leads out"):
-        runs.log_files(small.client, study.info.run_id, folder, "elsewhere")
+        log_files(small.client, study.info.run_id, folder, "elsewhere")
 
 
 MARKUP = (

@@ -1,22 +1,39 @@
-"""What a reader has to know before the numbers: networks that did not learn, and measurements that some networks lack."""
+"""What a reader has to know beside the numbers: networks that did not learn, measurements that are not there, claims not judged."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
+import numpy as np
 import xarray as xr
 
-from analysis.claims.claims import OF_ACCURACY, TRAINED, mean_accuracy, percent
+from analysis.claims.claim import TRAINED
+from analysis.claims.finding import Finding
+from analysis.claims.registry import CLAIMS, accuracy_only
+from analysis.claims.sample import Sample, present
+from analysis.dataset import provenance
 
 
-def not_learned(networks: xr.Dataset) -> list[str]:
-    """Whether networks of one hidden size, along `seed`, learned too little to be judged, or some of them did."""
-    size, n, mean = int(networks.hidden_size), networks.sizes["seed"], mean_accuracy(networks)
-    learned = int((networks.test_accuracy >= TRAINED).sum())
+def cautions(dataset: xr.Dataset) -> list[str]:
+    """What has to be known before the findings on a study, a line each."""
+    lines = []
+    for size in dataset.hidden_size.values:
+        sample = Sample(present(dataset, int(size)))
+        if sample.n:
+            lines += _not_learned(sample)
+    return [*lines, *provenance.made_differently(dataset), *_not_measured(dataset), *_not_defined(dataset)]
+
+
+def _not_learned(sample: Sample) -> list[str]:
+    """Whether networks of one hidden size learned too little to be judged, or some of them did."""
+    size, n, mean = sample.hidden_size, sample.n, sample.mean_accuracy
+    learned = int((sample.arrays.test_accuracy >= TRAINED).sum())
     if not mean >= TRAINED:
         return [
-            f"H = {size}: not trained. The mean test accuracy is {percent(mean)}, and {learned} of {n} networks reach "
-            f"{TRAINED:.0%}. Where the mean is below that, claims other than {', '.join(sorted(OF_ACCURACY))} are not judged."
+            f"H = {size}: not trained. The mean test accuracy is {'unknown' if np.isnan(mean) else f'{mean:.1%}'}, and {learned} "
+            f"of {n} networks reach {TRAINED:.0%}. Where the mean is below that, claims other than {', '.join(accuracy_only())} "
+            "are not judged."
         ]
     if learned < n:
         return [
@@ -26,7 +43,7 @@ def not_learned(networks: xr.Dataset) -> list[str]:
     return []
 
 
-def not_defined(dataset: xr.Dataset) -> list[str]:
+def _not_defined(dataset: xr.Dataset) -> list[str]:
     """Numbers that no network of a study has, though they were measured, by the reason."""
     if not (dataset.run_id != "").any():
         return []
@@ -37,10 +54,31 @@ def not_defined(dataset: xr.Dataset) -> list[str]:
     return [f"No network has a value of {', '.join(group)}: {reason}." for reason, group in names.items()]
 
 
-def not_measured(dataset: xr.Dataset) -> list[str]:
+def _not_measured(dataset: xr.Dataset) -> list[str]:
     """Measurements that some networks of a study lack: stored ones, that nobody measured again."""
     stored = int((dataset.run_id != "").sum())
     return [
         f"{len(networks)} of {stored} networks lack the measurement {measurement}: what is said of it comes from the others alone."
         for measurement, networks in json.loads(dataset.attrs.get("not_measured", "{}")).items()
     ]
+
+
+def unjudged(dataset: xr.Dataset, ledger: Iterable[Finding]) -> list[str]:
+    """The claims without a finding at some hidden size that has networks, with what they need, a line each."""
+    judged = {(finding.claim, finding.hidden_size) for finding in ledger}
+    samples = {int(size): present(dataset, int(size)) for size in dataset.hidden_size.values}
+    samples = {size: networks for size, networks in samples.items() if networks.sizes["seed"]}
+    lines = []
+    for claim in CLAIMS.values():
+        lacking: dict[tuple[str, ...], list[int]] = {}
+        for size, networks in samples.items():
+            if (claim.id, size) not in judged:
+                missing = tuple(name for name in claim.needs if name not in networks or bool(networks[name].isnull().all()))
+                lacking.setdefault(missing or claim.needs, []).append(size)
+        for missing, sizes in lacking.items():
+            where = "" if len(sizes) == len(samples) else f" at H = {', '.join(map(str, sizes))}"
+            lines.append(
+                f"{claim.id}, {claim.hypothesis}: not judged{where}, because it needs {' and '.join(missing)}, which the networks "
+                "do not have."
+            )
+    return lines

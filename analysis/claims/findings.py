@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from analysis.claims import cautions
-from analysis.claims.claims import judged
-from analysis.claims.ledger import LEVEL, Finding, overall, words
-from analysis.dataset import provenance
+from analysis.claims.cautions import cautions, unjudged
+from analysis.claims.claim import TRAINED
+from analysis.claims.finding import LEVEL, NOT_TRAINED, Finding, overall
+from analysis.claims.registry import CLAIMS
+from analysis.claims.sample import Sample, present
 from analysis.statistics.bands import FEWEST_NETWORKS, Band, TooFewNetworks, simultaneous_band
-from analysis.statistics.oscillation import Oscillation, oscillation
+from analysis.statistics.intervals import Estimate
+from analysis.statistics.oscillation import Oscillation
 from analysis.statistics.phase import PHASES, Cycle, cycle
 from analysis.statistics.trend import Difference, Trend, planned_pairs, size_trend
 from study.terminal.visible import visible
@@ -45,7 +47,7 @@ class Change:
 @dataclass(frozen=True)
 class Findings:
     """What a study shows: the ledger, the bands, by hidden size each network's periodicity and the cycle of those that oscillate,
-    how numbers change with the size, and the `cautions`, what a reader has to know before all of these.
+    how numbers change with the size; the `cautions`, what a reader has to know before all of these; and the claims left `unjudged`.
     """
 
     ledger: list[Finding]
@@ -55,18 +57,41 @@ class Findings:
     withheld: dict[int, int] = field(default_factory=dict)  # hidden size -> networks, where too few for a band
     trends: list[Change] = field(default_factory=list)
     cautions: list[str] = field(default_factory=list)
+    unjudged: list[str] = field(default_factory=list)
 
     def overall(self) -> dict[str, str]:
         """The verdict on each claim over all hidden sizes."""
         return {
             claim: overall([finding for finding in self.ledger if finding.claim == claim])
-            for claim in sorted({finding.claim for finding in self.ledger})
+            for claim in dict.fromkeys(finding.claim for finding in self.ledger)
         }
 
     def table(self) -> pd.DataFrame:
-        """The ledger as a table, a row a claim and hidden size; value and limits are in the `units` of their row."""
-        rows = [asdict(finding) | asdict(finding.scaled()) for finding in self.ledger]
-        return pd.DataFrame(rows).drop(columns="estimate", errors="ignore")
+        """The ledger as a table, a row a claim and hidden size; value and limits are in the `units` of their row, and `numbers` are
+        JSON.
+        """
+        rows = []
+        for finding in self.ledger:
+            claim, estimate = CLAIMS[finding.claim], in_units(finding)
+            rows.append(
+                {
+                    "claim": claim.id,
+                    "hypothesis": claim.hypothesis,
+                    "hidden_size": finding.hidden_size,
+                    "quantity": claim.quantity,
+                    "units": claim.units,
+                    "test": claim.test,
+                    "p": finding.p,
+                    "verdict": finding.verdict,
+                    "rule": claim.decision_rule,
+                    "value": estimate.value,
+                    "lower": estimate.lower,
+                    "upper": estimate.upper,
+                    "n": estimate.n,
+                    "numbers": json.dumps(dict(finding.numbers)),
+                }
+            )
+        return pd.DataFrame(rows)
 
     def trend_table(self) -> pd.DataFrame:
         """The trends over hidden sizes, a row a number, with the Holm-adjusted p value of each pair of sizes."""
@@ -123,27 +148,66 @@ def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
 
 def evaluate(dataset: xr.Dataset) -> Findings:
     """Every claim at every hidden size that has networks. Deterministic: resampling is seeded by hidden size."""
-    ledger, bands, oscillations, cycles, withheld, known = [], [], {}, {}, {}, []
-    for size in dataset.hidden_size.values:
-        networks = present(dataset, int(size))
-        if not networks.sizes["seed"]:
-            withheld[int(size)] = 0
+    ledger, bands, oscillations, cycles = [], [], {}, {}
+    for size in map(int, dataset.hidden_size.values):
+        sample = Sample(present(dataset, size))
+        if not sample.n:
             continue
-        rhythm = oscillation(networks.accuracy_appended.values, rng=int(size))
-        oscillations[int(size)] = rhythm
-        if found := cycle(networks, rhythm, LEVEL):
-            cycles[int(size)] = found
-        if networks.sizes["seed"] < FEWEST_NETWORKS:
-            withheld[int(size)] = networks.sizes["seed"]
-        else:
-            bands.extend(curve_bands(networks))
-        ledger.extend(judged(networks, rhythm))
-        known.extend(cautions.not_learned(networks))
-    ledger.sort(key=lambda finding: finding.claim)
-    known.extend(provenance.made_differently(dataset))
-    known.extend(cautions.not_measured(dataset))
-    known.extend(cautions.not_defined(dataset))
-    return Findings(ledger, bands, oscillations, cycles, withheld, list(_changes(dataset)), known)
+        oscillations[size] = sample.oscillation
+        if found := cycle(sample.arrays, sample.oscillation, LEVEL):
+            cycles[size] = found
+        if sample.n >= FEWEST_NETWORKS:
+            bands.extend(curve_bands(sample.arrays))
+        ledger.extend(judged(sample))
+    return summed_up(dataset, ledger, bands, oscillations, cycles, list(_changes(dataset)))
+
+
+def summed_up(
+    dataset: xr.Dataset,
+    ledger: list[Finding],
+    bands: list[CurveBands],
+    oscillations: dict[int, Oscillation],
+    cycles: dict[int, Cycle],
+    trends: list[Change],
+) -> Findings:
+    """Findings in the order of claims, with what follows from the dataset at once: where bands are withheld, and the cautions."""
+    order = list(CLAIMS)
+    ledger = sorted(ledger, key=lambda finding: order.index(finding.claim))
+    counts = {int(size): present(dataset, int(size)).sizes["seed"] for size in dataset.hidden_size.values}
+    withheld = {size: n for size, n in counts.items() if n < FEWEST_NETWORKS}
+    return Findings(ledger, bands, oscillations, cycles, withheld, trends, cautions(dataset), unjudged(dataset, ledger))
+
+
+def judged(sample: Sample) -> Iterator[Finding]:
+    """The findings on the networks of one hidden size; not trained where their mean test accuracy is below `TRAINED`.
+
+    The estimates stay as they are. All networks count, whatever they learned: leaving out those that did not would choose networks
+    by their outcome.
+    """
+    for claim in CLAIMS.values():
+        finding = claim.judge(sample) if set(claim.needs) <= set(sample.arrays) else None
+        if finding is None:
+            continue
+        if not claim.accuracy_only and not sample.mean_accuracy >= TRAINED:  # or unknown
+            finding = replace(finding, verdict=NOT_TRAINED, numbers=finding.numbers | {"mean_test_accuracy": sample.mean_accuracy})
+        yield finding
+
+
+def in_units(finding: Finding) -> Estimate:
+    """A finding's estimate in the units of its claim."""
+    scale, estimate = CLAIMS[finding.claim].scale, finding.estimate
+    return replace(estimate, value=scale * estimate.value, lower=scale * estimate.lower, upper=scale * estimate.upper)
+
+
+def estimate_text(finding: Finding) -> str:
+    """A finding's estimate with its interval and n, in the units a reader expects: 12.3 points [5.2, 19.3], n = 7."""
+    estimate, units = in_units(finding), CLAIMS[finding.claim].units
+    if np.isnan(estimate.value):
+        return "no estimate"
+    text = f"{estimate.value:.1f}{'%' if units == '%' else f' {units}'}"
+    if np.isfinite(estimate.lower):
+        text += f" [{estimate.lower:.1f}, {estimate.upper:.1f}]"
+    return f"{text}, n = {estimate.n}"
 
 
 def _changes(dataset: xr.Dataset) -> Iterator[Change]:
@@ -155,12 +219,6 @@ def _changes(dataset: xr.Dataset) -> Iterator[Change]:
             trend = size_trend(sizes.ravel(), values.ravel())
             pairs = planned_pairs({int(size): row for size, row in zip(dataset.hidden_size.values, values, strict=True)})
             yield Change(str(name), trend, pairs)
-
-
-def present(dataset: xr.Dataset, hidden_size: int) -> xr.Dataset:
-    """The networks of one hidden size that the study has, along `seed`."""
-    networks = dataset.sel(hidden_size=hidden_size)
-    return networks.isel(seed=np.flatnonzero(networks.run_id.values != ""))
 
 
 def representatives(dataset: xr.Dataset) -> dict[int, int]:
@@ -212,7 +270,8 @@ def markdown(dataset: xr.Dataset, findings: Findings, running: bool = False, roo
     verdicts = "; ".join(f"{claim} {verdict}" for claim, verdict in findings.overall().items())
     overall = f"Over all hidden sizes: {verdicts}." if verdicts else ""
     rows = [
-        f"| {finding.claim}: {finding.hypothesis} | {finding.hidden_size} | {words(finding)} | **{finding.verdict}** |"
+        f"| {finding.claim}: {CLAIMS[finding.claim].hypothesis} | {finding.hidden_size} | {estimate_text(finding)} | "
+        f"**{finding.verdict}** |"
         for finding in findings.ledger
     ]
     notes = "\n\n".join(f"**To be read with caution:** {_plain(caution)}" for caution in findings.cautions)
@@ -221,8 +280,9 @@ def markdown(dataset: xr.Dataset, findings: Findings, running: bool = False, roo
         listed = "\n".join(["Missing:", "", *(f"- {_plain(name)}: {_plain(reason)}" for name, reason in missing.items())])
         counted = f"({len(missing)} networks are missing; their list is left out here: report.pdf has it)"
     begun = _paragraphs(f"{head}\n{overall}" if overall else head, notes)
-    texts = [_paragraphs(begun, _table(rows, len(rows)), listed)]
-    texts += [_paragraphs(begun, _table(rows, kept), counted) for kept in range(len(rows), -1, -1)]
+    unjudged = "\n".join(f"- {_plain(line)}" for line in findings.unjudged)
+    texts = [_paragraphs(begun, _table(rows, len(rows)), unjudged, listed)]
+    texts += [_paragraphs(begun, _table(rows, kept), unjudged, counted) for kept in range(len(rows), -1, -1)]
     return next((text for text in texts if len(text) <= room), head)
 
 

@@ -9,13 +9,12 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 from scipy import stats
 
-from analysis.claims.claims import MEANS, SHARES
-from analysis.claims.ledger import LEVEL, NOT_TRAINED, Finding
+from analysis.claims.finding import LEVEL, NOT_TRAINED, Finding
+from analysis.claims.registry import CLAIMS
 from analysis.statistics.bands import FEWEST_NETWORKS, simultaneous_band
 from study.config import Frozen, number
 
 MOST = 1000  # networks, beyond which the answer is "more"
-OF_CURVES = ("C2", "C5", "C5b")  # claims that no single number decides
 DRAWS = 3  # studies of each size, over whose bands the width is averaged
 CANDIDATES = (6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 300, 500, 700, MOST)
 
@@ -96,11 +95,12 @@ def for_claim(finding: Finding, power: float = 0.8) -> Need | None:
     estimate = finding.estimate
     if finding.verdict == NOT_TRAINED or not np.isfinite(estimate.lower) or estimate.n < 2:
         return None
-    if finding.claim in SHARES:
-        return for_share(estimate.value, SHARES[finding.claim], power)
-    if finding.claim in MEANS:
+    claim = CLAIMS[finding.claim]
+    if claim.power == "share":
+        return for_share(estimate.value, claim.bound, power)
+    if claim.power == "mean":
         spread = (estimate.upper - estimate.lower) / 2 / stats.t.ppf((1 + LEVEL) / 2, estimate.n - 1) * np.sqrt(estimate.n)
-        return for_mean(estimate.value, spread, MEANS[finding.claim], power)
+        return for_mean(estimate.value, spread, claim.bound, power)
     return None
 
 
@@ -108,4 +108,4 @@ def why_no_number(finding: Finding) -> str:
     """Why `for_claim` gives no number for a finding."""
     if finding.verdict == NOT_TRAINED:
         return "the pilot's networks are not trained"
-    return "a whole curve decides it" if finding.claim in OF_CURVES else "the pilot has no interval for it"
+    return "a whole curve decides it" if CLAIMS[finding.claim].power == "curve" else "the pilot has no interval for it"

@@ -1,26 +1,23 @@
-"""The one module of `analysis` that speaks to MLflow: a study's runs in, one labelled dataset out, findings back."""
+"""The one module of `analysis` that reads from MLflow: a study's runs in, one labelled dataset out."""
 
 from __future__ import annotations
 
 import json
 import re
 import tempfile
-import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
-from uuid import uuid4
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from mlflow import MlflowClient
-from mlflow.entities import LifecycleStage, Metric, Param, Run, RunTag
+from mlflow.entities import LifecycleStage, Run
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
 from analysis.dataset import records
 from analysis.dataset.provenance import Place, made_differently
@@ -31,23 +28,16 @@ from study.measurements import SETS, of_set
 from study.networks.network import RecurrentNetwork
 from study.record.network_record import MEASUREMENTS, RECORD_VERSION, WEIGHTS, versions
 from study.terminal.errors import InputError
-from study.terminal.stopping import ended
-from study.tracking import note, views
-from study.tracking.job import TOKEN, end_twins
 from study.tracking.store import (
     DOWNLOADS,
-    PAGE,
     DamagedRecordError,
     UnreachableError,
     children,
     fetch,
     is_missing,
-    log_folder,
     marks,
-    search,
     stored_content,
     stored_file,
-    terminate,
 )
 
 PLACE = re.compile("[0-9]{1,19}", re.ASCII)  # a hidden size or a seed, as a parameter of a run
@@ -263,9 +253,12 @@ def stored_dataset(client: MlflowClient, run_id: str, path: str) -> xr.Dataset |
             return None
 
 
-def holds(client: MlflowClient, run_id: str, path: str) -> bool:
-    """Whether a run has an artifact of that path."""
-    return any(file.path == path for file in client.list_artifacts(run_id, path.rpartition("/")[0] or None))
+def stored_bytes(client: MlflowClient, run_id: str, path: str, most: int) -> bytes | None:
+    """An artifact of a run; None where there is none of at most `most` bytes that can be read."""
+    try:
+        return stored_content(client, client.get_run(run_id), path, most)
+    except (DamagedRecordError, UnreachableError):
+        return None
 
 
 def configuration(dataset: xr.Dataset) -> dict:
@@ -279,76 +272,6 @@ def _latest(client: MlflowClient) -> Run:
     if not runs:
         raise InputError("study=latest: the tracking store holds no study; run one with: make study")
     return runs[0]
-
-
-def log_aggregate(
-    client: MlflowClient, study: Study, hidden_size: int, curves: dict[str, tuple[np.ndarray, dict[str, np.ndarray]]]
-) -> str:
-    """Logs the band curves of one hidden size as a child run of the study, so that the UI draws them.
-
-    `curves` maps a metric to its steps `[P]` and, by name (`mean`, `lower`, `upper`), its values `[P]`. An aggregate
-    that an earlier analysis left is kept, but its tag `current` becomes ``false``, and `superseded_by` names the new one.
-    """
-    condition = (
-        f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{study.run_id}' and tags.kind = 'aggregate' and params.hidden_size = '{hidden_size}'"
-    )
-    tags = {"kind": "aggregate", "study": study.run_id, MLFLOW_PARENT_RUN_ID: study.run_id, TOKEN: uuid4().hex}
-    stamp = int(time.time() * 1000)
-    points = [
-        Metric(f"{metric}/{part}", float(value), stamp, int(step))
-        for metric, (steps, parts) in curves.items()
-        for part, values in parts.items()
-        for step, value in zip(steps, values, strict=True)
-        if np.isfinite(value)
-    ]
-
-    def begin() -> str:
-        run = client.create_run(study.run.info.experiment_id, tags=tags, run_name=f"H={hidden_size} all seeds")
-        return run.info.run_id
-
-    with ended(begin, lambda run_id, status: terminate(client, run_id, status)) as run_id:
-        client.log_batch(run_id, params=[Param("hidden_size", str(hidden_size))])
-        for start in range(0, len(points), PAGE):
-            client.log_batch(run_id, metrics=points[start : start + PAGE])
-        client.log_batch(run_id, tags=[RunTag("complete", "true"), RunTag("current", "true")])
-        client.set_terminated(run_id)
-    end_twins(client, study.run.info.experiment_id, run_id, tags[TOKEN])
-    for run in search(client, [study.run.info.experiment_id], condition):
-        if run.info.run_id == run_id:
-            continue
-        client.log_batch(run.info.run_id, tags=[RunTag("current", "false"), RunTag("superseded_by", run_id)])
-        # Left by an analysis that was killed; one that lives ends it again.
-        if run.info.status == "RUNNING":
-            terminate(client, run.info.run_id, "KILLED")
-    return run_id
-
-
-def log_files(client: MlflowClient, run_id: str, folder: Path, place: str | None = None) -> None:
-    """Logs every file of a folder to a run."""
-    log_folder(client, run_id, folder, place)
-
-
-def log_description(client: MlflowClient, study: str, markdown: Callable[[int], str], picture: str) -> None:
-    """Sets our part of the description on top of the study run's page; what a person wrote there stays. `markdown` makes it in at
-    most so many characters.
-
-    Below its first paragraph, above what the UI folds away, come links to the views and the picture, if the run has that artifact.
-    """
-    experiment = client.get_run(study).info.experiment_id
-    added = [
-        f"[Table of networks]({views.link(experiment, 'networks')}), [bands as charts]({views.link(experiment, 'bands')}), "
-        "`report.pdf` and all figures under Artifacts."
-    ]
-    if holds(client, study, picture):
-        added.append(f"![{Path(picture).stem}](get-artifact?path={quote(picture, safe='')}&run_uuid={study})")
-    below = "\n\n".join(added)
-
-    def ours(room: int) -> str:
-        head, _, rest = markdown(room - len(below) - len("\n\n")).partition("\n\n")
-        full = "\n\n".join(part for part in (head, below, rest) if part)
-        return full if len(full) <= room else markdown(room)
-
-    note.write(client, study, ours)
 
 
 def save_tables(dataset: xr.Dataset, folder: Path) -> None:

@@ -120,12 +120,21 @@ class Oscillation:
 
 def oscillation(curves: np.ndarray, rng: np.random.Generator | int = 0) -> Oscillation:
     """Tests the accuracy curves `[n, K+1]` of n networks over 0 .. K blank rows, each after the transient."""
-    rng = np.random.default_rng(rng)
-    settled = np.asarray(curves, dtype=float)[:, TRANSIENT:]
+    rng, settled = np.random.default_rng(rng), _settled(curves)
     tests = [periodicity_test(series, child) for series, child in zip(settled, rng.spawn(len(settled)), strict=True)]
+    return oscillation_by_tests(curves, tests)
+
+
+def oscillation_by_tests(curves: np.ndarray, tests: list[Periodicity]) -> Oscillation:
+    """What follows from the curves `[n, K+1]` and the tests of each, which take nearly all the time there is to spend."""
+    settled = _settled(curves)
     p = np.array([test.p for test in tests])
     adjusted = stats.false_discovery_control(p) if len(p) else p
     gate = np.array([test.amplitude >= SMALLEST_AMPLITUDE for test in tests], dtype=bool)
     long_enough = len(settled) and settled.shape[1] >= SHORTEST
     frequencies, spectra = normalised_periodogram(settled) if long_enough else (np.empty(0), np.empty((len(settled), 0)))
     return Oscillation(tests, adjusted, (adjusted < 0.05) & gate, frequencies, spectra)
+
+
+def _settled(curves: np.ndarray) -> np.ndarray:
+    return np.asarray(curves, dtype=float)[:, TRANSIENT:]

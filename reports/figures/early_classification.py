@@ -5,7 +5,7 @@ from __future__ import annotations
 import xarray as xr
 from matplotlib.axes import Axes
 
-from analysis.claims.findings import present
+from analysis.claims.sample import present
 from analysis.dataset.runs import table
 from analysis.study_analysis import Analysis
 from reports.figures.figure import Figure, counts, image_rows, row_ticks, sizes

@@ -16,7 +16,8 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.image import AxesImage
 from matplotlib.ticker import NullFormatter
 
-from analysis.claims.findings import CurveBands, present, step_curves
+from analysis.claims.findings import CurveBands, step_curves
+from analysis.claims.sample import present
 from analysis.dataset import provenance
 from analysis.study_analysis import Analysis
 from reports.figures.style import GREY, panels, styled

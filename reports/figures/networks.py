@@ -7,7 +7,7 @@ from math import ceil
 import numpy as np
 from matplotlib.figure import Figure as Drawing
 
-from analysis.claims.findings import present
+from analysis.claims.sample import present
 from analysis.dataset.runs import table
 from analysis.study_analysis import Analysis
 from reports.figures.figure import Figure, counts, sizes

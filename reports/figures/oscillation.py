@@ -9,8 +9,9 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.image import AxesImage
 from matplotlib.ticker import NullFormatter
 
-from analysis.claims.findings import present, representatives
-from analysis.claims.ledger import LEVEL
+from analysis.claims.finding import LEVEL
+from analysis.claims.findings import representatives
+from analysis.claims.sample import present
 from analysis.statistics.phase import PHASES
 from analysis.study_analysis import Analysis
 from reports.figures.figure import PERIODS, Figure, counts, heat, plain_ticks, reference, sizes

@@ -7,7 +7,8 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 
-from analysis.claims.findings import present, representatives
+from analysis.claims.findings import representatives
+from analysis.claims.sample import present
 from analysis.statistics.agreement import of_odd_map
 from analysis.study_analysis import Analysis
 from reports.cells import spectrum_words

@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 
-from analysis.claims.findings import present
+from analysis.claims.sample import present
 from analysis.study_analysis import Analysis
 from reports.figures.figure import Figure, counts, heat, image_rows, sizes
 from reports.figures.style import panels, styled

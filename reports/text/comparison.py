@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from analysis.claims.ledger import Finding, words
+from analysis.claims.finding import Finding
+from analysis.claims.findings import estimate_text
+from analysis.claims.registry import CLAIMS
 from analysis.dataset import provenance
 from analysis.dataset.runs import configuration
 from analysis.study_analysis import Analysis
@@ -40,7 +42,7 @@ def comparison(first: Analysis, second: Analysis) -> tuple[dict, dict[str, Figur
         "cautions": [
             f"Study {letter}. {caution}"
             for letter, study in zip(LETTERS, studies, strict=True)
-            for caution in study.findings.cautions
+            for caution in (*study.findings.cautions, *study.findings.unjudged)
         ],
         "settings": [[shown(name, 40), *map(shown, values)] for name, *values in settings(first, second)],
         "verdicts": verdicts(first, second),
@@ -74,12 +76,14 @@ def verdicts(first: Analysis, second: Analysis) -> list[dict]:
     """A row a claim and hidden size that either study judges; agree where both give the same verdict."""
     ledgers = [{(finding.claim, finding.hidden_size): finding for finding in study.findings.ledger} for study in (first, second)]
     rows = []
-    for claim, size in sorted(ledgers[0].keys() | ledgers[1].keys()):
-        found = [ledger.get((claim, size)) for ledger in ledgers]
-        hypothesis = next(finding.hypothesis for finding in found if finding)
-        rows.append({"claim": claim, "hypothesis": hypothesis, "hidden_size": size, "studies": [*map(_told, found)]})
+    order = list(CLAIMS)
+    for claim, size in sorted(ledgers[0].keys() | ledgers[1].keys(), key=lambda place: (order.index(place[0]), place[1])):
+        told = [_told(ledger.get((claim, size))) for ledger in ledgers]
+        rows.append({"claim": claim, "hypothesis": CLAIMS[claim].hypothesis, "hidden_size": size, "studies": told})
     return rows
 
 
 def _told(finding: Finding | None) -> dict:
-    return {"estimate": words(finding), "verdict": finding.verdict} if finding else {"estimate": "not judged", "verdict": ""}
+    return (
+        {"estimate": estimate_text(finding), "verdict": finding.verdict} if finding else {"estimate": "not judged", "verdict": ""}
+    )

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from analysis.claims.findings import evaluate, markdown, representatives
-from analysis.claims.ledger import words
+from analysis.claims import CLAIMS
+from analysis.claims.findings import estimate_text, evaluate, markdown, representatives
 from analysis.claims.power import for_claim, why_no_number
+from reports.text.claims import note
 from study.schema import labelled
 
 
@@ -70,11 +71,11 @@ def test_true_claims_are_supported(findings):
     estimates = {f.claim: f.estimate.value for f in findings.ledger}
     assert estimates["C2"] == pytest.approx(0.2, abs=0.02)
     assert estimates["C4"] == 1.0
-    assert "row 1 left out" in next(f.note for f in findings.ledger if f.claim == "C2")
-    assert "period 10.0" in next(f.note for f in findings.ledger if f.claim == "C4")
+    assert "row 1 left out" in next(note(f) for f in findings.ledger if f.claim == "C2")
+    assert "period 10.0" in next(note(f) for f in findings.ledger if f.claim == "C4")
     assert estimates["C6"] == pytest.approx(0.7, abs=0.02)
     assert estimates["C7"] == pytest.approx(26 - 11, abs=0.5)
-    assert "its half in 100%" in next(f.note for f in findings.ledger if f.claim == "C8")
+    assert "its half in 100%" in next(note(f) for f in findings.ledger if f.claim == "C8")
 
 
 def test_numbers_are_followed_over_hidden_sizes():
@@ -140,7 +141,7 @@ def test_too_few_blank_rows_do_not_contradict_an_oscillation(rows, verdict):
     dataset["accuracy_appended"] = dataset.accuracy_appended * 0 + 0.3
     finding = next(f for f in evaluate(dataset).ledger if f.claim == "C4")
     assert finding.verdict == verdict
-    assert ("too few blank rows" in finding.note) == (verdict == "undecided")
+    assert ("too few blank rows" in note(finding)) == (verdict == "undecided")
     assert (for_claim(finding) is None) == (verdict == "undecided")
 
 
@@ -167,8 +168,8 @@ def test_a_readout_that_never_reads_is_said_to():
     dataset["probe_gap"] = dataset.probe_accuracy - 0.1
     finding = next(f for f in evaluate(dataset).ledger if f.claim == "C7")
     assert finding.verdict == "undecided"
-    assert "probe at step 11.0, readout at no step; 90% of" in finding.note
-    assert "8 networks left out, whose probe or readout never passes 50%" in finding.note
+    assert "probe at step 11.0, readout at no step; 90% of" in note(finding)
+    assert "8 networks left out, whose probe or readout never passes 50%" in note(finding)
 
 
 def test_findings_are_the_same_each_time():
@@ -178,7 +179,7 @@ def test_findings_are_the_same_each_time():
 
 
 def test_words_carry_the_unit_the_interval_and_n(findings):
-    by_claim = {f.claim: words(f) for f in findings.ledger}
+    by_claim = {f.claim: estimate_text(f) for f in findings.ledger}
     assert by_claim["C1"].startswith("94.0% [")
     assert "points [" in by_claim["C2"]
     assert by_claim["C5"].endswith("n = 10")
@@ -206,8 +207,8 @@ def test_claims_about_trained_networks_are_not_judged_on_others(findings, accura
     before = {f.claim: f for f in findings.ledger}
     for finding in untrained.ledger[1:]:
         assert finding.estimate == before[finding.claim].estimate, "numbers stay"
-        assert "not judged, because the mean test accuracy is" in finding.note
-        assert "not trained if the mean test accuracy is below 50%" in finding.rule
+        assert "not judged, because the mean test accuracy is" in note(finding)
+        assert "not trained if the mean test accuracy is below 50%" in CLAIMS[finding.claim].decision_rule
         assert for_claim(finding) is None
         assert "not trained" in why_no_number(finding)
     [caution] = untrained.cautions

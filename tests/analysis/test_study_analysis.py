@@ -10,7 +10,9 @@ import pytest
 from places import ROOT, new_place, write_data_set
 
 from analysis import study_analysis
-from analysis.study_analysis import analyse
+from analysis.claims import stored
+from analysis.claims.findings import evaluate
+from analysis.study_analysis import analyse, of_records
 from reports.text.content import content
 from study.data import sources
 from study.networks.network import RecurrentNetwork
@@ -99,3 +101,44 @@ def test_weights_of_another_size_are_left_out(place, nothing_stored, own_cache, 
     found = analyse(place.client, "latest", data_dir=place.folder / "data")
     assert found.left_out
     assert all("has 5 hidden units" in line for line in found.left_out)
+
+
+def test_a_study_is_evaluated_once(place, tmp_path, monkeypatch):
+    """By the analysis that the study itself ran: report, figures, comparison and power read what it stored."""
+    dataset = of_records(place.client, "latest").dataset
+    expected = evaluate(dataset).table()
+
+    def again(_):
+        raise AssertionError("evaluated again")
+
+    monkeypatch.setattr(stored, "evaluate", again)
+    for found in (analyse(place.client, "latest", data_dir=tmp_path), of_records(place.client, "latest")):
+        assert found.findings.table().equals(expected)
+
+
+@pytest.mark.parametrize("kind", ["garbage", "fifo", "link", "folder", "none", "large"])
+def test_stored_findings_that_are_no_file_of_ours_are_made_anew(kind, place, tmp_path, monkeypatch):
+    file = _artifacts(place) / "analysis" / "findings.json"
+    kept = file.read_bytes()
+    expected = of_records(place.client, "latest").findings.table()
+    file.unlink()
+    if kind == "garbage":
+        file.write_bytes(os.urandom(1000))
+    elif kind == "fifo":
+        os.mkfifo(file)
+    elif kind == "link":
+        (tmp_path / "elsewhere").write_bytes(kept)
+        file.symlink_to(tmp_path / "elsewhere")
+    elif kind == "folder":
+        file.mkdir()
+    elif kind == "large":
+        file.write_bytes(kept)
+        monkeypatch.setattr(stored, "LARGEST", len(kept) - 1)
+    evaluations = []
+    monkeypatch.setattr(stored, "evaluate", lambda dataset: evaluations.append(1) or evaluate(dataset))
+    try:
+        assert of_records(place.client, "latest").findings.table().equals(expected)
+        assert evaluations == [1]
+    finally:
+        file.rmdir() if kind == "folder" else file.unlink(missing_ok=True)
+        file.write_bytes(kept)

@@ -22,6 +22,7 @@ from analysis.dataset import runs
 from study.config import StudyConfig
 from study.data.sources import prepare
 from study.record.keys import regime_key
+from study.tracking.results import log_aggregate
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -193,8 +194,9 @@ app = typer.Typer()
 def log():
     from analysis.dataset import runs
     from study.tracking import connect
+    from study.tracking.results import log_aggregate
     client, curve = connect(existing=True), np.linspace(0, 1, 300_000)
-    runs.log_aggregate(client, runs.find(client, "latest"), 12, {"curve": (np.arange(len(curve)), {"mean": curve})})
+    log_aggregate(client, runs.find(client, "latest").run, 12, {"curve": (np.arange(len(curve)), {"mean": curve})})
 
 run(app)
 """
@@ -211,7 +213,7 @@ def test_an_analysis_that_is_stopped_or_killed_leaves_nothing_running(place):
     killed, stopped = place.runs("tags.kind = 'aggregate'")
     assert (killed.info.status, stopped.info.status) == ("RUNNING", "KILLED")
     study = runs.find(place.client, "latest")
-    now = runs.log_aggregate(place.client, study, 12, {"curve": (np.arange(3), {"mean": np.arange(3.0)})})
+    now = log_aggregate(place.client, study.run, 12, {"curve": (np.arange(3), {"mean": np.arange(3.0)})})
     assert not place.runs("attributes.status = 'RUNNING'")
     killed = place.client.get_run(killed.info.run_id)
     assert (killed.info.status, killed.data.tags["superseded_by"]) == ("KILLED", now)

@@ -20,6 +20,7 @@ from study.terminal.errors import InputError
 from study.tracking import JobRun, StudyRun
 from study.tracking.claim import GRID, Claim
 from study.tracking.environment import current_experiment, handed_run
+from study.tracking.results import log_aggregate
 
 MADE_BY_MLFLOW_RUN = {"mlflow.source.type": "PROJECT", "mlflow.project.entryPoint": "main"}
 
@@ -243,7 +244,7 @@ def test_a_whole_study_through_a_connection_that_repeats_each_creation(tmp_path)
             assert study.process.returncode == 0, study.output
             found = runs.find(place.client, "latest")
             band = {"appended/accuracy": (np.arange(2), {"mean": np.zeros(2)})}
-            aggregates = [runs.log_aggregate(place.client, found, 12, band) for _ in range(2)]
+            aggregates = [log_aggregate(place.client, found.run, 12, band) for _ in range(2)]
             assert proxy.doubled >= 4
             [run] = place.studies()
             assert run.info.status == "FINISHED"

@@ -1,0 +1,31 @@
+"""All claims, in the order in which they are told."""
+
+from __future__ import annotations
+
+import re
+
+from analysis.claims.claim import Claim
+
+ID = re.compile("[A-Za-z][A-Za-z0-9]{0,7}", re.ASCII)
+CLAIMS: dict[str, Claim] = {}
+
+
+def register(claim: Claim) -> Claim:
+    """Adds a claim to those that are judged and reported; returns it.
+
+    Raises `ValueError` where its id is taken, or is no letter with up to seven letters and digits after it, or where it names no
+    bound for power analysis to aim at.
+    """
+    if not ID.fullmatch(claim.id):
+        raise ValueError(f"claim {claim.id!r}: expected an id of a letter and up to 7 more letters and digits")
+    if claim.id in CLAIMS:
+        raise ValueError(f"claim {claim.id}: there is a claim of this id already; expected another id")
+    if claim.power != "curve" and claim.bound is None:
+        raise ValueError(f"claim {claim.id}: expected a bound, since a {claim.power} decides it")
+    CLAIMS[claim.id] = claim
+    return claim
+
+
+def accuracy_only() -> list[str]:
+    """The claims about how well networks learn."""
+    return [claim.id for claim in CLAIMS.values() if claim.accuracy_only]
