@@ -53,7 +53,7 @@ STAGES = (
 FOUNDATIONS = {"study.terminal", "study.files", "study.config", "study.schema", "study.periodogram", "study.command_line"}
 KNOWN_OF_STUDY = {
     "analysis": FOUNDATIONS | {"study.data", "study.networks", "study.record", "study.tracking"},
-    "reports": FOUNDATIONS | {"study.data", "study.tracking"},
+    "reports": FOUNDATIONS | {"study.data", "study.networks", "study.tracking"},
 }
 EXCEPTIONS = {
     "analysis.dataset.runs": {"study.measurements"},  # the names that a set of measurements has

@@ -34,9 +34,9 @@ def recording(network, test_images, train_images) -> Recording:
 @pytest.fixture(scope="module")
 def history(network) -> xr.Dataset:
     one = History()
-    one.begin(network.recurrent)
-    one.add(2.0, 0.3, network.recurrent)
-    return one.labelled()
+    one.begin(network)
+    one.add(2.0, 0.3, network)
+    return one.labelled(network)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_an_earlier_record_gets_what_it_lacks_and_is_measured_anew_where_somethi
 def test_a_record_whose_labels_are_others_is_a_failure_of_its_network(network, paper, source):
     shifted = paper.assign(other=("time_step", np.zeros(28))).assign_coords(time_step=paper.time_step + 1)
     stored = StoredNetwork(_asked("paper"), network, shifted, 30, "run")
-    [failure] = measure_again(Remeasurement(stored, ("dimensionality",)), source)
+    [failure] = measure_again(Remeasurement(stored, source.shape, ("dimensionality",)), source)
     assert isinstance(failure, Failure) and "its stored record has other labels along a dimension" in failure.reason
 
 
