@@ -95,6 +95,13 @@ def test_a_stage_imports_only_stages_before_it():
             assert not [found for found in _imports(module) if _stage(found) in later], name
 
 
+def test_no_module_knows_how_large_an_image_of_mnist_is():
+    """Rows, pixels a row and classes come from the data set."""
+    for name, module in _modules().items():
+        numbers = {node.value for node in ast.walk(module) if isinstance(node, ast.Constant) and type(node.value) is int}
+        assert not numbers & {27, 28, 784}, name
+
+
 def test_one_part_of_each_package_speaks_to_mlflow():
     def speakers(package):
         return {
