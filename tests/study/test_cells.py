@@ -260,7 +260,10 @@ def test_a_report_names_a_cell_that_a_stored_study_made_up_and_no_more(name):
 def test_sixes_are_missing_with_their_reason_where_there_are_none():
     draw = torch.Generator().manual_seed(0)
     images = Images(torch.randint(256, (80, 12, 9), generator=draw, dtype=torch.uint8), torch.arange(80) % 4)
-    measured = measure(Recording(RecurrentNetwork.initial(0, 8, 9, 4), images, images, blank_rows=2), ["geometry"])
+    measured = measure(Recording(RecurrentNetwork.initial(0, 8, 9, 4), images, images, blank_rows=30))
+    assert measured.sizes["shown"] == 13
+    assert measured.sizes["blank"] == 25
+    assert measured.sizes["scored_step"] == 36
     assert math.isnan(float(measured.sixes_agreement))
     assert measured.sixes_agreement.attrs["missing"] == "the images have no label 6, or fewer than 4 rows"
     assert measured.sizes["group"] == measured.sizes["digit"] == 4
