@@ -15,8 +15,11 @@ from mlflow.pyfunc import PythonModelContext
 from safetensors.torch import save_file
 from torch import nn
 
+from reports.cells import jacobian, layer
+from reports.text.methods import methods
 from study.config import StudyConfig, validated
-from study.data.sources import Images
+from study.data.sources import DataShape, Images
+from study.execution.stacks import stacks, training_memory
 from study.measurements import measure
 from study.measurements.fixed_points import search
 from study.measurements.recording import Recording
@@ -235,10 +238,33 @@ def test_networks_of_the_paper_s_cell_keep_their_keys_and_others_have_their_own(
     assert fused_network_key(plain, "d") == "a1ec236c0a7a86fd441a4990972dd2a9b48914261e331a59c84601349f3ed83c"
 
 
+def test_networks_of_a_cell_without_a_fast_path_are_planned_one_by_one_on_a_gpu():
+    shape = DataShape(28, 28, 10)
+    for cell, widths in (("tanh", [128]), ("biased_tanh", [1] * 30)):
+        config = StudyConfig(seeds="0-29", hidden_sizes="50", cell=cell, device="cpu")
+        on_gpu = [network.model_copy(update={"device": "cuda"}) for network in config.networks()]
+        assert [stack.width for stack in stacks(on_gpu, shape, free=80 << 30)] == widths
+    assert training_memory(on_gpu[0], shape) > training_memory(on_gpu[0].model_copy(update={"cell": "tanh"}), shape)
+    assert training_memory(on_gpu[0], shape) > training_memory(on_gpu[0], DataShape(12, 9, 4))
+
+
+@pytest.mark.parametrize("name", ["os", "x" * 400, "../../biased_cell", "#let x = 1", "\x1b[2J"])
+def test_a_report_names_a_cell_that_a_stored_study_made_up_and_no_more(name):
+    assert layer(name) == f"the cell {name[:40]}, which is not registered here"
+    assert jacobian(name) == "the Jacobian at rest"
+    config = {"cell": name, "dataset": "mnist", "train_images": 1, "epochs": 1, "learning_rate": 1, "batch_size": 1}
+    paragraphs = methods(config | {"precision": "fp32", "blank_rows": 1}, set(), 10)
+    assert "which is not registered here" in paragraphs[0]
+    assert len(paragraphs[0]) < 1000
+
+
 def test_sixes_are_missing_with_their_reason_where_there_are_none():
     draw = torch.Generator().manual_seed(0)
     images = Images(torch.randint(256, (80, 12, 9), generator=draw, dtype=torch.uint8), torch.arange(80) % 4)
-    measured = measure(Recording(RecurrentNetwork.initial(0, 8, 9, 4), images, images, blank_rows=2), ["geometry"])
+    measured = measure(Recording(RecurrentNetwork.initial(0, 8, 9, 4), images, images, blank_rows=30))
+    assert measured.sizes["shown"] == 13
+    assert measured.sizes["blank"] == 25
+    assert measured.sizes["scored_step"] == 36
     assert math.isnan(float(measured.sixes_agreement))
     assert measured.sixes_agreement.attrs["missing"] == "the images have no label 6, or fewer than 4 rows"
     assert measured.sizes["group"] == measured.sizes["digit"] == 4
