@@ -36,9 +36,10 @@ quick: ## Run a small study, for a first look within two minutes
 test: $(READY) ## Run the tests
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
-lint: $(READY) ## Check style
+lint: $(READY) ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/pyright
 
 ui: $(READY) ## Browse the runs at http://127.0.0.1:5000
 	$(BIN)/mlflow ui --host 127.0.0.1 --port 5000

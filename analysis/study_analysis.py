@@ -164,7 +164,7 @@ class _Stored:
     def test(self) -> Images:
         """The test images, where something must be computed from them."""
         try:
-            source = prepare(runs.configuration(self.dataset).get("dataset"), self.data_dir, self.dataset.attrs["data_digest"])
+            source = prepare(str(runs.configuration(self.dataset).get("dataset")), self.data_dir, self.dataset.attrs["data_digest"])
             return load(source, train=False)
         except InputError as error:
             raise _NotComputedError(f"{error} (--data-dir)") from None
@@ -194,10 +194,11 @@ class _Stored:
         made_by = versions() | {"commit": inspect.getsource(code)}
         key = records.cache_key([made_of, self.dataset.attrs["data_digest"], made_by])
         stored = runs.stored_dataset(self.client, self.dataset.attrs["study"], f"{FOLDER}/{name}.nc")
-        made = stored is not None and stored.attrs.get("key") == key and method in (None, stored.attrs.get("method"))
-        # The key is no secret: who can write the file can write what it should be.
-        if made and {str(name): variable.dims for name, variable in stored.variables.items()} == code.DIMENSIONS:
-            return stored
+        if stored is not None and stored.attrs.get("key") == key and method in (None, stored.attrs.get("method")):
+            # The key is no secret: who can write the file can write what it should be.
+            dimensions = {str(name): variable.dims for name, variable in stored.variables.items()}
+            if dimensions == code.DIMENSIONS:
+                return stored
         return compute().assign_attrs(key=key)
 
 

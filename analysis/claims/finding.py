@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from analysis.statistics.intervals import Estimate
 
 LEVEL = 0.95
 SUPPORTED, CONTRADICTED, UNDECIDED, NOT_TRAINED = "supported", "contradicted", "undecided", "not trained"
-VERDICTS = (SUPPORTED, CONTRADICTED, UNDECIDED, NOT_TRAINED)
+Verdict = Literal["supported", "contradicted", "undecided", "not trained"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,11 @@ class Finding:
     estimate: Estimate
     verdict: str
     p: float = float("nan")
-    numbers: Mapping[str, float | tuple[float, ...]] = field(default_factory=dict)
+    numbers: Mapping[str, float | Sequence[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         plain = {
-            name: float(value) if np.ndim(value) == 0 else tuple(map(float, value))
+            name: tuple(map(float, value)) if isinstance(value, Sequence | np.ndarray) else float(value)
             for name, value in self.numbers.items()
             if np.isfinite(value).all()
         }

@@ -189,7 +189,7 @@ def judged(sample: Sample) -> Iterator[Finding]:
         if finding is None:
             continue
         if not claim.accuracy_only and not sample.mean_accuracy >= TRAINED:  # or unknown
-            finding = replace(finding, verdict=NOT_TRAINED, numbers=finding.numbers | {"mean_test_accuracy": sample.mean_accuracy})
+            finding = replace(finding, verdict=NOT_TRAINED, numbers={**finding.numbers, "mean_test_accuracy": sample.mean_accuracy})
         yield finding
 
 

@@ -96,6 +96,8 @@ def for_claim(finding: Finding, power: float = 0.8) -> Need | None:
     if finding.verdict == NOT_TRAINED or not np.isfinite(estimate.lower) or estimate.n < 2:
         return None
     claim = CLAIMS[finding.claim]
+    if claim.bound is None:
+        return None
     if claim.power == "share":
         return for_share(estimate.value, claim.bound, power)
     if claim.power == "mean":

@@ -11,14 +11,14 @@ import json
 import sys
 from collections.abc import Hashable, Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import analysis
-from analysis.claims.finding import LEVEL, VERDICTS, Finding
+from analysis.claims.finding import LEVEL, Finding, Verdict
 from analysis.claims.findings import Change, CurveBands, Findings, evaluate, step_curves, summed_up
 from analysis.claims.registry import CLAIMS
 from analysis.claims.sample import present
@@ -53,7 +53,7 @@ class _Finding(_Part):
     lower: Number | None
     upper: Number | None
     n: Count
-    verdict: Literal[VERDICTS]
+    verdict: Verdict
     p: Number | None
     numbers: Annotated[dict[Name, Number | Few], Field(max_length=100)]
 
@@ -149,7 +149,10 @@ def as_json(dataset: xr.Dataset, findings: Findings) -> bytes:
                 _Oscillation.model_construct(
                     hidden_size=size,
                     period=[_plain(test.period) for test in one.tests],
-                    **{name: [float(getattr(test, name)) for test in one.tests] for name in ("p", "amplitude", "peak", "phi")},
+                    p=[float(test.p) for test in one.tests],
+                    amplitude=[float(test.amplitude) for test in one.tests],
+                    peak=[float(test.peak) for test in one.tests],
+                    phi=[float(test.phi) for test in one.tests],
                 )
                 for size, one in findings.oscillations.items()
             ],
@@ -231,8 +234,9 @@ def restored(dataset: xr.Dataset, text: bytes) -> Findings:
 
 
 def _curve_bands(networks: xr.Dataset, stored: _CurveBands) -> CurveBands:
-    variable = networks.data_vars.get(stored.variable)
-    _only_if(variable is not None and variable.ndim > 1 and "metric" in variable.attrs)
+    _only_if(stored.variable in networks.data_vars)
+    variable = networks[stored.variable]
+    _only_if(variable.ndim > 1 and "metric" in variable.attrs)
     curves = step_curves(variable)
     steps = curves[curves.dims[1]].values
     _only_if(set(stored.steps) <= set(steps.tolist()))
@@ -263,8 +267,8 @@ def _cycle(networks: xr.Dataset, stored: _Cycle) -> Cycle:
 
 
 def _band(band: Band) -> _Band:
-    limits = {name: [_plain(value) for value in getattr(band, name).tolist()] for name in ("mean", "lower", "upper")}
-    return _Band.model_construct(**limits, critical=float(band.critical), n=band.n)
+    mean, lower, upper = ([_plain(value) for value in values.tolist()] for values in (band.mean, band.lower, band.upper))
+    return _Band.model_construct(mean=mean, lower=lower, upper=upper, critical=float(band.critical), n=band.n)
 
 
 def _plain(value: float) -> float | None:

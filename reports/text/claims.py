@@ -32,7 +32,7 @@ def note(finding: Finding) -> str:
     return "; ".join(filter(None, (*untrained, *said(CLAIMS[finding.claim].phrases, finding.numbers), few)))
 
 
-def said(phrases: Sequence[Phrase], numbers: Mapping[str, float | tuple[float, ...]]) -> list[str]:
+def said(phrases: Sequence[Phrase], numbers: Mapping[str, float | Sequence[float]]) -> list[str]:
     """The phrases whose numbers are all there, filled; of alternatives the first that can be."""
     words = []
     for phrase in phrases:
@@ -49,11 +49,15 @@ class _Filled(string.Formatter):
     """Python's formats, of several numbers one after the other; ``{rows:row}`` and ``{steps:step}``, whole numbers as ranges; and
     ``{name:given}``, nothing."""
 
-    def format_field(self, value: Any, spec: str) -> str:
+    def format_field(self, value: Any, format_spec: str) -> str:
         several = value if isinstance(value, tuple) else (value,)
-        if spec == "given":
+        if format_spec == "given":
             return ""
-        return ranges(several, spec) if spec in ("row", "step") else ", ".join(format(one, spec) for one in several)
+        return (
+            ranges(several, format_spec)
+            if format_spec in ("row", "step")
+            else ", ".join(format(one, format_spec) for one in several)
+        )
 
 
 FILLED = _Filled()

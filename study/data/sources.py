@@ -102,7 +102,8 @@ class Images:
 
     @property
     def shape(self) -> DataShape:
-        return DataShape(*self.images.shape[1:], self.classes)
+        _, rows, features = self.images.shape
+        return DataShape(rows, features, self.classes)
 
     def __len__(self) -> int:
         return len(self.labels)

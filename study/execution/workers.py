@@ -71,10 +71,10 @@ def measure_again(task: Remeasurement, source: DataSource) -> list[NetworkRecord
     """Makes the measurements that a stored network lacks, on its stored weights, and puts them into its record."""
     _prepare()
     stored, config, started = task.stored, task.stored.config, time.time()
-    images = [load(source, train=train).to(config.device) for train in (False, True)]
+    test, train = (load(source, train=part).to(config.device) for part in (False, True))
     try:
-        network = stored.network.checked_for(images[0], "the stored network").to(config.device)
-        made = measure(Recording(network, *images, config.blank_rows, config.seed), task.names)
+        network = stored.network.checked_for(test, "the stored network").to(config.device)
+        made = measure(Recording(network, test, train, config.blank_rows, config.seed), task.names)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not _out_of_memory(error):
             raise
@@ -159,9 +159,9 @@ def _train(
                 if not gone:
                     history.add(loss, float(accuracy), network)
             if epoch.number % CHECKPOINT_EVERY == 0 and epoch.number < part.configs[0].epochs:
-                for config, gone, *kept in zip(part.configs, stack.diverged, stack.states(), histories, strict=False):
+                for config, gone, state, history in zip(part.configs, stack.diverged, stack.states(), histories, strict=False):
                     if not gone:
-                        checkpoints.save(keys[config], Checkpoint(*kept))
+                        checkpoints.save(keys[config], Checkpoint(state, history))
             if progress and progress.parent.is_dir():
                 with suppress(OSError):  # a full disk costs no more than what the bar shows
                     progress.write_text(str(epoch.number))

@@ -116,9 +116,10 @@ def measure(recording: Recording, names: Sequence[str] | None = None) -> xr.Data
     with _one_plain_thread():
         for name, one in chosen.items():
             for array in one.function(recording):
-                if array.name in arrays or array.name in TAKEN:
-                    raise InputError(f"measurement {name} yields {quoted(array.name)}, which is taken; expected a name of its own")
-                arrays[array.name] = array.assign_attrs({MEASUREMENT: name})
+                variable = str(array.name)
+                if variable in arrays or variable in TAKEN:
+                    raise InputError(f"measurement {name} yields {quoted(variable)}, which is taken; expected a name of its own")
+                arrays[variable] = array.assign_attrs({MEASUREMENT: name})
     arrays[DROPPED] = labelled(DROPPED, dropped, {}, "weights that are not finite")
     return xr.Dataset(arrays, attrs={MEASURED: measured_in_words(versions_of(chosen))})
 

@@ -38,7 +38,7 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
     fundamental (whether it is one at all is tested in `analysis.statistics.oscillation`).
     """
     rows, shown = recording.rows, np.arange(1, recording.rows)
-    partial = [answers(recording, n, rows - n).accuracy for n in shown]
+    partial = [answers(recording, n, rows - n).accuracy for n in map(int, shown)]
     whole = answers(recording, rows, recording.blank_rows)
     blank = {"blank_rows": np.arange(recording.blank_rows + 1)}
     yield labelled(

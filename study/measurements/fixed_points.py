@@ -67,7 +67,7 @@ def _starts(recording: Recording) -> torch.Tensor:
     """States of test images at the last row and after blank rows, a third each after none, an image's rows, and twice these."""
     each = STARTS // 3
     state = recording.states[-1, : 3 * each].double()
-    parts = [state[:each]]
+    parts, rolled = [state[:each]], state
     for step, rolled in enumerate(recording.network.double().blank_rows(state, 2 * recording.rows), start=1):
         if step == recording.rows:
             parts.append(rolled[each : 2 * each].clone())

@@ -6,11 +6,12 @@ import json
 import platform
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -129,7 +130,7 @@ def read_measurements(path: Path) -> xr.Dataset:
     return measurements
 
 
-def check(variables: Mapping[str, xr.Variable], attributes: Mapping[str, object]) -> None:
+def check(variables: Mapping[Any, xr.Variable], attributes: Mapping[str, object]) -> None:
     """Raises `study.files.untrusted.Refused` where something in a record is not what `study.schema.labelled` makes of it.
 
     What is checked is what readers trust: that texts are texts, names of metrics such as MLflow takes, labels distinct whole
@@ -153,7 +154,7 @@ def _check_words(name: str, attributes: Mapping[str, object]) -> None:
         text = attributes.get(word, "")
         if not isinstance(text, str) or len(text) > LONGEST_WORDS:
             raise Refused(f"describes {name} by an attribute, {word}, that is no text, or a long one")
-    if "metric" in attributes and not METRIC.fullmatch(attributes["metric"][:250]):
+    if "metric" in attributes and not METRIC.fullmatch(str(attributes["metric"])[:250]):
         raise Refused(f"names a metric {one_line(attributes['metric'], 50)!r} for {name}")
     limits = [attributes[limit] for limit in ("valid_min", "valid_max") if limit in attributes]
     numbers = [limit for limit in limits if isinstance(limit, int | float | np.number) and np.isfinite(limit)]
@@ -177,7 +178,7 @@ def _check_values(name: str, variable: xr.Variable) -> None:
         raise Refused(f"holds labels along {name} that are not distinct whole numbers")
 
 
-def measured(variables: Iterable[str], attributes: Mapping[str, object]) -> dict[str, int]:
+def measured(variables: Iterable[Hashable], attributes: Mapping[str, object]) -> dict[str, int]:
     """The measurements that a record holds, each with its version; told by its variables where it does not name them.
 
     Raises `ValueError` where it names them in words that cannot be read.

@@ -43,9 +43,9 @@ class JobRun:
         self.client = client
         tags = {"kind": kind, MLFLOW_RUN_NAME: name, TOKEN: uuid4().hex} | dict(tags or {})
         run = _existing(client, run_id) if run_id else handed_run(client)
-        if run_id:
+        if run and run_id:
             tags = {tag: value for tag, value in tags.items() if tag not in run.data.tags}
-        elif run and not GIVEN_BY_MLFLOW.fullmatch(run.info.run_name):
+        elif run and not GIVEN_BY_MLFLOW.fullmatch(run.info.run_name or ""):
             del tags[MLFLOW_RUN_NAME]  # somebody named it
         try:
             run = run or client.create_run(current_experiment(client), run_name=name, tags=tags)

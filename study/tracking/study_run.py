@@ -129,7 +129,7 @@ class StudyRun(JobRun):
             training_key(config, self.source.digest),
             config,
             run.info.start_time / 1000,
-            run.info.end_time / 1000,
+            (run.info.end_time or run.info.start_time) / 1000,
             {name: durable.digest(folder / name) for name in (WEIGHTS, MEASUREMENTS)},
             failure=None,
         )

@@ -90,11 +90,11 @@ class TrainingStack:
 
     def states(self) -> list[TrainingState]:
         """Where each network's training stands, copied to the CPU."""
-        columns = [self._rows(name) for name in ("weights", "first_moment", "second_moment")]
-        return [
-            TrainingState(*(row.detach().cpu().clone() for row in rows), self.epoch, self.lanes[0].steps)
-            for rows in zip(*columns, strict=True)
-        ]
+        weights, first, second = (
+            [row.detach().cpu().clone() for row in self._rows(name)] for name in ("weights", "first_moment", "second_moment")
+        )
+        steps = self.lanes[0].steps
+        return [TrainingState(*rows, self.epoch, steps) for rows in zip(weights, first, second, strict=True)]
 
     def train(self) -> Iterator[Epoch]:
         """Trains to the configured number of epochs, or until every network has diverged, yielding after each epoch."""

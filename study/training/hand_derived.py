@@ -57,7 +57,7 @@ class TanhLane(Lane):
         """An epoch's batches of image indices `[.., size]` (the last one may be smaller), and by row how many of a batch's
         images have begun; all, in the order given, on a GPU, whose captured iteration has one shape."""
         rows = self.images.shape[1]
-        if self.weights.is_cuda:
+        if self._first_rows is None:  # on a GPU
             yield from ((indices, [indices.shape[-1]] * rows) for indices in order.to(self.weights.device).split(size, dim=-1))
             return
         whole = len(order) // size * size

@@ -73,7 +73,7 @@ class Lane(ABC):
         """One step of Adam (Kingma & Ba 2015) along `gradient`."""
         self.step_count += 1
         # The kernel itself: `torch.optim.Adam.step` around it takes four times as long at 200 units.
-        torch._fused_adam_(
+        torch._fused_adam_(  # pyright: ignore[reportPrivateImportUsage]
             [self.weights],
             [self.gradient],
             [self.first_moment],

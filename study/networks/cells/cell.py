@@ -110,4 +110,6 @@ class BlankMap:
         with forward_ad.dual_level():
             states = forward_ad.make_dual(torch.from_numpy(state).expand_as(directions).clone(), directions)
             following, stretched = forward_ad.unpack_dual(self.cell.blank(self.weights, states))
+            if stretched is None:  # the map does not depend on the state
+                stretched = torch.zeros_like(directions)
             return following[0].numpy(), stretched.mT.numpy()

@@ -7,7 +7,7 @@ test accuracy, fewer the paper's experiment 2, blank rows appended its experimen
 
 import mlflow
 import numpy as np
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc import PythonModel  # pyright: ignore[reportPrivateImportUsage]
 from safetensors.numpy import load_file
 
 
@@ -29,4 +29,4 @@ class RowByRowClassifier(PythonModel):
         return (state @ weights["readout.weight"].T + weights["readout.bias"]).argmax(axis=1)
 
 
-mlflow.models.set_model(RowByRowClassifier())
+mlflow.models.set_model(RowByRowClassifier())  # pyright: ignore[reportPrivateImportUsage]
