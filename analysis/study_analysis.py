@@ -20,7 +20,7 @@ from analysis.dataset import records, runs
 from analysis.states import embedding, similarity
 from analysis.states.embedding import METHODS, chosen_steps
 from analysis.states.similarity import mean_over_pairs
-from study.data.sources import DATA_DIR, Images, load, prepare
+from study.data.sources import DATA_DIR, Images, load_images, prepare_data
 from study.files import durable
 from study.networks.network import RecurrentNetwork
 from study.record.network_record import versions
@@ -164,8 +164,10 @@ class _Stored:
     def test(self) -> Images:
         """The test images, where something must be computed from them."""
         try:
-            source = prepare(str(runs.configuration(self.dataset).get("dataset")), self.data_dir, self.dataset.attrs["data_digest"])
-            return load(source, train=False)
+            source = prepare_data(
+                str(runs.configuration(self.dataset).get("dataset")), self.data_dir, self.dataset.attrs["data_digest"]
+            )
+            return load_images(source, train=False)
         except InputError as error:
             raise _NotComputedError(f"{error} (--data-dir)") from None
 

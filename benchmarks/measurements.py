@@ -16,7 +16,7 @@ from analysis.states.embedding import embed
 from analysis.states.similarity import similarity
 from benchmarks.machine import describe
 from study.config import StudyConfig
-from study.data.sources import load, prepare
+from study.data.sources import load_images, prepare_data
 from study.measurements import MEASUREMENTS, SETS, measure, of_set
 from study.measurements.recording import Recording
 from study.networks.network import RecurrentNetwork
@@ -29,8 +29,8 @@ EPOCHS = 2
 def main() -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    source = prepare("mnist", Path("data"))
-    train, test = load(source, train=True), load(source, train=False)
+    source = prepare_data("mnist", Path("data"))
+    train, test = load_images(source, train=True), load_images(source, train=False)
     print(f"{describe()}\n")
     trained = {size: _trained(size, train) for size in SIZES}
     network, _ = trained[SIZES[0]]

@@ -22,7 +22,7 @@ from analysis.dataset import records, runs
 from benchmarks.machine import describe
 from study.command_line import quiet_libraries
 from study.config import StudyConfig
-from study.data.sources import prepare
+from study.data.sources import prepare_data
 from study.execution.stacks import Stack
 from study.execution.workers import train_and_measure
 from study.record import spool
@@ -42,7 +42,7 @@ def logging(folder: Path) -> None:
     client.create_experiment("hidden-orbits", artifact_location=(folder / "artifacts").as_uri())
     spool.FOLDER, records.FOLDER = folder / "spool", folder / "datasets"
     config = StudyConfig(seeds=f"0-{NETWORKS - 1}", hidden_sizes="200", epochs=1, device="cpu")
-    source = prepare(config.dataset, config.data_dir)
+    source = prepare_data(config.dataset, config.data_dir)
     networks = config.networks()
     [record] = train_and_measure(Stack((networks[0],), source.shape), source)
     study = StudyRun(client, config, source)

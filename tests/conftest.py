@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 from places import ROOT, Place, new_place, store_in
 
 from study.config import StudyConfig
-from study.data.sources import Images, load, prepare
+from study.data.sources import Images, load_images, prepare_data
 from study.networks.network import RecurrentNetwork
 from study.training.engine import TrainingStack
 
@@ -38,17 +38,17 @@ torch.backends.cudnn.rnn.fp32_precision = "ieee"  # the oracle; cuDNN would roun
 
 @pytest.fixture(scope="session")
 def source():
-    return prepare("mnist", ROOT / "data")
+    return prepare_data("mnist", ROOT / "data")
 
 
 @pytest.fixture(scope="session")
 def test_images(source) -> Images:
-    return load(source, train=False)
+    return load_images(source, train=False)
 
 
 @pytest.fixture(scope="session")
 def train_images(source) -> Images:
-    return load(source, train=True)
+    return load_images(source, train=True)
 
 
 @pytest.fixture(scope="session")

@@ -80,7 +80,7 @@ class DataSource:
     @cached_property
     def shape(self) -> DataShape:
         """The shape of the images, from the prepared files."""
-        return load(self, train=False).shape
+        return load_images(self, train=False).shape
 
     def packed(self, file: str) -> Path:
         """The shipped file that unpacks to `file`."""
@@ -115,7 +115,7 @@ class Images:
         return Images(self.images.to(device), self.labels.to(device), self.classes)
 
 
-def prepare(name: str, data_dir: Path, digest: str | None = None) -> DataSource:
+def prepare_data(name: str, data_dir: Path, digest: str | None = None) -> DataSource:
     """Checks the shipped files of a data set and unpacks them into the cache.
 
     `data_dir/name` holds `SHA256SUMS`, the digests of the unpacked files, and each file gzip-compressed. A relative `data_dir` is
@@ -130,7 +130,7 @@ def prepare(name: str, data_dir: Path, digest: str | None = None) -> DataSource:
             f"{str(digest)[:12]!r}): restore that one, or name the folder that holds it"
         )
     _unpack(source)
-    train, test = load(source, train=True), load(source, train=False)
+    train, test = load_images(source, train=True), load_images(source, train=False)
     if train.images.shape[1:] != test.images.shape[1:]:
         sizes = [f"{images.images.shape[1]} x {images.images.shape[2]}" for images in (train, test)]
         raise InputError(
@@ -155,7 +155,7 @@ def prepare_here(source: DataSource, files: Iterable[str] = FILES) -> None:
     _unpack(here)
 
 
-def load(source: DataSource, train: bool) -> Images:
+def load_images(source: DataSource, train: bool) -> Images:
     """The training or the test images of a prepared data set, which is unpacked again where the cache does not hold it.
 
     Raises `InputError`, naming the file, where they are no images with a label each.
@@ -199,7 +199,7 @@ def checked_data_dir(value: str | None) -> Path:
 
 def checked_training_images(source: DataSource, count: int) -> None:
     """Raises `InputError` where a data set has fewer than `count` training images."""
-    available = len(load(source, train=True))
+    available = len(load_images(source, train=True))
     if count > available:
         raise InputError(f"train_images={count}: {source.name} has {available} training images; expected at most as many")
 

@@ -10,7 +10,7 @@ from mlflow.entities import Run
 from rich.console import Console
 
 from study.config import NetworkConfig, StudyConfig
-from study.data.sources import checked_training_images, prepare
+from study.data.sources import checked_training_images, prepare_data
 from study.execution import backends
 from study.execution.backends import Backend
 from study.execution.delivery import Delivery
@@ -49,7 +49,7 @@ def run_study(
     networks = config.networks()
     if config.batch_size > config.train_images:
         raise InputError(f"batch_size={config.batch_size}: more than train_images={config.train_images}; expected at most as many")
-    source = prepare(config.dataset, config.data_dir)
+    source = prepare_data(config.dataset, config.data_dir)
     checked_training_images(source, config.train_images)
     if config.backend == "loky":
         checked_memory(networks[0], source.shape)

@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from study.config import MeasureConfig
-from study.data.sources import Images, load, prepare
+from study.data.sources import Images, load_images, prepare_data
 from study.measurements import measure
 from study.measurements.recording import Recording
 from study.networks import weights
@@ -50,8 +50,8 @@ def measure_file(config: MeasureConfig, names: Sequence[str], out: Path, console
     path, expected = config.weights, config.expect_accuracy
     held = weights.read(path)
     network = RecurrentNetwork.from_state_dict(held.state, str(path), held.cell)
-    source = prepare(config.dataset, config.data_dir)
-    test = load(source, train=False)
+    source = prepare_data(config.dataset, config.data_dir)
+    test = load_images(source, train=False)
     network.checked_for(test, str(path))
     share = float(accuracy(network, test))
     if expected is not None and abs(share - expected) > TOLERANCE + 1e-9:
@@ -67,7 +67,7 @@ def measure_file(config: MeasureConfig, names: Sequence[str], out: Path, console
         say(f"warning: near chance (below {bound:.0%}): {_what_may_be_wrong(network, test)}")
     elif held.unsaid and (better := _better_reading(network, test)):
         say(f"warning: {better}")
-    measured = measure(Recording(network, test, load(source, train=True), config.blank_rows, config.seed), names or None)
+    measured = measure(Recording(network, test, load_images(source, train=True), config.blank_rows, config.seed), names or None)
     write_measurements(measured, out)
     say(f"{len(measured)} variables in {out}")
 

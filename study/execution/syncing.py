@@ -5,7 +5,7 @@ from __future__ import annotations
 from mlflow import MlflowClient
 from rich.console import Console
 
-from study.data.sources import prepare
+from study.data.sources import prepare_data
 from study.record import spool
 from study.record.spool import Spool
 from study.terminal import stopping
@@ -36,7 +36,7 @@ def _sync_one(client: MlflowClient, box: Spool, entries: list[spool.Entry], cons
             "of: the command that started the study takes them up, too"
         )
     config, digest = described
-    source = prepare(config.dataset, config.data_dir, digest)
+    source = prepare_data(config.dataset, config.data_dir, digest)
     try:
         with stopping.ended(lambda: StudyRun.reopened(client, box.study, config, source), StudyRun.end) as study:
             for entry in entries:

@@ -32,7 +32,7 @@ from study.config import (
     validated,
     whole,
 )
-from study.data.sources import DataSource, Images, checked_training_images, load, prepare
+from study.data.sources import DataSource, Images, checked_training_images, load_images, prepare_data
 from study.execution.backends import available_jobs, here
 from study.execution.stacks import checked_memory
 from study.files.journal import held, no_journal, replayed
@@ -131,7 +131,7 @@ def tune(config: TuningConfig, console: Console) -> None:
             "train_images": config.train_images,
         },
     )
-    source = prepare(regime.dataset, regime.data_dir)
+    source = prepare_data(regime.dataset, regime.data_dir)
     checked_training_images(source, config.train_images)
     if config.target <= (guessed := 1 / source.shape.classes):
         raise InputError(
@@ -242,7 +242,7 @@ def _finished(search: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 def validation_accuracy(config: NetworkConfig, source: DataSource) -> float | None:
     """Trains one network on the first five sixths of its training images and scores it on the last sixth; None if it diverged."""
     torch.set_num_threads(1)
-    images = load(source, train=True).first(config.train_images).to(config.device)
+    images = load_images(source, train=True).first(config.train_images).to(config.device)
     split = trained_on(len(images))
     held_out = Images(images.images[split:], images.labels[split:], images.classes)
     stack = TrainingStack([config], images.first(split))

@@ -14,7 +14,7 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from study.config import NetworkConfig
-from study.data.sources import DataSource, Images, load
+from study.data.sources import DataSource, Images, load_images
 from study.execution import checkpoints
 from study.execution.checkpoints import Checkpoint
 from study.execution.stacks import Remeasurement, Stack
@@ -41,8 +41,8 @@ def train_and_measure(stack: Stack, source: DataSource, progress: Path | None = 
     """
     _prepare()
     device = stack.configs[0].device
-    test = load(source, train=False).to(device)
-    all_train = load(source, train=True).to(device)  # probes learn from the same images however few a network learned from
+    test = load_images(source, train=False).to(device)
+    all_train = load_images(source, train=True).to(device)  # probes learn from the same images however few a network learned from
     train = all_train.first(stack.configs[0].train_images)
     keys = {config: training_key(config, source.digest) for config in stack.configs}
     results: list[NetworkRecord | Failure] = []
@@ -71,7 +71,7 @@ def measure_again(task: Remeasurement, source: DataSource) -> list[NetworkRecord
     """Makes the measurements that a stored network lacks, on its stored weights, and puts them into its record."""
     _prepare()
     stored, config, started = task.stored, task.stored.config, time.time()
-    test, train = (load(source, train=part).to(config.device) for part in (False, True))
+    test, train = (load_images(source, train=part).to(config.device) for part in (False, True))
     try:
         network = stored.network.checked_for(test, "the stored network").to(config.device)
         made = measure(Recording(network, test, train, config.blank_rows, config.seed), task.names)

@@ -20,7 +20,7 @@ from places import ROOT, STUDY
 
 from analysis.dataset import runs
 from study.config import StudyConfig
-from study.data.sources import prepare
+from study.data.sources import prepare_data
 from study.record.keys import regime_key
 from study.tracking.results import log_aggregate
 
@@ -97,7 +97,7 @@ def _claimed_elsewhere(place) -> str:
     client = place.client
     [experiment] = [e for e in client.search_experiments() if e.name == "hidden-orbits"]
     given = {name: value for name, value in STUDY.items() if name != "patience"}
-    regime = regime_key(StudyConfig(**given).networks()[0], prepare("mnist", ROOT / "data").digest)
+    regime = regime_key(StudyConfig(**given).networks()[0], prepare_data("mnist", ROOT / "data").digest)
     run = client.create_run(
         experiment.experiment_id,
         tags={

@@ -94,12 +94,12 @@ def test_a_killed_worker_goes_on_from_its_checkpoint(networks, source, folder, m
     """A real process, killed with SIGKILL after its checkpoint; the record is the one of undisturbed training."""
     script = (
         "import sys; from pathlib import Path; from study.execution import checkpoints, workers; "
-        "from study.data.sources import prepare; "
+        "from study.data.sources import prepare_data; "
         "from study.execution.stacks import stacks; from study.config import StudyConfig; import time, study.training.engine as t;"
         f"checkpoints.FOLDER = Path({str(folder)!r});"
         "step = t.TrainingStack.train_epoch;"
         "t.TrainingStack.train_epoch = lambda self: (time.sleep(0.3), step(self))[1];"
-        f"source = prepare('mnist', Path('data'));"
+        f"source = prepare_data('mnist', Path('data'));"
         f"workers.train_and_measure(stacks(StudyConfig(**{GRID!r}).networks(), source.shape)[0], source)"
     )
     key = training_key(networks[0], source.digest)
