@@ -45,7 +45,7 @@ def report(
     images = checked_data_dir(data_dir)
     from analysis.study_analysis import analyse, describe
     from reports.pages import log_pages
-    from reports.typesetting.pdf import build
+    from reports.typesetting.pdf import build_report
     from study.files import durable
     from study.tracking import connect, results
 
@@ -54,7 +54,7 @@ def report(
     for line in analysis.left_out:
         console.print(line, highlight=False)
     with tempfile.TemporaryDirectory() as folder:
-        built = build(analysis, Path(folder))
+        built = build_report(analysis, Path(folder))
         results.log_files(client, analysis.study, Path(folder))
         durable.write(target, built.read_bytes())
     describe(client, analysis)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from study.networks.cells import Cell, register
+from study.networks.cells import Cell, register_cell
 
 
 class BiasedTanh(Cell):
@@ -25,4 +25,4 @@ class BiasedTanh(Cell):
         return torch.tanh(drive + torch.matmul(state, weights["recurrent"].mT))
 
 
-BIASED = register(BiasedTanh())
+BIASED = register_cell(BiasedTanh())

@@ -26,7 +26,7 @@ from pypdf import PdfReader
 from analysis.claims.findings import evaluate, markdown
 from analysis.dataset import records, runs
 from analysis.study_analysis import Analysis
-from reports.typesetting.pdf import build
+from reports.typesetting.pdf import build_report
 from study.config import StudyConfig, validated
 from study.execution import checkpoints
 from study.files import artifact_paths, durable
@@ -202,7 +202,7 @@ def test_markup_in_names_and_reasons_is_plain_text_in_the_report_and_the_descrip
         .assign_attrs(dataset.attrs | {"study_name": MARKUP, "missing": json.dumps({"H=8 seed=0": MARKUP})})
     )
     findings = evaluate(dataset)
-    pdf = PdfReader(build(Analysis(dataset, findings, {}, {}), tmp_path))
+    pdf = PdfReader(build_report(Analysis(dataset, findings, {}, {}), tmp_path))
     text = "".join("".join(page.extract_text() for page in pdf.pages).split())
     plain = "".join(MARKUP.split())
     assert text.count(plain) == 2

@@ -16,7 +16,7 @@ from analysis.claims import (  # noqa: F401
 )
 from analysis.claims.claim import Claim
 from analysis.claims.finding import CONTRADICTED, SUPPORTED, UNDECIDED, Finding, by_interval
-from analysis.claims.registry import CLAIMS, register
+from analysis.claims.registry import CLAIMS, register_claim
 from analysis.claims.sample import Sample
 
-__all__ = ["CLAIMS", "CONTRADICTED", "SUPPORTED", "UNDECIDED", "Claim", "Finding", "Sample", "by_interval", "register"]
+__all__ = ["CLAIMS", "CONTRADICTED", "SUPPORTED", "UNDECIDED", "Claim", "Finding", "Sample", "by_interval", "register_claim"]

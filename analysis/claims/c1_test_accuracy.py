@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analysis.claims.claim import Claim
 from analysis.claims.finding import LEVEL, Finding, by_interval
-from analysis.claims.registry import register
+from analysis.claims.registry import register_claim
 from analysis.claims.sample import Sample
 from analysis.statistics.intervals import greater_than, mean_interval
 
@@ -17,7 +17,7 @@ def judge(sample: Sample) -> Finding:
     return Finding("C1", sample.hidden_size, estimate, by_interval(estimate, BOUND), greater_than(values, BOUND))
 
 
-register(
+register_claim(
     Claim(
         id="C1",
         hypothesis="test accuracy is over 93%",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analysis.claims.claim import Claim
 from analysis.claims.finding import CONTRADICTED, LEVEL, SUPPORTED, UNDECIDED, Finding
-from analysis.claims.registry import register
+from analysis.claims.registry import register_claim
 from analysis.claims.sample import Sample
 from analysis.statistics.bands import FEWEST_NETWORKS, simultaneous_band
 from analysis.statistics.intervals import Estimate, mean_interval
@@ -41,7 +41,7 @@ def judge(sample: Sample) -> Finding:
     )
 
 
-register(
+register_claim(
     Claim(
         id="C2",
         hypothesis="blank rows in place of the rest beat stopping early, at every number of rows",

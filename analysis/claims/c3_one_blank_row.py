@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analysis.claims.claim import Claim
 from analysis.claims.finding import LEVEL, Finding, by_interval
-from analysis.claims.registry import register
+from analysis.claims.registry import register_claim
 from analysis.claims.sample import Sample
 from analysis.statistics.intervals import greater_than, mean_interval
 
@@ -18,7 +18,7 @@ def judge(sample: Sample) -> Finding:
     return Finding("C3", sample.hidden_size, estimate, by_interval(estimate, BOUND), greater_than(loss, BOUND))
 
 
-register(
+register_claim(
     Claim(
         id="C3",
         hypothesis="one blank row too many already costs accuracy",

@@ -6,7 +6,7 @@ import numpy as np
 
 from analysis.claims.claim import Claim
 from analysis.claims.finding import LEVEL, SUPPORTED, UNDECIDED, Finding, by_interval
-from analysis.claims.registry import register
+from analysis.claims.registry import register_claim
 from analysis.claims.sample import Sample
 from analysis.statistics.intervals import Estimate, share_interval
 from analysis.statistics.oscillation import SMALLEST_AMPLITUDE, SURROGATES
@@ -32,7 +32,7 @@ def judge(sample: Sample) -> Finding:
     return Finding("C4", sample.hidden_size, estimate, verdict, numbers=numbers)
 
 
-register(
+register_claim(
     Claim(
         id="C4",
         hypothesis=f"accuracy oscillates under blank rows ({TRANSIENT} and later)",

@@ -6,7 +6,7 @@ import xarray as xr
 
 from analysis.claims.claim import Claim
 from analysis.claims.finding import CONTRADICTED, LEVEL, SUPPORTED, UNDECIDED, Finding
-from analysis.claims.registry import register
+from analysis.claims.registry import register_claim
 from analysis.claims.sample import Sample
 from analysis.statistics.bands import FEWEST_NETWORKS
 from analysis.statistics.expansion import expansion_then_compression
@@ -65,7 +65,7 @@ TOLD = {
     "figures": ("dimensionality", "geometry"),
 }
 
-register(
+register_claim(
     Claim(
         id="C5",
         hypothesis="dimensionality expands, then shrinks (all images)",
@@ -78,7 +78,7 @@ register(
         **TOLD,
     )
 )
-register(
+register_claim(
     Claim(
         id="C5b",
         hypothesis="dimensionality expands, then shrinks (by digit)",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analysis.claims.claim import Claim
 from analysis.claims.finding import LEVEL, Finding, by_interval
-from analysis.claims.registry import register
+from analysis.claims.registry import register_claim
 from analysis.claims.sample import Sample
 from analysis.statistics.intervals import greater_than, mean_interval
 
@@ -24,7 +24,7 @@ def judge(sample: Sample) -> Finding | None:
     return Finding("C6", sample.hidden_size, estimate, by_interval(estimate, BOUND), greater_than(values, BOUND), numbers)
 
 
-register(
+register_claim(
     Claim(
         id="C6",
         hypothesis="sixes separate by step 4",

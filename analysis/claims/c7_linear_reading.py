@@ -6,7 +6,7 @@ import numpy as np
 
 from analysis.claims.claim import Claim
 from analysis.claims.finding import LEVEL, Finding, by_interval
-from analysis.claims.registry import register
+from analysis.claims.registry import register_claim
 from analysis.claims.sample import Sample
 from analysis.statistics.bands import FEWEST_NETWORKS, simultaneous_band
 from analysis.statistics.decoding import lead
@@ -40,7 +40,7 @@ def judge(sample: Sample) -> Finding | None:
     return Finding("C7", sample.hidden_size, half.ahead, by_interval(half.ahead, BOUND), greater_than(half.lags, BOUND), numbers)
 
 
-register(
+register_claim(
     Claim(
         id="C7",
         hypothesis="labels are linearly readable long before the readout reads them",
@@ -67,7 +67,7 @@ register(
             "probe above readout beyond doubt at {steps_above:step}",
         ),
         section="What can be read off the hidden states",
-        figures=("accessibility", "generalisation", "early_classification"),
+        figures=("decoding", "generalisation", "early_classification"),
         method="""A probe is a multinomial logistic regression with a squared penalty (as scikit-learn's with C = 1), fitted
         at each step to the hidden states of 10,000 training images and scored once on all test images. The lead is the
         number of steps between the first at which the probe exceeds 50% accuracy and the first at which the readout does,

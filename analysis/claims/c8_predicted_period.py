@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analysis.claims.claim import Claim
 from analysis.claims.finding import LEVEL, Finding, by_interval
-from analysis.claims.registry import register
+from analysis.claims.registry import register_claim
 from analysis.claims.sample import Sample
 from analysis.statistics.agreement import TOLERANCE, of_odd_map, period_agreement
 
@@ -29,7 +29,7 @@ def judge(sample: Sample) -> Finding:
     return Finding("C8", sample.hidden_size, state.share, by_interval(state.share, BOUND), numbers=numbers)
 
 
-register(
+register_claim(
     Claim(
         id="C8",
         hypothesis="the spectrum of R predicts the period of the state, or its half",

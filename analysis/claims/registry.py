@@ -10,7 +10,7 @@ ID = re.compile("[A-Za-z][A-Za-z0-9]{0,7}", re.ASCII)
 CLAIMS: dict[str, Claim] = {}
 
 
-def register(claim: Claim) -> Claim:
+def register_claim(claim: Claim) -> Claim:
     """Adds a claim to those that are judged and reported; returns it.
 
     Raises `ValueError` where its id is taken, or is no letter with up to seven letters and digits after it, or where it names no

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from analysis.study_analysis import Analysis
-from reports.figures.decoding import accessibility
+from reports.figures.decoding import decoding
 from reports.figures.dimensionality import dimensionality
 from reports.figures.early_classification import early_classification
 from reports.figures.embedding import embedding, embedding_steps
@@ -34,7 +34,7 @@ FIGURES = {
         geometry,
         embedding,
         embedding_steps,
-        accessibility,
+        decoding,
         generalisation,
         early_classification,
         spectrum,
@@ -43,6 +43,11 @@ FIGURES = {
     )
 }
 OF_STATES = ("embedding", "embedding_steps", "similarity")  # what needs the networks themselves, not their records alone
+
+
+def draw(name: str, analysis: Analysis) -> Figure | None:
+    """One of `FIGURES` by its name; None where the study holds too little for it. Raises `KeyError` for any other name."""
+    return FIGURES[name](analysis)
 
 
 def drawn(analysis: Analysis, names: Iterable[str] = FIGURES) -> dict[str, Figure]:

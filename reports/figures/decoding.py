@@ -15,13 +15,13 @@ CURVES = (
 )
 
 
-def accessibility(analysis: Analysis) -> Figure | None:
+def decoding(analysis: Analysis) -> Figure | None:
     """Accuracy against the time step; a panel a hidden size. None where no probe was measured."""
     if not sizes(analysis) or "probe_accuracy" not in analysis.dataset:
         return None
     return curve_figure(
         analysis,
-        "accessibility",
+        "decoding",
         [Row("test accuracy (%)", CURVES, scale=100, top=100, reference=50)],
         "Accuracy of a linear probe, fitted at each step to the hidden states of training images, and of the readout that the "
         "network itself learned for the last step, both on all test images; at step "

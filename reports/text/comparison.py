@@ -14,7 +14,7 @@ from reports.figures import drawn
 from reports.figures.figure import Figure
 from reports.text.glyphs import shown
 
-COMPARED = ("truncation", "oscillation", "dimensionality", "accessibility", "spectrum")
+COMPARED = ("truncation", "oscillation", "dimensionality", "decoding", "spectrum")
 LETTERS = "AB"
 
 

@@ -28,7 +28,7 @@ STANDARDS: PDFStandards = ["a-2a", "ua-1"]  # archival, and readable by machines
 TIMESTAMP = datetime(2020, 7, 17, tzinfo=UTC)  # fixed, so that the same runs give the same bytes
 
 
-def build(analysis: Analysis, folder: Path) -> Path:
+def build_report(analysis: Analysis, folder: Path) -> Path:
     """Draws every figure of a study into `folder/figures` and typesets `folder/report.pdf`; returns its path."""
     figures = drawn(analysis)
     return _typeset("report.typ", content(analysis, figures), figures, folder)

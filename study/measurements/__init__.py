@@ -1,8 +1,9 @@
 """What is measured on each network: pure functions from a recording to labelled arrays, registered here.
 
 To add a measurement, write a function of a `Recording` that yields labelled arrays (`study.schema.labelled`), and add one line to
-`MEASUREMENTS`, or call `register` in a module of your own. The arrays then appear in the record, in the analysis dataset and, where
-they name a `metric`, in the MLflow UI and among the bands. Networks that were stored before are measured on their stored weights.
+`MEASUREMENTS`, or call `register_measurement` in a module of your own. The arrays then appear in the record, in the analysis
+dataset and, where they name a `metric`, in the MLflow UI and among the bands. Networks that were stored before are measured on
+their stored weights.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ MEASUREMENTS: dict[str, Measurement] = {
 }
 
 
-def register(
+def register_measurement(
     name: str,
     function: Callable[[Recording], Iterable[xr.DataArray]],
     part_of: Literal["paper", "standard", "full"] = "standard",

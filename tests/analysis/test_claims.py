@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 from test_findings import made_study
 
-from analysis.claims import CLAIMS, register, stored
+from analysis.claims import CLAIMS, register_claim, stored
 from analysis.claims.findings import evaluate
 from reports.figures import FIGURES
 from reports.text.claims import said
@@ -38,7 +38,7 @@ def test_every_figure_has_its_section_and_every_claim_s_figure_is_one():
 )
 def test_a_claim_that_cannot_be_registered_is_refused(changes, words):
     with pytest.raises(ValueError, match=words):
-        register(dataclasses.replace(CLAIMS["C1"], **changes))
+        register_claim(dataclasses.replace(CLAIMS["C1"], **changes))
     assert "C9" not in CLAIMS
 
 

@@ -29,7 +29,7 @@ QUICK = {"seeds": "0-5", "epochs": "2"}  # six networks: as many as a band needs
 MINE = """
 import os, time
 import numpy as np
-from study.measurements import register
+from study.measurements import register_measurement
 from study.schema import labelled
 
 VERSION = int(os.environ.get("MINE_VERSION", "1"))
@@ -41,7 +41,7 @@ def strength(recording):
     if VERSION == 1:
         yield labelled("last_strength", sizes[-1], {}, "norm of the last state", metric="mine/last")
 
-register("strength", strength, part_of="paper", version=VERSION, reads_blank_rows=False)
+register_measurement("strength", strength, part_of="paper", version=VERSION, reads_blank_rows=False)
 """
 
 

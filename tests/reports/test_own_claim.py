@@ -15,7 +15,7 @@ from pypdf import PdfReader
 MINE = '''
 """Claims of my own."""
 
-from analysis.claims import Claim, Finding, Sample, by_interval, register
+from analysis.claims import Claim, Finding, Sample, by_interval, register_claim
 from analysis.statistics.intervals import mean_interval
 
 
@@ -33,7 +33,7 @@ COMMON = {
     "section": "What I wanted to know",
     "accuracy_only": True,
 }
-register(
+register_claim(
     Claim(
         id="X1",
         hypothesis="states spread over more than one direction",
@@ -49,7 +49,7 @@ register(
         **COMMON,
     )
 )
-register(
+register_claim(
     Claim(
         id="X2",
         hypothesis="something that nobody measured",

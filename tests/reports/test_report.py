@@ -28,7 +28,7 @@ from reports.figures.style import FONTS, styled
 from reports.text.comparison import comparison, settings, verdicts
 from reports.text.content import content
 from reports.text.glyphs import DRAWN, shown
-from reports.typesetting.pdf import _typeset, build, build_comparison
+from reports.typesetting.pdf import _typeset, build_comparison, build_report
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def _without(analysis: Analysis, keep) -> Analysis:
 
 
 def test_the_report_is_the_same_byte_for_byte(analysis, tmp_path):
-    first, second = (build(analysis, tmp_path / name).read_bytes() for name in "ab")
+    first, second = (build_report(analysis, tmp_path / name).read_bytes() for name in "ab")
     assert first == second
     for name in FIGURES:
         one, other = ((tmp_path / copy / "figures" / f"{name}.svg").read_bytes() for copy in "ab")
@@ -91,7 +91,7 @@ def test_every_figure_is_drawn_with_its_numbers(analysis, tmp_path):
 
 def test_the_report_is_archival_and_readable_without_seeing_it(analysis, tmp_path):
     """PDF/A-2a and PDF/UA-1, as far as the file says of itself and its tags show."""
-    reader = PdfReader(build(analysis, tmp_path))
+    reader = PdfReader(build_report(analysis, tmp_path))
     catalog = reader.trailer["/Root"]
     metadata = catalog["/Metadata"].get_object().get_data().decode()
     for claim in ("<pdfaid:part>2</pdfaid:part>", "<pdfaid:conformance>A</pdfaid:conformance>", "<pdfuaid:part>1</pdfuaid:part>"):
@@ -387,4 +387,4 @@ def test_a_report_without_some_or_all_networks_says_so(analysis, tmp_path):
             dataset = xr.concat(again, "hidden_size").assign_attrs(partial.dataset.attrs)
             partial = Analysis(dataset, evaluate(dataset), {}, {})
             assert FIGURES["oscillation"](partial).drawing.get_figheight() < 9
-        assert build(partial, tmp_path / name).stat().st_size > 10_000
+        assert build_report(partial, tmp_path / name).stat().st_size > 10_000

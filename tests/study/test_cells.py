@@ -23,7 +23,7 @@ from study.execution.stacks import stacks, training_memory
 from study.measurements import measure
 from study.measurements.fixed_points import search
 from study.measurements.recording import Recording
-from study.networks.cells import CELLS, TANH, Cell, known, register, tanh_classifier
+from study.networks.cells import CELLS, TANH, Cell, known, register_cell, tanh_classifier
 from study.networks.cells.cell import BlankMap
 from study.networks.cells.checks import faults
 from study.networks.cells.tanh import TanhCell
@@ -96,7 +96,7 @@ def _altered(base: type[Cell], **changes) -> Cell:
 )
 def test_a_cell_that_is_not_what_it_says_is_refused(cell, words):
     with pytest.raises(InputError, match=words):
-        register(cell)
+        register_cell(cell)
     assert set(CELLS.values()) == {TANH, BIASED}
 
 
@@ -110,10 +110,10 @@ def test_the_readme_s_cell_can_be_registered_as_it_stands():
 
 
 def test_a_name_belongs_to_one_cell():
-    assert register(BiasedTanh()).name == "biased_tanh"  # the module may be imported under two names
+    assert register_cell(BiasedTanh()).name == "biased_tanh"  # the module may be imported under two names
     with pytest.raises(InputError, match="tanh: this name is taken"):
-        register(_altered(LSTM, name="tanh"))
-    register(BIASED)
+        register_cell(_altered(LSTM, name="tanh"))
+    register_cell(BIASED)
 
 
 @pytest.mark.parametrize("name", ["none", "os", "../tanh", 3, None, ["tanh"], "biased_cell"])

@@ -12,7 +12,7 @@ from study.config import StudyConfig
 from study.execution.stacks import Remeasurement
 from study.execution.workers import measure_again
 from study.files.untrusted import Refused
-from study.measurements import MEASUREMENTS, measure, of_set, register
+from study.measurements import MEASUREMENTS, measure, of_set, register_measurement
 from study.measurements.recording import Recording
 from study.record.network_record import Failure, check, measured, write_measurements
 from study.record.remeasuring import StoredNetwork
@@ -84,11 +84,11 @@ def test_a_raised_version_is_measured_again_alone_and_leaves_nothing_behind(netw
         yield labelled("kept", 1.0, {}, "a number")
         yield labelled("dropped", 1.0, {}, "a number")
 
-    register("mine", first, "paper", reads_blank_rows=False)
+    register_measurement("mine", first, "paper", reads_blank_rows=False)
     record = measure(recording, of_set("paper")).merge(history)
     assert StoredNetwork(_asked("paper"), network, record, 30, "run").lacks() == []
     del own["mine"]
-    register("mine", _number("kept", 2.0), "paper", version=2, reads_blank_rows=False)
+    register_measurement("mine", _number("kept", 2.0), "paper", version=2, reads_blank_rows=False)
     stored = StoredNetwork(_asked("paper"), network, record, 30, "run")
     assert stored.lacks() == ["mine"]
     joined = stored.merged(measure(recording, ["mine"]))
@@ -154,13 +154,13 @@ def test_versions_that_differ_are_both_named(network, recording, paper):
 )
 def test_a_measurement_that_cannot_be_registered_is_one_line(given, words, own):
     with pytest.raises(InputError) as error:
-        register(function=_number("a"), **given)
+        register_measurement(function=_number("a"), **given)
     assert words in str(error.value) and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["pca90", "weights_dropped", "seed"])
 def test_a_variable_that_is_taken_is_refused(name, recording, own):
-    register("mine", _number(name), "paper")
+    register_measurement("mine", _number(name), "paper")
     with pytest.raises(InputError, match=f"measurement mine yields '?{name}'?, which is taken"):
         measure(recording, ["dimensionality", "mine"])
 

@@ -12,7 +12,7 @@ TANH = TanhCell()
 CELLS: dict[str, Cell] = {TANH.name: TANH}
 
 
-def register(cell: Cell) -> Cell:
+def register_cell(cell: Cell) -> Cell:
     """Makes a cell known under its name, for configurations, files of weights and stored studies; returns it.
 
     Raises `InputError` where the name is taken, or the cell is not what it says.

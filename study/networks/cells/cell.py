@@ -26,7 +26,8 @@ class Cell(ABC):
 
     Attributes: `name`, by which a configuration asks for it; `description`, which completes "one recurrent layer of ..."; `names`,
     each parameter's name in a state dictionary; `absent`, further names that a state dictionary may have if all their values are
-    0; `odd`, whether the blank map f has f(-s) = -f(s), and `rests_at_zero`, whether f(0) = 0, both tested by `register`;
+    0; `odd`, whether the blank map f has f(-s) = -f(s), and `rests_at_zero`, whether f(0) = 0, both tested by
+    `register_cell`;
     `classifier`, a file of code from which MLflow makes a model of the weights without this project, if there is one.
     """
 
