@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from test_findings import made_study
+from made import made_study
 
 from analysis.claims import CLAIMS, register_claim, stored
 from analysis.claims.findings import evaluate

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import sys
 
 import numpy as np
@@ -98,15 +97,6 @@ def test_a_cell_that_is_not_what_it_says_is_refused(cell, words):
     with pytest.raises(InputError, match=words):
         register_cell(cell)
     assert set(CELLS.values()) == {TANH, BIASED}
-
-
-def test_the_readme_s_cell_can_be_registered_as_it_stands():
-    [example] = re.findall(r"```python\n(# my_cells.py.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    try:
-        exec(example, {"__name__": "my_cells"})
-        assert CELLS["biased"].shapes(4, 3)["shift"] == (4,)
-    finally:
-        CELLS.pop("biased", None)
 
 
 def test_a_name_belongs_to_one_cell():
