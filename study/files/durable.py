@@ -16,7 +16,9 @@ def write(target: Path, content: bytes) -> None:
 
     Raises `StudyError` where it cannot be written; then nothing has changed.
     """
-    temporary = target.with_name(f".{uuid4().hex}.part")  # not tempfile's: that lets nobody else read it
+    # The name says whose it is, where a kill leaves it behind; a name of a file has 255 bytes at most. Not tempfile's, which lets
+    # nobody else read it.
+    temporary = target.with_name(f".{os.fsencode(target.name)[:150].decode(errors='ignore')}.{uuid4().hex}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:

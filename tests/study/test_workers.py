@@ -129,6 +129,21 @@ def test_a_killed_worker_goes_on_from_its_checkpoint(networks, source, folder, m
     assert torch.equal(continued.network.recurrent, undisturbed.network.recurrent)
 
 
+def test_what_a_kill_leaves_of_a_checkpoint_is_removed_with_it(folder):
+    key = "a" * 64
+    script = (
+        "import os, signal; from pathlib import Path; from study.execution import checkpoints; from study.files import durable;"
+        f"checkpoints.FOLDER = Path({str(folder)!r});"
+        "Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL);"
+        f"durable.write(checkpoints.path({key!r}), b'half')"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False)
+    [left] = folder.iterdir()
+    assert left.suffix == ".part"
+    checkpoints.remove(key)
+    assert not list(folder.iterdir())
+
+
 def test_a_stack_whose_networks_stand_at_different_epochs_goes_on(networks, source, folder):
     expected = train_and_measure(Stack(tuple(networks), source.shape, 4), source)  # leaves checkpoints of epoch 5
     checkpoints.remove(training_key(networks[1], source.digest))
