@@ -1,1 +1,1 @@
-"""The public API of Hidden Orbits under one name, for notebooks; see `study`, `analysis` and `reports`."""
+"""All commands of the project under one name, `orbits`."""
