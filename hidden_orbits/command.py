@@ -36,8 +36,8 @@ def application() -> typer.Typer:
 
         return begun
 
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
-    app.callback()(_describe)
+    about = "Train many recurrent networks, measure each, and judge what was claimed of one."
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=about)
     app.registered_commands += study.app.registered_commands
     app.command("analyse")(analysis.analyse)
     app.registered_commands += analysis.app.registered_commands
@@ -46,7 +46,3 @@ def application() -> typer.Typer:
         if info.callback:
             app.command(info.name)(drawing(info.callback))
     return app
-
-
-def _describe() -> None:
-    """Train many recurrent networks, measure each, and judge what was claimed of one."""

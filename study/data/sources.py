@@ -34,8 +34,10 @@ PROJECT = Path(__file__).resolve().parents[2]
 # Where a relative folder of data sets is looked for: in the current folder, in the checkout, and where an installation puts ours.
 ROOTS = (Path(), PROJECT, Path(sys.prefix) / "share" / "hidden-orbits")
 DATA_DIR = next((root / "data" for root in ROOTS[1:] if (root / "data").is_dir()), PROJECT / "data")
-OF_USER = Path.home() / ".cache" / "hidden-orbits"
-CACHE = Path(os.environ.get("HIDDEN_ORBITS_CACHE") or (PROJECT / ".cache" if (PROJECT / "MLproject").is_file() else OF_USER))
+CACHE = Path(
+    os.environ.get("HIDDEN_ORBITS_CACHE")
+    or (PROJECT / ".cache" if (PROJECT / "MLproject").is_file() else Path.home() / ".cache" / "hidden-orbits")
+)
 ADVICE = "restore it from the project's repository (git checkout -- data)"
 
 

@@ -81,7 +81,7 @@ def load(key: str) -> Checkpoint | None:
 
 def remove(key: str) -> None:
     """Removes the checkpoint of a network that is kept elsewhere now, and what a kill left of one that was being written."""
-    for file in (path(key), *FOLDER.glob(f".{path(key).name}.*.part")):
+    for file in (path(key), *durable.left_behind(path(key))):
         file.unlink(missing_ok=True)
 
 

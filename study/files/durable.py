@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import suppress
+from glob import escape
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,9 +17,7 @@ def write(target: Path, content: bytes) -> None:
 
     Raises `StudyError` where it cannot be written; then nothing has changed.
     """
-    # The name says whose it is, where a kill leaves it behind; a name of a file has 255 bytes at most. Not tempfile's, which lets
-    # nobody else read it.
-    temporary = target.with_name(f".{os.fsencode(target.name)[:150].decode(errors='ignore')}.{uuid4().hex}.part")
+    temporary = target.with_name(f"{_of(target)}{uuid4().hex}.part")  # not tempfile's: that lets nobody else read it
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:
@@ -31,6 +30,16 @@ def write(target: Path, content: bytes) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def left_behind(target: Path) -> list[Path]:
+    """What kills have left of files that were to take the place of `target`."""
+    return list(target.parent.glob(f"{escape(_of(target))}*.part"))
+
+
+def _of(target: Path) -> str:
+    """How the names of temporary files begin, which say whose they are; a name has 255 bytes at most."""
+    return f".{os.fsencode(target.name)[:150].decode(errors='ignore')}."
 
 
 def cannot_write(target: Path, error: OSError) -> StudyError:

@@ -128,9 +128,8 @@ def _rewrite(connection: Connection, old: str, new: Path, incomplete: bool) -> M
 
 def _roots(connection: Connection) -> list[Root]:
     found: dict[str, list[tuple[str, bool]]] = {}
-    for location in connection.execute(
-        _holding(SqlExperiment.__table__.c.artifact_location, select(SqlExperiment.__table__.c.artifact_location))
-    ).scalars():
+    column = SqlExperiment.__table__.c.artifact_location
+    for location in connection.execute(_holding(column, select(column))).scalars():
         found.setdefault(_in_words(location), [])
     for run_id, uri, complete in _runs(connection):
         found.setdefault(_in_words(uri).removesuffix(f"/{run_id}/artifacts"), []).append((uri, complete))

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 
 import psutil
 
 KILLS = 20
+
+# What joblib's loky prints for a worker that was only being started when the coordinator was killed: nobody sends it its task.
+ORPHAN_AT_START = re.compile(
+    r"-{80}\nLokyProcess-\d+ failed with traceback: \n-{80}\nTraceback \(most recent call last\):\n(?:  .*\n)+"
+    r"(?:EOFError: Ran out of input|_pickle\.UnpicklingError: pickle data was truncated)\n\s*-{80}\n"
+)
 
 
 def test_a_study_survives_twenty_kills_of_its_workers_and_its_coordinator(place, undisturbed):
@@ -29,7 +36,7 @@ def test_a_study_survives_twenty_kills_of_its_workers_and_its_coordinator(place,
                 pass
             time.sleep(dice.uniform(0, 2))
         study.kill()
-        assert "Traceback" not in study.output
+        assert "Traceback" not in ORPHAN_AT_START.sub("", study.output)
     assert workers_killed >= KILLS // 3, "hardly any kill came while workers were at work"
     last = place.run()
     assert last.process.returncode == 0, last.output
