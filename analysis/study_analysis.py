@@ -15,15 +15,16 @@ import xarray as xr
 from mlflow import MlflowClient
 
 from analysis.claims import stored as stored_findings
-from analysis.claims.findings import Findings, evaluate, markdown, representatives
+from analysis.claims.findings import Findings, category_table, evaluate, markdown, representatives
 from analysis.dataset import records, runs
 from analysis.states import embedding, similarity
 from analysis.states.embedding import METHODS, chosen_steps
 from analysis.states.similarity import mean_over_pairs
 from study.data.sources import DATA_DIR, Images, load_images, prepare_data
-from study.files import durable
+from study.files import durable, netcdf
 from study.networks.network import RecurrentNetwork
 from study.record.network_record import versions
+from study.schema import by_source, with_source
 from study.terminal.errors import InputError
 from study.tracking import results
 
@@ -105,11 +106,10 @@ def log(client: MlflowClient, analysis: Analysis) -> None:
             for band in analysis.findings.bands
             if band.hidden_size == size
         }
-        found = analysis.similarities.get(size, xr.Dataset())
-        curves |= {
-            f"similarity/{name}": (array.time_step.values, {"mean": mean_over_pairs(array).values})
-            for name, array in found.data_vars.items()
-        }
+        for name, measure in analysis.similarities.get(size, xr.Dataset()).data_vars.items():
+            for source, similarities in by_source(measure):
+                means = {"mean": mean_over_pairs(similarities).values}
+                curves[with_source(f"similarity/{name}", source)] = (similarities.time_step.values, means)
         results.log_aggregate(client, study, size, curves)
 
 
@@ -121,9 +121,11 @@ def describe(client: MlflowClient, analysis: Analysis, running: bool = False) ->
 
 
 def save(analysis: Analysis, folder: Path) -> None:
-    """Writes `dataset.nc`; `findings.csv`, and all findings as `findings.json`; `trends.csv`, how numbers change with hidden size;
-    `spectra.csv` and `cycles.csv`, the mean spectrum and cycle of the accuracy under blank rows; and, for each hidden size,
-    `embedding-H.nc` and `similarity-H.nc`. All open without this project.
+    """Writes all of an analysis, as files that open without this project.
+
+    These are `dataset.nc`; `findings.csv`, and all findings as `findings.json`; `trends.csv`, how numbers change with hidden size;
+    `categories.csv`, how many networks are of each kind; `spectra.csv` and `cycles.csv`, the mean spectrum and cycle of the
+    accuracy under blank rows; and, for each hidden size, `embedding-H.nc` and `similarity-H.nc`.
     """
     found = analysis.findings
     tables = {
@@ -131,6 +133,7 @@ def save(analysis: Analysis, folder: Path) -> None:
         "trends": found.trend_table(),
         "spectra": found.spectrum_table(),
         "cycles": found.cycle_table(),
+        "categories": category_table(analysis.dataset),
     }
     for name, table in tables.items():
         durable.write(folder / f"{name}.csv", table.to_csv(index=False).encode())
@@ -139,7 +142,7 @@ def save(analysis: Analysis, folder: Path) -> None:
     files |= {f"embedding-{size}": found for size, found in analysis.embeddings.items()}
     files |= {f"similarity-{size}": found for size, found in analysis.similarities.items()}
     for name, dataset in files.items():
-        durable.write(folder / f"{name}.nc", bytes(dataset.to_netcdf(engine="h5netcdf")))
+        durable.write(folder / f"{name}.nc", netcdf.written(dataset))
 
 
 def _findings(client: MlflowClient, dataset: xr.Dataset) -> Findings:

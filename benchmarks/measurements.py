@@ -17,7 +17,7 @@ from analysis.states.similarity import similarity
 from benchmarks.machine import describe
 from study.config import StudyConfig
 from study.data.sources import load_images, prepare_data
-from study.measurements import MEASUREMENTS, SETS, measure, of_set
+from study.measurements import MEASUREMENTS, SETS, measure, names_in_set
 from study.measurements.recording import Recording
 from study.networks.network import RecurrentNetwork
 from study.training.engine import TrainingStack
@@ -44,7 +44,7 @@ def main() -> None:
     print("| hidden units | set | seconds on one core | share of the training time |\n|---|---|---|---|")
     for size, (network, seconds) in trained.items():
         for part in SETS:
-            took = _seconds(lambda: measure(Recording(network, test, train), of_set(part)))  # noqa: B023
+            took = _seconds(lambda: measure(Recording(network, test, train), names_in_set(part)))  # noqa: B023
             print(f"| {size} | `{part}` | {took:.1f} | {took / seconds:.2f} |", flush=True)
     torch.set_num_threads(threads)
     network, _ = trained[SIZES[0]]

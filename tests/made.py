@@ -25,24 +25,37 @@ def made_study(networks: int, missing: int = 0, rng_seed: int = 0) -> xr.Dataset
         probe, state = 0.95 / (1 + np.exp((10 - steps) / 2)), 20 + noise(1, 0.1)[0]
         peak = np.round(10 * np.exp(-(((steps - 8) / 5) ** 2)) + rng.integers(0, 2))
         arrays = [
-            labelled("accuracy_blanked", blanked, {"rows_shown": rows}, "", metric="blanked/accuracy", share=True),
-            labelled("accuracy_truncated", truncated, {"rows_shown": rows}, "", metric="truncated/accuracy", share=True),
-            labelled("accuracy_appended", appended, {"blank_rows": blank}, "", metric="appended/accuracy", share=True),
-            labelled("test_accuracy", appended[0], {}, "", metric="test_accuracy", share=True),
-            labelled("pca90", peak, {"time_step": steps}, "", metric="pca90/whole"),
+            labelled("accuracy_blanked", blanked, {"rows_shown": rows}, "", role="curve", metric="blanked/accuracy", share=True),
+            labelled(
+                "accuracy_truncated", truncated, {"rows_shown": rows}, "", role="curve", metric="truncated/accuracy", share=True
+            ),
+            labelled(
+                "accuracy_appended", appended, {"blank_rows": blank}, "", role="curve", metric="appended/accuracy", share=True
+            ),
+            labelled("test_accuracy", appended[0], {}, "", role="number", share=True),
+            labelled("pca90", peak, {"time_step": steps}, "", role="curve", metric="pca90/whole"),
             labelled(
                 "pca90_by_digit",
                 np.stack([peak] * 10, 1),
                 {"time_step": steps, "digit": np.arange(10)},
                 "",
+                role="curve",
                 metric="pca90/by_digit_mean",
             ),
-            labelled("sixes_agreement", 0.7 + noise(1)[0], {}, "", metric="sixes", share=True),
+            labelled("sixes_agreement", 0.7 + noise(1), {"source": ["trained"]}, "", role="number", metric="sixes", share=True),
             labelled("neighbour_agreement", np.full((28, 10), 0.3), {"time_step": steps, "digit": np.arange(10)}, "", share=True),
-            labelled("probe_accuracy", probe + noise(28, 0.002), {"time_step": steps}, "", share=True),
-            labelled("probe_gap", probe - 0.94 * (steps > 25), {"time_step": steps}, ""),
-            labelled("period_predicted", 20 + rng.uniform(-1, 1), {}, "", units="rows", metric="period_predicted", missing="none"),
-            labelled("period_state", state, {}, "", units="rows", metric="period_state", missing="none"),
+            labelled(
+                "probe_accuracy",
+                probe[None] + noise(28, 0.002),
+                {"source": ["trained"], "time_step": steps},
+                "",
+                role="curve",
+                metric="probe/accuracy",
+                share=True,
+            ),
+            labelled("readout_accuracy", 0.94 * (steps > 25), {"time_step": steps}, "", share=True),
+            labelled("period_predicted", 20 + rng.uniform(-1, 1), {}, "", units="rows", role="number", missing="none"),
+            labelled("period_state", state, {}, "", units="rows", role="number", missing="none"),
         ]
         records.append(xr.Dataset({a.name: a for a in arrays}))
     dataset = xr.concat(records, "seed").assign_coords(seed=list(seeds)).expand_dims(hidden_size=[50])

@@ -60,7 +60,7 @@ def test_a_figure(follow, tmp_path):
     losses = xr.DataArray([1.0, 0.5, 0.4], dims="epoch", coords={"epoch": [1, 2, 3]})
     dataset = made_study(8)
     assert space["loss"](of_dataset(dataset)) is None
-    epochs = (dataset.test_accuracy * losses).assign_attrs(metric="train/loss", long_name="loss", units="nat")
+    epochs = (dataset.test_accuracy * losses).assign_attrs(role="curve", metric="train/loss", long_name="loss", units="nat")
     figure = space["loss"](of_dataset(dataset.assign(train_loss=epochs)))
     figure.save(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"loss.svg", "loss.png", "loss.csv"}

@@ -11,6 +11,7 @@ from analysis.claims.sample import Sample
 from analysis.statistics.bands import FEWEST_NETWORKS
 from analysis.statistics.expansion import expansion_then_compression
 from analysis.statistics.intervals import Estimate, mean_interval
+from study.schema import of_source
 
 
 def of_all_images(sample: Sample) -> Finding:
@@ -42,8 +43,9 @@ def _judge(claim: str, sample: Sample, variable: xr.DataArray, parts: str) -> Fi
         "share": result.share,
     }
     matched = f"pca90_matched_by_{parts}"
-    if f"{matched}_untrained" in networks:
-        excess = (networks[matched] - networks[f"{matched}_untrained"]).mean(parts).transpose("seed", "time_step").values
+    if matched in networks and of_source(networks[matched], "untrained").notnull().any():
+        over = of_source(networks[matched], "trained") - of_source(networks[matched], "untrained")
+        excess = over.mean(parts).transpose("seed", "time_step").values
         paired = mean_interval(excess[:, result.peak] - excess[:, -1], LEVEL)
         numbers |= {"excess": paired.value, "excess_lower": paired.lower, "excess_upper": paired.upper}
     verdict = SUPPORTED if result.p < 1 - LEVEL else CONTRADICTED if flat else UNDECIDED

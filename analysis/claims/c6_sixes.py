@@ -7,20 +7,20 @@ from analysis.claims.finding import LEVEL, Finding, by_interval
 from analysis.claims.registry import register_claim
 from analysis.claims.sample import Sample
 from analysis.statistics.intervals import greater_than, mean_interval
+from study.schema import by_source
 
 BOUND = 0.5
 
 
 def judge(sample: Sample) -> Finding | None:
     networks = sample.arrays
-    if networks.sixes_agreement.isnull().all() or 6 not in networks.digit or 4 not in networks.time_step:
+    by_sources = dict(by_source(networks.sixes_agreement))
+    if "trained" not in by_sources or 6 not in networks.digit or 4 not in networks.time_step:
         return None
-    values = networks.sixes_agreement.values
+    values = by_sources.pop("trained").values
     estimate = mean_interval(values, LEVEL)
     numbers = {"other_digits": networks.neighbour_agreement.sel(time_step=4).drop_sel(digit=6).mean().item()}
-    for source in ("untrained", "pixels"):
-        if f"sixes_agreement_{source}" in networks:
-            numbers[source] = float(networks[f"sixes_agreement_{source}"].mean())
+    numbers |= {source: float(agreement.mean()) for source, agreement in by_sources.items()}
     return Finding("C6", sample.hidden_size, estimate, by_interval(estimate, BOUND), greater_than(values, BOUND), numbers)
 
 

@@ -11,6 +11,7 @@ from analysis.claims.sample import Sample
 from analysis.statistics.bands import FEWEST_NETWORKS, simultaneous_band
 from analysis.statistics.decoding import lead
 from analysis.statistics.intervals import greater_than
+from study.schema import of_source
 
 BOUND = 3  # steps, a tenth of the image
 
@@ -18,10 +19,10 @@ BOUND = 3  # steps, a tenth of the image
 def judge(sample: Sample) -> Finding | None:
     """By how many steps a probe passes 50% before the readout, and where the band of its lead in accuracy is above zero."""
     networks = sample.arrays
-    probe = networks.probe_accuracy.dropna("seed").transpose("seed", ...).values
+    probe = of_source(networks.probe_accuracy).dropna("seed").transpose("seed", ...).values
     if not len(probe):
         return None
-    readout = probe - networks.probe_gap.dropna("seed").transpose("seed", ...).values
+    readout = networks.readout_accuracy.dropna("seed").transpose("seed", ...).values
     half, final = lead(probe, readout, 0.5, LEVEL), lead(probe, readout, 0.9 * readout[:, -1], LEVEL)
     numbers = {
         "probe_step": half.probe.value,
@@ -45,7 +46,7 @@ register_claim(
         id="C7",
         hypothesis="labels are linearly readable long before the readout reads them",
         paper="Hidden states come to resemble the labels many rows before the last, where the network is read out.",
-        needs=("probe_accuracy", "probe_gap"),
+        needs=("probe_accuracy", "readout_accuracy"),
         judge=judge,
         quantity="steps by which a probe passes 50% first",
         units="steps",

@@ -13,6 +13,7 @@ from analysis.claims.finding import Finding
 from analysis.claims.registry import CLAIMS, accuracy_only
 from analysis.claims.sample import Sample, present
 from analysis.dataset import provenance
+from study.schema import NOT_OF_SOURCE
 
 
 def cautions(dataset: xr.Dataset) -> list[str]:
@@ -50,7 +51,7 @@ def _not_defined(dataset: xr.Dataset) -> list[str]:
     names: dict[str, list[str]] = {}
     for name, array in dataset.data_vars.items():
         if "missing" in array.attrs and array.isnull().all():
-            names.setdefault(array.attrs["missing"], []).append(str(name))
+            names.setdefault(array.attrs["missing"].removesuffix(f"; or {NOT_OF_SOURCE}"), []).append(str(name))
     return [f"No network has a value of {', '.join(group)}: {reason}." for reason, group in names.items()]
 
 

@@ -17,18 +17,22 @@ from analysis.claims.finding import LEVEL, NOT_TRAINED, Finding, overall
 from analysis.claims.registry import CLAIMS
 from analysis.claims.sample import Sample, present
 from analysis.statistics.bands import FEWEST_NETWORKS, Band, TooFewNetworks, simultaneous_band
-from analysis.statistics.intervals import Estimate
+from analysis.statistics.intervals import Estimate, share_interval
 from analysis.statistics.oscillation import Oscillation
 from analysis.statistics.phase import PHASES, Cycle, cycle
 from analysis.statistics.trend import Difference, Trend, planned_pairs, size_trend
+from study.schema import SOURCES, by_source, metric_name, role_of
 from study.terminal.visible import visible
+
+GRID = ("hidden_size", "seed")  # dimensions of a study's dataset, beside those of a network's record
 
 
 @dataclass(frozen=True)
 class CurveBands:
-    """The bands of one measured variable at one hidden size, and where the UI shows them."""
+    """The band of one curve of one source at one hidden size, and where the UI shows it."""
 
     variable: str
+    source: str
     hidden_size: int
     steps: np.ndarray
     band: Band
@@ -37,9 +41,10 @@ class CurveBands:
 
 @dataclass(frozen=True)
 class Change:
-    """How one number changes with the hidden size: its `trend`, and the `pairs` of sizes compared."""
+    """How one number of one source changes with the hidden size: its `trend`, and the `pairs` of sizes compared."""
 
     variable: str
+    source: str
     trend: Trend
     pairs: list[Difference]
 
@@ -96,7 +101,13 @@ class Findings:
     def trend_table(self) -> pd.DataFrame:
         """The trends over hidden sizes, a row a number, with the Holm-adjusted p value of each pair of sizes."""
         rows = [
-            {"variable": change.variable, "slope_per_doubling": change.trend.slope, "p": change.trend.p, "n": change.trend.n}
+            {
+                "variable": change.variable,
+                "source": change.source,
+                "slope_per_doubling": change.trend.slope,
+                "p": change.trend.p,
+                "n": change.trend.n,
+            }
             | {f"p_{pair.sizes[0]}_{pair.sizes[1]}": pair.p_adjusted for pair in change.pairs}
             for change in self.trends
         ]
@@ -136,10 +147,31 @@ class Findings:
             )
         return _joined(frames)
 
-    def band(self, variable: str, hidden_size: int) -> CurveBands | None:
-        """One variable's band; None where it was withheld or not measured."""
-        matches = (b for b in self.bands if (b.variable, b.hidden_size) == (variable, hidden_size))
+    def band(self, variable: str, hidden_size: int, source: str = SOURCES[0]) -> CurveBands | None:
+        """One curve's band; None where it was withheld or not measured."""
+        matches = (b for b in self.bands if (b.variable, b.hidden_size, b.source) == (variable, hidden_size, source))
         return next(matches, None)
+
+
+def category_table(dataset: xr.Dataset) -> pd.DataFrame:
+    """How many networks of each hidden size are of each category of a variable, and the Wilson interval of their share.
+
+    One row per variable, hidden size and category.
+    """
+    rows = []
+    for name, variable in dataset.data_vars.items():
+        if role_of(variable, GRID) != "category":
+            continue
+        for size in map(int, dataset.hidden_size.values):
+            values = variable.sel(hidden_size=size).dropna("seed").values
+            for code, category in enumerate(variable.attrs["flag_meanings"].split() if len(values) else []):
+                count = int((values == code).sum())
+                share = share_interval(count, len(values), LEVEL)
+                limits = {"share": share.value, "lower": share.lower, "upper": share.upper}
+                rows.append(
+                    {"variable": name, "hidden_size": size, "category": category, "networks": count, "n": len(values)} | limits
+                )
+    return pd.DataFrame(rows)
 
 
 def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
@@ -214,11 +246,13 @@ def _changes(dataset: xr.Dataset) -> Iterator[Change]:
     """How every number that a network logs changes with the hidden size."""
     sizes, _ = np.broadcast_arrays(dataset.hidden_size.values[:, None], dataset.run_id.values)
     for name, variable in dataset.data_vars.items():
-        if variable.ndim == 2 and "metric" in variable.attrs and name != "attractor_kind":
-            values = variable.transpose("hidden_size", "seed").values
+        if role_of(variable, GRID) != "number":
+            continue
+        for source, number in by_source(variable):
+            values = number.transpose("hidden_size", "seed").values
             trend = size_trend(sizes.ravel(), values.ravel())
             pairs = planned_pairs({int(size): row for size, row in zip(dataset.hidden_size.values, values, strict=True)})
-            yield Change(str(name), trend, pairs)
+            yield Change(str(name), source, trend, pairs)
 
 
 def representatives(dataset: xr.Dataset) -> dict[int, int]:
@@ -242,19 +276,20 @@ def step_curves(variable: xr.DataArray) -> xr.DataArray:
 def curve_bands(networks: xr.Dataset) -> Iterator[CurveBands]:
     """A band for every curve that the networks of one hidden size log, as far as values are possible."""
     for name, variable in networks.data_vars.items():
-        if "metric" not in variable.attrs or variable.ndim < 2:
+        if role_of(variable, GRID) != "curve":
             continue
-        curves = step_curves(variable)
-        curves = curves.dropna(curves.dims[1], how="all")  # exponents that so few units have not
-        dimension = curves.dims[1]
-        try:
-            band = simultaneous_band(curves.values, LEVEL, "beta", rng=int(networks.hidden_size))
-        except TooFewNetworks:  # measured on some networks only
-            continue
-        if "valid_max" in variable.attrs:
-            least, most = variable.attrs["valid_min"], variable.attrs["valid_max"]
-            band = replace(band, lower=band.lower.clip(least, most), upper=band.upper.clip(least, most))
-        yield CurveBands(str(name), int(networks.hidden_size), curves[dimension].values, band, variable.attrs["metric"])
+        for source, part in by_source(variable):
+            curves = step_curves(part)
+            curves = curves.dropna(curves.dims[1], how="all")  # exponents that so few units have not
+            steps = curves[curves.dims[1]].values
+            try:
+                band = simultaneous_band(curves.values, LEVEL, "beta", rng=int(networks.hidden_size))
+            except TooFewNetworks:  # measured on some networks only
+                continue
+            if "valid_max" in variable.attrs:
+                least, most = variable.attrs["valid_min"], variable.attrs["valid_max"]
+                band = replace(band, lower=band.lower.clip(least, most), upper=band.upper.clip(least, most))
+            yield CurveBands(str(name), source, int(networks.hidden_size), steps, band, metric_name(variable, source))
 
 
 def markdown(dataset: xr.Dataset, findings: Findings, running: bool = False, room: int = 8000) -> str:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import analysis
 from analysis.claims.finding import LEVEL, Finding, Verdict
-from analysis.claims.findings import Change, CurveBands, Findings, evaluate, step_curves, summed_up
+from analysis.claims.findings import GRID, Change, CurveBands, Findings, evaluate, step_curves, summed_up
 from analysis.claims.registry import CLAIMS
 from analysis.claims.sample import present
 from analysis.statistics.bands import METHODS, Band
@@ -30,6 +30,7 @@ from analysis.statistics.trend import Difference, Trend
 from study import periodogram
 from study.files.untrusted import MEBIBYTE, Refused
 from study.record.network_record import versions
+from study.schema import SOURCE, SOURCES, Source, metric_name, of_source, role_of
 
 FILE = "findings.json"
 LARGEST = 64 * MEBIBYTE  # 999 networks have 3
@@ -68,6 +69,7 @@ class _Band(_Part):
 
 class _CurveBands(_Part):
     variable: Name
+    source: Source
     hidden_size: Count
     steps: list[int]
     band: _Band
@@ -97,6 +99,7 @@ class _Pair(_Part):
 
 class _Change(_Part):
     variable: Name
+    source: Source
     slope: Number | None
     p: Number | None
     n: Count
@@ -141,7 +144,11 @@ def as_json(dataset: xr.Dataset, findings: Findings) -> bytes:
             ],
             bands=[
                 _CurveBands.model_construct(
-                    variable=one.variable, hidden_size=one.hidden_size, steps=one.steps.astype(int).tolist(), band=_band(one.band)
+                    variable=one.variable,
+                    source=one.source,
+                    hidden_size=one.hidden_size,
+                    steps=one.steps.astype(int).tolist(),
+                    band=_band(one.band),
                 )
                 for one in findings.bands
             ],
@@ -168,6 +175,7 @@ def as_json(dataset: xr.Dataset, findings: Findings) -> bytes:
             trends=[
                 _Change.model_construct(
                     variable=one.variable,
+                    source=one.source,
                     slope=_plain(one.trend.slope),
                     p=_plain(one.trend.p),
                     n=one.trend.n,
@@ -197,13 +205,12 @@ def restored(dataset: xr.Dataset, text: bytes) -> Findings:
         _only_if({one.hidden_size for one in part} <= set(networks))
     _only_once((one.claim, one.hidden_size) for one in stored.ledger)
     _only_if({one.claim for one in stored.ledger} <= set(CLAIMS))
-    _only_once((one.variable, one.hidden_size) for one in stored.bands)
+    _only_once((one.variable, one.source, one.hidden_size) for one in stored.bands)
     _only_if([one.hidden_size for one in stored.oscillations] == list(networks))
     _only_once(one.hidden_size for one in stored.cycles)
-    _only_once(one.variable for one in stored.trends)
+    _only_once((one.variable, one.source) for one in stored.trends)
     for one in stored.trends:
-        variable = dataset.data_vars.get(one.variable)
-        _only_if(variable is not None and variable.ndim == 2 and "metric" in variable.attrs)
+        _variable(dataset, one.variable, one.source, "number")
         _only_if({size for pair in one.pairs for size in pair.sizes} <= set(dataset.hidden_size.values.tolist()))
         _only_once(pair.sizes for pair in one.pairs)
     return summed_up(
@@ -225,6 +232,7 @@ def restored(dataset: xr.Dataset, text: bytes) -> Findings:
         [
             Change(
                 one.variable,
+                one.source,
                 Trend(_number(one.slope), _number(one.p), one.n),
                 [Difference(pair.sizes, _number(pair.estimate), _number(pair.p_adjusted)) for pair in one.pairs],
             )
@@ -234,15 +242,23 @@ def restored(dataset: xr.Dataset, text: bytes) -> Findings:
 
 
 def _curve_bands(networks: xr.Dataset, stored: _CurveBands) -> CurveBands:
-    _only_if(stored.variable in networks.data_vars)
-    variable = networks[stored.variable]
-    _only_if(variable.ndim > 1 and "metric" in variable.attrs)
-    curves = step_curves(variable)
+    variable = _variable(networks, stored.variable, stored.source, "curve")
+    curves = step_curves(of_source(variable, stored.source))
     steps = curves[curves.dims[1]].values
     _only_if(set(stored.steps) <= set(steps.tolist()))
     _only_once(stored.steps)
     band = _checked_band(stored.band, len(stored.steps))
-    return CurveBands(stored.variable, stored.hidden_size, np.array(stored.steps, steps.dtype), band, variable.attrs["metric"])
+    metric = metric_name(variable, stored.source)
+    return CurveBands(stored.variable, stored.source, stored.hidden_size, np.array(stored.steps, steps.dtype), band, metric)
+
+
+def _variable(dataset: xr.Dataset, name: str, source: Source, role: str) -> xr.DataArray:
+    """A variable of this role that can be of this source; raises `Refused` where there is none."""
+    variable = dataset.data_vars.get(name)
+    _only_if(variable is not None and role_of(variable, GRID) == role)
+    assert variable is not None
+    _only_if(source == SOURCES[0] or SOURCE in variable.dims)
+    return variable
 
 
 def _checked_band(stored: _Band, points: int) -> Band:
@@ -296,7 +312,7 @@ def _key(dataset: xr.Dataset) -> str:
         digest.update(text)
     for name, variable in sorted(dataset.variables.items(), key=lambda item: str(item[0])):
         values = np.ascontiguousarray(variable.values != "" if name == "run_id" else variable.values)
-        told = {mark: variable.attrs[mark] for mark in ("metric", "valid_min", "valid_max") if mark in variable.attrs}
+        told = {mark: variable.attrs[mark] for mark in ("role", "metric", "valid_min", "valid_max") if mark in variable.attrs}
         digest.update(json.dumps([str(name), variable.dims, values.shape, values.dtype.str, told], default=str).encode())
         digest.update(values.tobytes())
     return digest.hexdigest()

@@ -24,7 +24,7 @@ from analysis.dataset.provenance import Place, made_differently
 from analysis.dataset.settings import stored_settings
 from study.files import durable, netcdf
 from study.files.untrusted import MOST_TEXT, Refused, one_line
-from study.measurements import SETS, of_set
+from study.measurements import SETS, names_in_set
 from study.networks.network import RecurrentNetwork
 from study.record.network_record import MEASUREMENTS, RECORD_VERSION, WEIGHTS, versions
 from study.terminal.errors import InputError
@@ -198,7 +198,7 @@ def _place(run: Run) -> Place | None:
 
 def _expected(config: dict) -> list[str]:
     """The measurements that a study asks for, as far as they are known."""
-    return of_set(config["measurements"]) if config["measurements"] in SETS else []
+    return names_in_set(config["measurements"]) if config["measurements"] in SETS else []
 
 
 def _read(

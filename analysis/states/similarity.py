@@ -14,7 +14,8 @@ from study.networks.network import RecurrentNetwork, scaled
 KEPT = 0.99  # of each network's variance, in SVCCA
 CHUNK = 2000  # images whose products are summed in single precision
 DIMENSIONS = {
-    **dict.fromkeys(("cka", "svcca", "cka_untrained", "svcca_untrained"), ("time_step", "seed", "other_seed")),
+    **dict.fromkeys(("cka", "svcca"), ("source", "time_step", "seed", "other_seed")),
+    "source": ("source",),
     "time_step": ("time_step",),
     "seed": ("seed",),
     "other_seed": ("other_seed",),
@@ -24,20 +25,19 @@ DIMENSIONS = {
 def similarity(networks: dict[int, RecurrentNetwork], test: Images) -> xr.Dataset:
     """Similarities of networks of one hidden size, by seed, and of their untrained selves, on the same test images.
 
-    Returns `cka`, `svcca`, `cka_untrained` and `svcca_untrained` over (`time_step`, `seed`, `other_seed`): 1 where two networks'
-    states differ by a rotation and a scale (CKA) or by an invertible map of the kept directions (SVCCA). NaN where the states do
-    not differ between images, as after a blank first row.
+    Returns `cka` and `svcca` over (`source`, `time_step`, `seed`, `other_seed`): 1 where two networks' states differ by a rotation
+    and a scale (CKA) or by an invertible map of the kept directions (SVCCA). NaN where the states do not differ between images, as
+    after a blank first row.
     """
     seeds = list(networks)
-    untrained = [network.untrained(seed) for seed, network in networks.items()]
+    groups = {"trained": list(networks.values()), "untrained": [network.untrained(seed) for seed, network in networks.items()]}
     words = {"cka": "linear CKA", "svcca": "SVCCA (99% of the variance)"}
+    values = np.array([[(cka(products), svcca(products)) for products in step_products(group, test)] for group in groups.values()])
     variables = {}
-    for group, suffix, of in ((list(networks.values()), "", "trained"), (untrained, "_untrained", "untrained")):
-        steps = [(cka(products), svcca(products)) for products in step_products(group, test)]
-        for name, values in zip(words, zip(*steps, strict=True), strict=True):
-            attributes = {"long_name": f"{words[name]} of {of} networks", "units": "1", "valid_min": 0.0, "valid_max": 1.0}
-            variables[name + suffix] = (("time_step", "seed", "other_seed"), np.stack(values), attributes)
-    coordinates = {"time_step": np.arange(1, len(steps) + 1), "seed": seeds, "other_seed": seeds}
+    for place, (name, description) in enumerate(words.items()):
+        attributes = {"long_name": description, "units": "1", "valid_min": 0.0, "valid_max": 1.0}
+        variables[name] = (("source", "time_step", "seed", "other_seed"), values[:, :, place], attributes)
+    coordinates = {"source": list(groups), "time_step": np.arange(1, values.shape[1] + 1), "seed": seeds, "other_seed": seeds}
     return xr.Dataset(variables, coordinates)
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from analysis.study_analysis import Analysis
-from reports.figures.figure import Curve, Figure, Row, curve_figure, image_rows, sizes
+from reports.figures.figure import Curve, Figure, Row, curve_figure, sizes
 from reports.figures.style import BLUE, GREEN, GREY, PURPLE, VERMILION
 
 CURVES = (
     Curve("probe_accuracy", "linear probe", BLUE, "-"),
-    Curve("accuracy_truncated", "the network's readout", VERMILION, "--"),
-    Curve("probe_untrained", "probe, untrained network", PURPLE, "-."),
-    Curve("probe_pixels", "probe of pixels so far", GREEN, ":"),
-    Curve("probe_permuted", "probe, permuted labels", GREY, (0, (1, 3))),
+    Curve("readout_accuracy", "the network's readout", VERMILION, "--"),
+    Curve("probe_accuracy", "probe, untrained network", PURPLE, "-.", "untrained"),
+    Curve("probe_accuracy", "probe of pixels so far", GREEN, ":", "pixels"),
+    Curve("probe_accuracy", "probe, permuted labels", GREY, (0, (1, 3)), "permuted"),
 )
 
 
@@ -24,8 +24,7 @@ def decoding(analysis: Analysis) -> Figure | None:
         "decoding",
         [Row("test accuracy (%)", CURVES, scale=100, top=100, reference=50)],
         "Accuracy of a linear probe, fitted at each step to the hidden states of training images, and of the readout that the "
-        "network itself learned for the last step, both on all test images; at step "
-        f"{image_rows(analysis.dataset)} itself the readout has the test accuracy. "
+        "network itself learned for the last step, both on all test images. "
         "Dotted line: 50%, by which the lead of the probe is measured.",
         "Line charts, one for each hidden size, of test accuracy against the time step, for the probe, the readout and controls.",
     )

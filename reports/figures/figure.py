@@ -22,6 +22,7 @@ from analysis.dataset import provenance
 from analysis.study_analysis import Analysis
 from reports.figures.style import GREY, panels, styled
 from study.files import durable
+from study.schema import SOURCES, by_source, of_source
 
 # File endings, and what of their metadata differs from one writing to the next and is left out.
 FORMATS = {".svg": {"Date": None}, ".png": {"Software": None}, ".pdf": {"CreationDate": None}}
@@ -89,12 +90,17 @@ def counts(analysis: Analysis) -> str:
 
 @dataclass(frozen=True)
 class Curve:
-    """How a variable of the dataset is drawn. Digits and groups are averaged over."""
+    """How a variable of the dataset, of one source, is drawn. Digits and groups are averaged over."""
 
     variable: str
     label: str
     colour: str
     style: str | tuple
+    source: str = SOURCES[0]
+
+    def of(self, networks: xr.Dataset) -> xr.DataArray:
+        """The curves over (`seed`, step) of the networks of one hidden size."""
+        return step_curves(of_source(networks[self.variable], self.source))
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,8 @@ class Row:
 
 
 def _measured(analysis: Analysis, curves: Iterable[Curve]) -> list[Curve]:
-    return [curve for curve in curves if curve.variable in analysis.dataset]
+    dataset = analysis.dataset
+    return [curve for curve in curves if curve.variable in dataset and curve.source in dict(by_source(dataset[curve.variable]))]
 
 
 def curve_figure(
@@ -129,7 +136,7 @@ def curve_figure(
     """
     with styled():
         drawing = _curve_panels(analysis, rows, x or (TIME, row_ticks(image_rows(analysis.dataset))), height)
-    numbers = curve_numbers(analysis, [curve.variable for row in rows for curve in _measured(analysis, row.curves)])
+    numbers = curve_numbers(analysis, [curve for row in rows for curve in _measured(analysis, row.curves)])
     return Figure(name, drawing, f"{caption} Networks: {counts(analysis)}. {band_words(analysis)}", description, numbers)
 
 
@@ -141,12 +148,12 @@ def _curve_panels(analysis: Analysis, rows: Sequence[Row], x: tuple[str, Sequenc
         for axes, size in zip(line, shown, strict=True):
             networks = present(analysis.dataset, size)
             for curve in _measured(analysis, row.curves):
-                values = step_curves(networks[curve.variable])
+                values = curve.of(networks)
                 draw_curves(
                     axes,
                     values[values.dims[1]].values,
                     values.values,
-                    analysis.findings.band(curve.variable, size),
+                    analysis.findings.band(curve.variable, size, curve.source),
                     curve.colour,
                     curve.style,
                     curve.label,
@@ -198,21 +205,22 @@ def band_words(analysis: Analysis) -> str:
     return " ".join(words)
 
 
-def curve_numbers(analysis: Analysis, variables: list[str]) -> pd.DataFrame:
-    """The mean and band of variables, as a long table: a row a hidden size, variable and step."""
+def curve_numbers(analysis: Analysis, drawn: Iterable[Curve]) -> pd.DataFrame:
+    """The mean and band of curves, as a long table: one row per hidden size, curve and step."""
     frames = []
     for size in sizes(analysis):
         networks = present(analysis.dataset, size)
-        for name in variables:
-            found = analysis.findings.band(name, size)
-            curves = step_curves(networks[name])
+        for curve in drawn:
+            found = analysis.findings.band(curve.variable, size, curve.source)
+            curves = curve.of(networks)
             dimension = str(curves.dims[1])
             steps = found.steps if found else curves[dimension].values
             frames.append(
                 pd.DataFrame(
                     {
                         "hidden_size": size,
-                        "variable": name,
+                        "variable": curve.variable,
+                        "source": curve.source,
                         "step_name": dimension,
                         "step": steps,
                         "n": found.band.n if found else int(curves.notnull().any(dimension).sum()),

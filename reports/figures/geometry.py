@@ -12,10 +12,10 @@ MEASURES = {
     "twonn": "TwoNN\n(dimensions)",
 }
 OF = (
-    ("_by_group", "all digits", BLUE, "-"),
-    ("_by_digit", "one digit", ORANGE, "--"),
-    ("_by_group_untrained", "all digits, untrained network", GREY, "-."),
-    ("_by_group_input", "all digits, image rows", GREEN, ":"),
+    ("_by_group", "all digits", BLUE, "-", "trained"),
+    ("_by_digit", "one digit", ORANGE, "--", "trained"),
+    ("_by_group", "all digits, untrained network", GREY, "-.", "untrained"),
+    ("_by_group", "all digits, image rows", GREEN, ":", "row"),
 )
 
 

@@ -16,6 +16,7 @@ from reports.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, V
 from reports.figures.surfaces import accuracy_surface, generalisation_matrix
 from study.measurements.attractors import KINDS
 from study.measurements.geometry import EARLY_DIGIT
+from study.schema import by_source, of_source
 
 COLUMNS = 3
 
@@ -77,23 +78,24 @@ def _dimensions(axes: Axes, record: xr.Dataset) -> None:
     _curve(axes, record.pca90, "PCA-90", BLUE)
     _curve(axes, record.pca90_by_digit.mean("digit"), "PCA-90 by digit", SKY, "--")
     if _holds(record, "participation_ratio_corrected"):
-        _curve(axes, record.participation_ratio_corrected, "participation ratio", ORANGE, "-.")
-        _curve(axes, record.twonn_by_group.mean("group"), "TwoNN", GREEN, ":")
+        _curve(axes, of_source(record.participation_ratio_corrected), "participation ratio", ORANGE, "-.")
+        _curve(axes, of_source(record.twonn_by_group).mean("group"), "TwoNN", GREEN, ":")
     axes.set(title="dimensionality", xlabel="time step", ylabel="dimensions", xticks=row_ticks(image_rows(record)))
     axes.set_ylim(0, 1.35 * axes.get_ylim()[1])
     axes.legend(ncols=2, loc="upper center", handlelength=1.6, columnspacing=1, fontsize=6.5)
 
 
 def _probes(axes: Axes, record: xr.Dataset) -> None:
-    _curve(axes, record.probe_accuracy, "probe", BLUE, scale=100)
-    _curve(axes, record.probe_accuracy - record.probe_gap, "readout", VERMILION, "--", 100)
-    for name, label, colour, style in (
-        ("probe_pixels", "pixels", GREY, "-"),
-        ("probe_untrained", "untrained", PURPLE, "-."),
-        ("probe_permuted", "permuted labels", GREY, ":"),
+    probes = dict(by_source(record.probe_accuracy))
+    for source, label, colour, style in (
+        ("trained", "probe", BLUE, "-"),
+        ("pixels", "pixels", GREY, "-"),
+        ("untrained", "untrained", PURPLE, "-."),
+        ("permuted", "permuted labels", GREY, ":"),
     ):
-        if _holds(record, name):
-            _curve(axes, record[name], label, colour, style, 100)
+        if source in probes:
+            _curve(axes, probes[source], label, colour, style, 100)
+    _curve(axes, record.readout_accuracy, "readout", VERMILION, "--", 100)
     axes.set(
         title="what can be read off the state",
         xlabel="time step",
@@ -155,7 +157,7 @@ PANELS: dict[Callable[[Axes, xr.Dataset], None], tuple[str, ...]] = {
     _appended: ("accuracy_appended",),
     _predicted: ("predicted",),
     _dimensions: ("pca90", "pca90_by_digit"),
-    _probes: ("probe_accuracy", "probe_gap"),
+    _probes: ("probe_accuracy", "readout_accuracy"),
     _neighbours: ("neighbour_agreement",),
     _early: ("early_accuracy", "early_rows"),
     _eigenvalues: ("eigenvalue_real_by_epoch", "eigenvalue_imaginary_by_epoch"),

@@ -8,6 +8,7 @@ from analysis.states.similarity import mean_over_pairs
 from analysis.study_analysis import Analysis
 from reports.figures.figure import TIME, Figure, first_states_equal, image_rows, row_ticks
 from reports.figures.style import BLUE, VERMILION, panels, styled
+from study.schema import of_source
 
 MEASURES = (("cka", "linear CKA", BLUE), ("svcca", "SVCCA", VERMILION))
 
@@ -22,8 +23,8 @@ def similarity(analysis: Analysis) -> Figure | None:
         figure, [row] = panels(len(analysis.similarities), height=2.5, sharey=True)
         for axes, (size, found) in zip(row, sorted(analysis.similarities.items()), strict=True):
             for name, label, colour in MEASURES:
-                for suffix, of, style in (("", "trained", "-"), ("_untrained", "untrained", "--")):
-                    pairs = found[name + suffix]
+                for of, style in (("trained", "-"), ("untrained", "--")):
+                    pairs = of_source(found[name], of)
                     mean = mean_over_pairs(pairs)
                     spread = pairs.where(pairs.seed != pairs.other_seed)
                     axes.fill_between(
@@ -40,7 +41,7 @@ def similarity(analysis: Analysis) -> Figure | None:
                             {
                                 "hidden_size": size,
                                 "measure": name,
-                                "networks": of,
+                                "source": of,
                                 "n": found.sizes["seed"],
                                 "time_step": pairs.time_step.values,
                                 "mean_over_pairs": mean.values,

@@ -21,6 +21,7 @@ from reports.figures.figure import Figure
 from reports.text.claims import told
 from reports.text.glyphs import shown
 from reports.text.methods import methods
+from study.schema import SOURCES
 
 
 def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
@@ -195,7 +196,7 @@ def _trends(analysis: Analysis) -> dict | None:
     header = ["number", "per doubling of H", "p", *(f"{small} and {large}" for small, large in pairs)]
     rows = [
         [
-            analysis.dataset[change.variable].attrs["long_name"],
+            analysis.dataset[change.variable].attrs["long_name"] + ("" if change.source == SOURCES[0] else f" ({change.source})"),
             f"{change.trend.slope:+.3g}",
             _p(change.trend.p),
             *(_p(found.get(sizes, np.nan)) for sizes in pairs),

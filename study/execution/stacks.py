@@ -11,7 +11,8 @@ import torch
 
 from study.config import NetworkConfig
 from study.data.sources import DataShape
-from study.measurements.probes import CALIBRATED, LEARNED
+from study.measurements import memory, names_in_set
+from study.measurements.recording import Extent
 from study.networks.cells import known
 from study.record.remeasuring import StoredNetwork
 from study.terminal.errors import InputError
@@ -103,14 +104,10 @@ def training_memory(config: NetworkConfig, data: DataShape) -> int:
 
 
 def measuring_memory(config: NetworkConfig, data: DataShape, test_images: int = 10_000) -> int:
-    """Bytes that measuring one network takes: its hidden states on all test images, and one step's in float64; where probes are
-    fitted, its states on training images; and in full all of these for the untrained network, too."""
+    """Bytes that measuring one network takes."""
     size = known(config.cell).state_size(config.hidden_size)
-    states = 4 * data.rows * size
-    step = 3 * 8 * test_images * size
-    probed = (config.measurements != "paper") * states * (LEARNED + CALIBRATED)
-    untrained = (config.measurements == "full") * states * test_images
-    return states * test_images + step + probed + untrained
+    extent = Extent(size, data.rows, data.features, data.classes, test_images)
+    return memory(extent, names_in_set(config.measurements))
 
 
 def checked_memory(config: NetworkConfig, data: DataShape, name: str = "hidden_sizes") -> None:

@@ -19,7 +19,7 @@ from study.execution import checkpoints
 from study.execution.checkpoints import Checkpoint
 from study.execution.stacks import Remeasurement, Stack
 from study.files.untrusted import Refused
-from study.measurements import measure, of_set
+from study.measurements import measure, names_in_set
 from study.measurements.recording import Recording
 from study.networks.network import RecurrentNetwork
 from study.record.keys import training_key
@@ -177,7 +177,7 @@ def _measured(trained: list[_Trained], train: Images, test: Images, started: flo
             reason = f"training diverged in epoch {one.diverged}: the loss or a weight is not finite"
             results.append(Failure(config, reason, started, time.time()))
             continue
-        measured = measure(Recording(one.network, test, train, config.blank_rows, config.seed), of_set(config.measurements))
+        measured = measure(Recording(one.network, test, train, config.blank_rows, config.seed), names_in_set(config.measurements))
         history = one.history.labelled(one.network)
         record = _kept(measured.merge(history).assign_attrs(versions=json.dumps(versions())))
         results.append(NetworkRecord(config, one.network.to("cpu"), record, started, time.time()))

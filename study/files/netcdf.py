@@ -1,8 +1,11 @@
-"""Reads the netCDF files that this project writes, as if a stranger had written them.
+"""Writes netCDF files, and reads those that this project writes as if a stranger had written them.
 
 HDF5, which netCDF-4 is made of, can hold more than arrays: data in other files of this machine, links to such, arrays that fill a
 disk from a few bytes, types that unfold into anything. All that is refused before a value is read. The file's attributes are taken
 as words: none of them turns numbers into times, masks or scales them. Nor does HDF5 lock the file: others may have it open.
+
+Only numbers are read. Labels that are words are therefore written as numbers, with `flag_values` and `flag_meanings` as the CF
+conventions have them (section 3.5).
 """
 
 from __future__ import annotations
@@ -29,11 +32,27 @@ LAYOUTS = (h5d.COMPACT, h5d.CONTIGUOUS, h5d.CHUNKED)  # and none whose data lie 
 NUMBERS = (h5t.TypeIntegerID, h5t.TypeFloatID)
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}", re.ASCII)
 STRUCTURE = {b"CLASS", b"NAME", b"_Netcdf4Coordinates", b"_Netcdf4Dimid"}
+NEEDED = STRUCTURE | {b"grows"}  # by those who do not need the words
 REFERENCES = {b"DIMENSION_LIST", b"REFERENCE_LIST"}
 # What HDF5 and netCDF note for themselves. A fill value is not needed: what is missing is NaN.
 OWN = {"CLASS", "NAME", "_Netcdf4Coordinates", "_Netcdf4Dimid", "_NCProperties", "_FillValue", "coordinates"}
 HEAP = re.compile(rb"GCOL\x01")
+WORDS = re.compile(r"[a-z]\w{0,31}( [a-z]\w{0,31}){0,99}", re.ASCII)  # `flag_meanings` of labels
 NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable"
+
+
+def written(dataset: xr.Dataset) -> bytes:
+    """The content of a netCDF-4 file.
+
+    It is made in memory: the HDF5 library cannot be trusted to give up cleanly on a full disk.
+    """
+    coded = dataset
+    for name in dataset.dims:
+        if name in dataset.coords and dataset[name].dtype.kind == "U":
+            codes, attributes = np.arange(dataset.sizes[name]), dataset[name].attrs
+            meanings = {"flag_values": codes, "flag_meanings": " ".join(dataset[name].values)}
+            coded = coded.assign_coords({name: (name, codes, attributes | meanings)})
+    return bytes(coded.to_netcdf(engine="h5netcdf"))
 
 
 def read(path: Path, most: int = LARGEST) -> xr.Dataset:
@@ -43,7 +62,7 @@ def read(path: Path, most: int = LARGEST) -> xr.Dataset:
     """
     variables, attributes = parts(path, most)
     try:
-        return _dataset(variables).assign_attrs(attributes)
+        return _dataset(variables).pipe(with_words).assign_attrs(attributes)
     except ValueError as error:  # such as dimensions of two lengths
         raise Refused(f"holds arrays that do not fit together ({untrusted.one_line(error)})") from None
 
@@ -89,6 +108,20 @@ def _dataset(variables: dict[str, xr.Variable]) -> xr.Dataset:
     return xr.Dataset(variables).set_coords([label for label in labels if label in variables])
 
 
+def with_words(dataset: xr.Dataset) -> xr.Dataset:
+    """A dataset whose labels are words where they were, before they were written; raises `Refused` where they cannot have been."""
+    for name in dataset.dims:
+        labels = dataset.variables.get(name)
+        if labels is None or "flag_meanings" not in labels.attrs:
+            continue
+        text, kept = labels.attrs["flag_meanings"], {k: v for k, v in labels.attrs.items() if not str(k).startswith("flag_")}
+        words = text.split(" ") if isinstance(text, str) and WORDS.fullmatch(text) else []
+        if len(set(words)) != len(labels) or not np.array_equal(labels.values, np.arange(len(words))):
+            raise Refused(f"holds labels along {name} that are not those of its words")
+        dataset = dataset.assign_coords({name: (name, np.array(words), kept)})
+    return dataset
+
+
 def _variables(file: h5py.File, most: int, described: bool) -> dict[str, xr.Variable]:
     count = len(file)
     if count > MOST_OBJECTS:
@@ -96,7 +129,7 @@ def _variables(file: h5py.File, most: int, described: bool) -> dict[str, xr.Vari
     arrays = {name: _array(file, name) for name in map(str, file)}
     if sum(math.prod(array.shape) * array.dtype.itemsize for array in arrays.values()) > most:
         raise Refused(f"holds arrays of more than {most / MEBIBYTE:,.0f} MiB")
-    attributes = {name: _attributes(array, None if described else STRUCTURE) for name, array in arrays.items()}
+    attributes = {name: _attributes(array, None if described else NEEDED) for name, array in arrays.items()}
     dimensions = _dimensions(arrays, attributes)
     return {
         name: _variable(name, array, attributes[name], dimensions)

@@ -54,7 +54,7 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
     mutual information of attractor and digit; `phase_tells_digit`, the share of the variance of the phase on the first attractor
     that the digit explains, less what it would by chance (epsilon squared).
     """
-    orbits, step = recording.once(followed), recording.network.cell.blank_map(recording.network.parameters)
+    orbits, step = recording.cached(followed), recording.network.cell.blank_map(recording.network.parameters)
     main = orbits.main
     size = _size(main)
     motion = float(np.linalg.norm(np.diff(main, axis=0), axis=1).max()) / size if size >= SILENT else 0.0
@@ -72,13 +72,16 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
         KINDS.index(kind),
         {},
         "kind of the attractor most images reach",
+        role="category",
         metric="attractor/kind",
         flag_values=np.arange(len(KINDS)),
         flag_meanings=" ".join(KINDS),
     )
     yield labelled("attractor_motion", motion, {}, "longest way of the state in one row, in units of its root mean square")
     yield labelled("attractor_recurrence", closeness, {}, "distance after the best recurrence, in units of the root mean square")
-    yield labelled("lyapunov", growth.exponents, exponents, "Lyapunov exponents", units="nat/row", metric="attractor/lyapunov")
+    yield labelled(
+        "lyapunov", growth.exponents, exponents, "Lyapunov exponents", units="nat/row", role="curve", metric="attractor/lyapunov"
+    )
     yield labelled("lyapunov_error", growth.error, exponents, "standard errors of the Lyapunov exponents", units="nat/row")
     yield labelled("lyapunov_by_separation", separation, {}, "largest Lyapunov exponent, from two orbits", units="nat/row")
     yield labelled(
@@ -87,7 +90,7 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
         {},
         "period of the state's strongest oscillation",
         units="rows",
-        metric="period_state",
+        role="number",
         missing=f"{still}, or comes round less than three times in {WINDOW} rows",
     )
     yield labelled(
@@ -103,6 +106,7 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
         len(np.unique(orbits.attractor)),
         {},
         "distinct attractors that test images reach",
+        role="number",
         metric="attractor/number",
         images=len(orbits.digits),
     )
@@ -112,6 +116,7 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
         float(adjusted_mutual_info_score(orbits.digits, orbits.attractor)),
         {},
         "adjusted mutual information of attractor and digit",
+        role="number",
         metric="attractor/basin_tells_digit",
     )
     yield labelled(
@@ -119,13 +124,14 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
         explained(phase, orbits.digits[first]),
         {},
         "share of the variance of the phase on the attractor that the digit explains, less chance",
+        role="number",
         metric="attractor/phase_tells_digit",
         missing="no image on the attractor has a phase, or no digit has two",
     )
 
 
 def followed(recording: Recording) -> Orbits:
-    """The orbits of a recording's first test images; ask for them with `Recording.once`."""
+    """The orbits of a recording's first test images; ask for them with `Recording.cached`."""
     images = min(IMAGES, len(recording.test))
     step = recording.network.cell.blank_map(recording.network.parameters)
     state = recording.states[-1, :images].double().cpu().numpy()

@@ -24,7 +24,7 @@ def early_classification(recording: Recording) -> Iterator[xr.DataArray]:
     probe has learned from (Guo et al. 2017, section 4.2). Yields `early_accuracy` and `early_rows`, the mean number of rows read,
     over `confidence` in percent.
     """
-    probes, train, test = recording.once(fitted), recording.train.labels, recording.test.labels
+    probes, train, test = recording.cached(fitted), recording.train.labels, recording.test.labels
     held_out = train[LEARNED : LEARNED + CALIBRATED]
     sure, label = [], []
     for calibrated, shown in zip(probes.calibrated, probes.test, strict=True):
@@ -45,6 +45,7 @@ def early_classification(recording: Recording) -> Iterator[xr.DataArray]:
         np.array(accuracy),
         at,
         "accuracy when reading stops at this confidence of the probe",
+        role="curve",
         metric="early/accuracy",
         share=True,
     )
@@ -54,6 +55,7 @@ def early_classification(recording: Recording) -> Iterator[xr.DataArray]:
         at,
         "mean rows read when reading stops at this confidence of the probe",
         units="rows",
+        role="curve",
         metric="early/rows",
     )
 

@@ -26,7 +26,7 @@ def recurrent_spectrum(recording: Recording) -> Iterator[xr.DataArray]:
     yield labelled("eigenvalue_real", values[:, 0], mode, f"{SPECTRUM}, real part", missing=missing)
     yield labelled("eigenvalue_imaginary", values[:, 1], mode, f"{SPECTRUM}, imaginary part", missing=missing)
     yield labelled(
-        "spectral_radius", np.hypot(*values[0]), {}, f"largest modulus of the {SPECTRUM}", metric="spectral_radius", missing=missing
+        "spectral_radius", np.hypot(*values[0]), {}, f"largest modulus of the {SPECTRUM}", role="number", missing=missing
     )
     yield labelled(
         "period_predicted",
@@ -34,7 +34,7 @@ def recurrent_spectrum(recording: Recording) -> Iterator[xr.DataArray]:
         {},
         f"period of the leading one of the {SPECTRUM}, 2 pi / |arg|",
         units="rows",
-        metric="period_predicted",
+        role="number",
         missing="; or ".join(filter(None, ("the leading eigenvalue is a positive number", missing))),
         odd=int(network.cell.odd),  # the period may then be measured as its half
     )

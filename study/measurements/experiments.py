@@ -46,6 +46,7 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
         np.array([curve[rows - n] for n, curve in zip(shown, partial, strict=True)]),
         {"rows_shown": shown},
         "accuracy with all later rows blank, read after the last row",
+        role="curve",
         metric="blanked/accuracy",
         share=True,
     )
@@ -54,6 +55,7 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
         np.array([curve[0] for curve in partial]),
         {"rows_shown": shown},
         "accuracy of the readout applied as soon as these rows are read",
+        role="curve",
         metric="truncated/accuracy",
         share=True,
     )
@@ -62,6 +64,7 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
         whole.accuracy,
         blank,
         "accuracy after the whole image and this many blank rows",
+        role="curve",
         metric="appended/accuracy",
         share=True,
     )
@@ -79,7 +82,7 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
         "share of images to which the readout gives this label",
         share=True,
     )
-    yield labelled("test_accuracy", whole.accuracy[0], {}, "accuracy on the whole image", metric="test_accuracy", share=True)
+    yield labelled("test_accuracy", whole.accuracy[0], {}, "accuracy on the whole image", role="number", share=True)
     settled = whole.accuracy[TRANSIENT:]
     if len(settled) >= SHORTEST:
         yield labelled(
@@ -88,7 +91,7 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
             {},
             "period of the accuracy under appended blank rows",
             units="rows",
-            metric="period",
+            role="number",
             missing="the accuracy does not change",
         )
 
@@ -107,7 +110,7 @@ def surface(recording: Recording) -> Iterator[xr.DataArray]:
 
 def answers(recording: Recording, shown: int, blank: int) -> Answers:
     """The readout's answers after `shown` rows and 0 .. `blank` blank rows; a roll-out that went further is read off."""
-    known = recording.once(_rolled)
+    known = recording.cached(_rolled)
     if shown not in known or len(known[shown].accuracy) <= blank:
         longest = max(blank, recording.blank_rows) if shown == recording.rows else blank
         known[shown] = _roll(recording, shown, longest)

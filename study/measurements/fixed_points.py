@@ -34,8 +34,15 @@ def fixed_points(recording: Recording) -> Iterator[xr.DataArray]:
     largest, unstable = multipliers.max(dim=1).values, (multipliers > 1).sum(dim=1)
     order = {"fixed_point": np.arange(1, DESCRIBED + 1)}
     none = "fewer fixed points were found"
-    yield labelled("fixed_points", len(points), {}, "fixed points found", metric="fixed_points/number")
-    yield labelled("fixed_points_stable", int((largest < 1).sum()), {}, "stable fixed points found", metric="fixed_points/stable")
+    yield labelled("fixed_points", len(points), {}, "fixed points found", role="number", metric="fixed_points/number")
+    yield labelled(
+        "fixed_points_stable",
+        int((largest < 1).sum()),
+        {},
+        "stable fixed points found",
+        role="number",
+        metric="fixed_points/stable",
+    )
     yield labelled("fixed_point_searches_failed", failed, {}, "share of searches that ended at no fixed point")
     for name, values, words in (
         ("norm", points.norm(dim=1), "norm of the fixed point"),

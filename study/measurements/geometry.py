@@ -6,8 +6,9 @@ whatever their digit. A digit is compared with a group, never with the whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ import xarray as xr
 from study.data.sources import Images
 from study.measurements.dimensionality import components
 from study.measurements.neighbours import FEWEST, neighbour_agreement, two_nearest_neighbours
-from study.measurements.recording import Recording
+from study.measurements.recording import Extent, Recording
 from study.measurements.variance import between_class_share, participation_ratio
 from study.networks.network import scaled
 from study.schema import labelled
@@ -35,26 +36,26 @@ MEASURES = (
     ("twonn", "TwoNN intrinsic dimension", "dimensions"),
     ("twonn_dropped", "share of the images that TwoNN left out because they coincide with another", "1"),
 )
+WHOLE = (
+    ("participation_ratio", RATIO, "dimensions"),
+    ("participation_ratio_corrected", CORRECTED, "dimensions"),
+    ("between_class_share", "share of the states' scatter that lies between the means of the digits", "1"),
+)
+APPENDED, UNDER_BLANK_ROWS = "_appended", ", under appended blank rows"
 FEW = f"fewer than {FEWEST} of the images differ, too few to tell"
-WHERE = {
-    "": "",
-    "_untrained": ", untrained network of the same seed",
-    "_input": ", the image rows themselves",
-    "_appended": ", under appended blank rows",
-}
 
 
 def geometry(recording: Recording) -> Iterator[xr.DataArray]:
     """Geometry at each time step.
 
-    Yields over `time_step`: `participation_ratio` and `participation_ratio_corrected` of all images, and `between_class_share`,
-    the share of the scatter that lies between digits; the two ratios, `pca90` and `twonn` over (`time_step`, `digit`) as
-    `..._by_digit` (but `pca90_matched_by_digit`, on equal image numbers) and over (`time_step`, `group`) as `..._by_group`;
-    `twonn_dropped`, the share of images TwoNN left out because they coincide; `neighbour_agreement` over (`time_step`, `digit`),
-    the share of an image's ten nearest neighbours that show the same digit, and `sixes_agreement`, that of the sixes at step 4,
-    with what it is in the untrained network and in the pixels.
+    Yields over (`source`, `time_step`), of the trained network: `participation_ratio` and `participation_ratio_corrected` of all
+    images, and `between_class_share`, the share of the scatter that lies between digits; the two ratios, `pca90` and `twonn` over
+    `digit` as well, as `..._by_digit` (but `pca90_matched_by_digit`, on equal image numbers), and over `group`, as `..._by_group`;
+    `twonn_dropped`, the share of images TwoNN left out because they coincide. Besides, `neighbour_agreement` over (`time_step`,
+    `digit`), the share of an image's ten nearest neighbours that show the same digit, and `sixes_agreement` over `source`, that of
+    the sixes at step 4, in the trained and the untrained network and in the pixels.
     """
-    yield from _over_time(recording.hidden, recording.test, "")
+    yield from _over_time({"trained": recording.hidden}, recording.test)
     near = recording.test.first(NEIGHBOUR_IMAGES)
     agreement = np.stack([neighbour_agreement(states[: len(near)], near.labels, near.classes) for states in recording.hidden])
     yield labelled(
@@ -62,6 +63,7 @@ def geometry(recording: Recording) -> Iterator[xr.DataArray]:
         agreement,
         {"time_step": recording.time_steps, "digit": np.arange(near.classes)},
         "share of the ten nearest neighbours that show the same digit",
+        role="curve",
         metric="neighbours/agreement",
         share=True,
         images=len(near),
@@ -73,27 +75,34 @@ def _sixes(recording: Recording, near: Images, agreement: np.ndarray) -> Iterato
     """Whether the sixes separate by step 4 (section 4 of the paper), and whether they do so without training, or in the pixels
     alone; NaN where the data set has no sixes or no step 4.
     """
-    words = "share of the ten nearest neighbours of sixes that are sixes, at step 4"
-    places = {"": "", "_untrained": ", untrained network", "_pixels": ", pixels of rows 1-4"}
-    values, missing = dict.fromkeys(places, np.nan), f"the images have no label {EARLY_DIGIT}, or fewer than {EARLY_STEP} rows"
+    values, missing = [np.nan] * 3, f"the images have no label {EARLY_DIGIT}, or fewer than {EARLY_STEP} rows"
     if recording.rows >= EARLY_STEP and near.classes > EARLY_DIGIT:
         rows, missing = scaled(near.images[:, :EARLY_STEP]), None
         *_, untrained = recording.untrained.network.rows(rows)
-        sources = {"_untrained": recording.network.cell.observed(untrained), "_pixels": rows.flatten(1)}
-        values = {"": agreement[EARLY_STEP - 1, EARLY_DIGIT]} | {
-            suffix: neighbour_agreement(points, near.labels, near.classes)[EARLY_DIGIT] for suffix, points in sources.items()
-        }
-    for suffix, where in places.items():
-        metric = f"neighbours/sixes_step_4{suffix}"
-        yield labelled(
-            f"sixes_agreement{suffix}", values[suffix], {}, f"{words}{where}", metric=metric, missing=missing, share=True
-        )
+        others = [recording.network.cell.observed(untrained), rows.flatten(1)]
+        values = [agreement[EARLY_STEP - 1, EARLY_DIGIT]]
+        values += [neighbour_agreement(points, near.labels, near.classes)[EARLY_DIGIT] for points in others]
+    yield labelled(
+        "sixes_agreement",
+        np.array(values),
+        {"source": ["trained", "untrained", "pixels"]},
+        "share of the ten nearest neighbours of sixes that are sixes, at step 4",
+        role="number",
+        metric="neighbours/sixes_step_4",
+        missing=missing,
+        share=True,
+    )
 
 
 def nulls(recording: Recording) -> Iterator[xr.DataArray]:
-    """The same geometry, but for the neighbours, of the untrained network (`..._untrained`) and of the image rows (`..._input`)."""
-    yield from _over_time(recording.untrained.hidden, recording.test, "_untrained")
-    yield from _over_time(scaled(recording.test.images).transpose(0, 1).contiguous(), recording.test, "_input")
+    """The same geometry, but for the neighbours, of the untrained network and of the image rows read last."""
+    rows = scaled(recording.test.images).transpose(0, 1).contiguous()
+    yield from _over_time({"untrained": recording.untrained.hidden, "row": rows}, recording.test)
+
+
+def nulls_memory(extent: Extent) -> int:
+    """Bytes of the untrained network's states."""
+    return extent.states()
 
 
 def appended(recording: Recording) -> Iterator[xr.DataArray]:
@@ -114,15 +123,19 @@ def appended(recording: Recording) -> Iterator[xr.DataArray]:
         whole.append(_whole(hidden, test))
         if step in sampled:
             parts.append(_parts(hidden, members))
-    yield from _labelled_whole(whole, "blank_rows", steps, "_appended")
-    yield from _labelled_parts(parts, "blank_rows_sampled", sampled, "_appended", len(members[0][0]))
+    yield from _labelled_whole(np.array(whole).T, {"blank_rows": steps}, APPENDED)
+    yield from _labelled_parts(_gathered(parts), {"blank_rows_sampled": sampled}, len(members[0][0]), APPENDED)
 
 
-def _over_time(states: torch.Tensor, test: Images, suffix: str) -> Iterator[xr.DataArray]:
-    """The geometry of states `[T, N, H]`."""
-    members, steps = _members(test), np.arange(1, len(states) + 1)
-    yield from _labelled_whole([_whole(step, test) for step in states], "time_step", steps, suffix)
-    yield from _labelled_parts([_parts(step, members) for step in states], "time_step", steps, suffix, len(members[0][0]))
+def _over_time(states: Mapping[str, torch.Tensor], test: Images) -> Iterator[xr.DataArray]:
+    """The geometry of the states `[T, N, H]` of each source."""
+    members = _members(test)
+    at = {"source": list(states), "time_step": np.arange(1, 1 + len(next(iter(states.values()))))}
+    whole = [np.array([_whole(step, test) for step in points]).T for points in states.values()]
+    yield from _labelled_whole(np.stack(whole, axis=1), at)
+    parts = [_gathered([_parts(step, members) for step in points]) for points in states.values()]
+    together = [np.stack(part, axis=1) for part in zip(*parts, strict=True)]
+    yield from _labelled_parts(together, at, len(members[0][0]))
 
 
 def _members(test: Images) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
@@ -139,22 +152,17 @@ def _whole(states: torch.Tensor, test: Images) -> tuple[float, float, float]:
     return ratio.naive, ratio.corrected, between_class_share(states, test.labels, test.classes)
 
 
-def _labelled_whole(
-    values: list[tuple[float, float, float]], dimension: str, steps: np.ndarray, suffix: str
-) -> Iterator[xr.DataArray]:
-    naive, corrected, share = np.array(values).T
-    for name, array, words in (
-        ("participation_ratio", naive, RATIO),
-        ("participation_ratio_corrected", corrected, CORRECTED),
-        ("between_class_share", share, "share of the states' scatter that lies between the means of the digits"),
-    ):
+def _labelled_whole(values: np.ndarray, at: Mapping[str, Any], suffix: str = "") -> Iterator[xr.DataArray]:
+    """The three measures of all images, `[3, ...]`, over the dimensions `at` which they were made."""
+    for array, (name, words, units) in zip(values, WHOLE, strict=True):
         yield labelled(
             f"{name}{suffix}",
             array,
-            {dimension: steps},
-            words + WHERE[suffix],
+            at,
+            words + (UNDER_BLANK_ROWS if suffix else ""),
+            units=units,
+            role="curve",
             metric=f"{name}/whole{suffix}",
-            units="1" if name == "between_class_share" else "dimensions",
             share=name == "between_class_share",
         )
 
@@ -169,21 +177,25 @@ def _of_part(states: torch.Tensor) -> tuple[float, ...]:
     return ratio.naive, ratio.corrected, components(states), dimension.value, dimension.dropped / max(1, len(states))
 
 
-def _labelled_parts(
-    values: list[list[np.ndarray]], dimension: str, steps: np.ndarray, suffix: str, images: int
-) -> Iterator[xr.DataArray]:
-    for part, where, of in ((0, "digit", "images of one digit"), (1, "group", "random images, as many as of one digit")):
-        measured = np.stack([value[part] for value in values], axis=1)  # [measures, steps, K]
-        coordinates = {dimension: steps, where: np.arange(measured.shape[2])}
+def _gathered(values: list[list[np.ndarray]]) -> list[np.ndarray]:
+    """What `_parts` gives at each step, as a pair of arrays `[measures, steps, K]`."""
+    return [np.stack([value[part] for value in values], axis=1) for part in range(2)]
+
+
+def _labelled_parts(parts: list[np.ndarray], at: Mapping[str, Any], images: int, suffix: str = "") -> Iterator[xr.DataArray]:
+    """The measures of images of one digit, and of random groups of as many: a pair of arrays `[measures, ..., K]`."""
+    for measured, where, of in zip(
+        parts, ("digit", "group"), ("images of one digit", "random images, as many as of one digit"), strict=True
+    ):
         for (name, words, units), array in zip(MEASURES, measured, strict=True):
-            metric = f"{name}/by_{where}{suffix}" if name != "twonn_dropped" else None
             yield labelled(
                 f"{name}_by_{where}{suffix}",
                 array,
-                coordinates,
-                f"{words}, {of}{WHERE[suffix]}",
+                {**at, where: np.arange(measured.shape[-1])},
+                f"{words}, {of}{UNDER_BLANK_ROWS if suffix else ''}",
                 units=units,
-                metric=metric,
+                role="detail" if name == "twonn_dropped" else "curve",
+                metric=None if name == "twonn_dropped" else f"{name}/by_{where}{suffix}",
                 missing=FEW if name == "twonn" else None,
                 share=name == "twonn_dropped",
                 images=images,

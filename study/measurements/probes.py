@@ -15,7 +15,7 @@ import xarray as xr
 from study.data.sources import Images
 from study.measurements.experiments import answers
 from study.measurements.logistic import LogisticClassifiers, fit
-from study.measurements.recording import Recording
+from study.measurements.recording import Extent, Recording
 from study.networks.network import scaled
 from study.schema import labelled
 
@@ -33,60 +33,58 @@ class Probes:
 
 
 def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
-    """Yields over `time_step`: `probe_accuracy`, and `probe_gap`, by how much it exceeds that of the network's own readout."""
-    labels, steps = recording.test.labels, {"time_step": recording.time_steps}
-    probe = _accuracy(recording.once(fitted).test, labels)
+    """Yields `probe_accuracy` over (`source`, `time_step`), of the trained network, and `readout_accuracy` over `time_step`, that
+    of the network's own readout."""
+    yield _labelled([_accuracy(recording.cached(fitted).test, recording.test.labels)], ["trained"], recording)
     readout = [answers(recording, int(step), 0).accuracy[0] for step in recording.time_steps]
-    yield labelled("probe_accuracy", probe, steps, "accuracy of a linear probe", metric="probe/accuracy", share=True)
     yield labelled(
-        "probe_gap",
-        probe - np.array(readout),
-        steps,
-        "accuracy of a linear probe above that of the readout",
-        metric="probe/above_readout",
+        "readout_accuracy",
+        np.array(readout),
+        {"time_step": recording.time_steps},
+        "accuracy of the readout applied at this step",
+        role="curve",
+        metric="readout/accuracy",
+        share=True,
     )
 
 
 def controls(recording: Recording) -> Iterator[xr.DataArray]:
-    """What a probe must be compared with, over `time_step`.
-
-    Yields the accuracies of probes of the untrained network of the same seed (`probe_untrained`) and of the pixels of all rows read
-    so far (`probe_pixels`), and that of probes of the trained network which learned permuted labels (`probe_permuted`): chance.
-    """
-    steps, train, test = {"time_step": recording.time_steps}, recording.train.first(LEARNED), recording.test
+    """What a probe must be compared with: yields `probe_accuracy` over (`source`, `time_step`), of the untrained network of the
+    same seed, of permuted labels (chance), and of the pixels of all rows read so far."""
+    train, test = recording.train.first(LEARNED), recording.test
     untrained = _fitted(recording.untrained, train.labels).test
-    yield labelled(
-        "probe_untrained",
-        _accuracy(untrained, test.labels),
-        steps,
-        "accuracy of a probe of the untrained network",
-        metric="probe/untrained",
-        share=True,
-    )
-    yield labelled(
-        "probe_pixels",
-        _pixels(train, test),
-        steps,
-        "accuracy of a probe of the pixels of all rows read so far",
-        metric="probe/pixels",
-        share=True,
-    )
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(recording.seed)).to(train.labels.device)
     permuted = _fitted(recording, train.labels[order]).test
-    yield labelled(
-        "probe_permuted",
-        _accuracy(permuted, test.labels),
-        steps,
-        "accuracy of a probe that learned permuted labels",
-        metric="probe/permuted",
+    accuracies = [_accuracy(untrained, test.labels), _accuracy(permuted, test.labels), _pixels(train, test)]
+    yield _labelled(accuracies, ["untrained", "permuted", "pixels"], recording)
+
+
+def _labelled(accuracies: list[np.ndarray], sources: list[str], recording: Recording) -> xr.DataArray:
+    return labelled(
+        "probe_accuracy",
+        np.stack(accuracies),
+        {"source": sources, "time_step": recording.time_steps},
+        "accuracy of a linear probe",
+        role="curve",
+        metric="probe/accuracy",
         share=True,
     )
+
+
+def memory(extent: Extent) -> int:
+    """Bytes of the states on the training images from which probes learn."""
+    return extent.states(LEARNED + CALIBRATED)
+
+
+def controls_memory(extent: Extent) -> int:
+    """As much, and the untrained network's states."""
+    return memory(extent) + extent.states()
 
 
 def generalisation(recording: Recording) -> Iterator[xr.DataArray]:
     """Yields `temporal_generalisation` over (`probe_step`, `scored_step`): the probe of one step scored at another (King & Dehaene
     2014). Scored are all rows and as many blank rows as two images have."""
-    probes, labels, rows = recording.once(fitted).classifiers, recording.test.labels, recording.rows
+    probes, labels, rows = recording.cached(fitted).classifiers, recording.test.labels, recording.rows
     blank = 2 * rows
     correct = torch.zeros(rows, rows + blank, dtype=torch.int64, device=labels.device)
     for start in range(0, len(labels), recording.chunk):
@@ -111,7 +109,7 @@ def generalisation(recording: Recording) -> Iterator[xr.DataArray]:
 
 
 def fitted(recording: Recording) -> Probes:
-    """The probes of a recording's time steps; ask for them with `Recording.once`."""
+    """The probes of a recording's time steps; ask for them with `Recording.cached`."""
     return _fitted(recording, recording.train.first(LEARNED).labels)
 
 

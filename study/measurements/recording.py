@@ -17,6 +17,31 @@ CPU_CHUNK = 500  # images rolled out together on a CPU: two states of 200 units 
 Result = TypeVar("Result")
 
 
+@dataclass(frozen=True)
+class Extent:
+    """How much there is to measure: the numbers in a state, `state_size`; `rows`, `features` and `classes` of the images; how many
+    `test_images` there are."""
+
+    state_size: int
+    rows: int
+    features: int
+    classes: int
+    test_images: int
+
+    def states(self, images: int | None = None) -> int:
+        """Bytes of the states at all rows of some images, of the test images where none are given."""
+        return 4 * self.rows * self.state_size * (self.test_images if images is None else images)
+
+    def step(self) -> int:
+        """Bytes of one step's states on the test images in float64, and of two copies."""
+        return 3 * 8 * self.test_images * self.state_size
+
+
+def nothing_more(_: Extent) -> int:
+    """What a measurement takes that looks at one step after the other."""
+    return 0
+
+
 @dataclass(frozen=True, eq=False)
 class Recording:
     """One network and the images it is shown.
@@ -46,7 +71,7 @@ class Recording:
         """How many images are rolled out together: what a CPU core's cache holds, or all on a GPU."""
         return len(self.test) if self.test.images.is_cuda else CPU_CHUNK
 
-    def once(self, function: Callable[[Recording], Result]) -> Result:
+    def cached(self, function: Callable[[Recording], Result]) -> Result:
         """What a function makes of this recording: computed on first use, kept for all measurements that build on it."""
         if function not in self._kept:
             self._kept[function] = function(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,11 +11,11 @@ import xarray as xr
 
 from study.config import NetworkConfig
 from study.files.untrusted import Refused, json_object
-from study.measurements import DROPPED, MEASUREMENTS, of_set, versions_of
+from study.measurements import MEASUREMENTS, names_in_set, versions_of
 from study.networks.network import RecurrentNetwork
 from study.record.keys import record_key
 from study.record.network_record import measured, versions
-from study.schema import MEASURED, MEASUREMENT, measured_in_words
+from study.schema import MEASURED, NOBODY, measured_in_words, measurements_of, with_sources_of_both, without
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +35,11 @@ class StoredNetwork:
     def lacks(self) -> list[str]:
         """The measurements that have to be made for the record to hold what is asked, in the order of `MEASUREMENTS`.
 
-        Those that are not there, that are of another version than the present one, or that depend on the number of blank rows where
-        it was another. From a record that does not say which variables are of which measurement none can be taken out: where one is
-        outdated, all that is asked is measured again.
+        These are those that are not there, that are of another version than the present one, or that depend on the number of blank
+        rows where it was another.
         """
-        asked = versions_of(of_set(self.config.measurements))
-        return list(asked) if self._starts_over else [name for name, version in asked.items() if not self._holds(name, version)]
+        asked = versions_of(names_in_set(self.config.measurements))
+        return [name for name, version in asked.items() if not self._holds(name, version)]
 
     def merged(self, made: xr.Dataset) -> xr.Dataset:
         """The record with what was `made` now, in the place of what is outdated; its other arrays stay as they are.
@@ -48,14 +47,16 @@ class StoredNetwork:
         The attribute `versions` names, where they differ, those that made the network and those that measured it again. Raises
         `Refused` where the labels of a dimension differ.
         """
-        now = measured(made.variables, made.attrs)
-        kept = {} if self._starts_over else {name: version for name, version in self._held.items() if self._stays(name, now)}
+        now = measured(made.attrs)
+        kept = {name: version for name, version in self._held.items() if name not in now and self._of_these_blank_rows(name)}
         held = kept | now
         order = [*MEASUREMENTS, *sorted(set(held) - set(MEASUREMENTS))]
-        stays = [array for array in self.record.data_vars.values() if array.name not in made and self._remains(array, kept)]
         try:
-            parts = [array.to_dataset() for array in stays]  # one by one, without labels that nothing has any more
-            joined = xr.merge([*parts, made.drop_attrs(deep=False)], join="exact", compat="equals", combine_attrs="drop_conflicts")
+            arrays = {str(name): array for name, array in made.data_vars.items()}
+            for name, array in self._what_stays(kept, set(arrays)).items():
+                arrays[name] = with_sources_of_both(array, arrays[name]) if name in arrays else array
+            parts = [array.to_dataset() for array in arrays.values()]  # one by one, without labels that nothing has any more
+            joined = xr.merge(parts, join="exact", compat="equals", combine_attrs="drop_conflicts")
         except ValueError:
             raise Refused("has other labels along a dimension than what is measured now") from None
         told = {MEASURED: measured_in_words({name: held[name] for name in order if name in held})}
@@ -63,34 +64,31 @@ class StoredNetwork:
 
     @cached_property
     def _held(self) -> dict[str, int]:
-        return measured(self.record.variables, self.record.attrs)
-
-    @cached_property
-    def _starts_over(self) -> bool:
-        """Whether something is outdated in a record that does not say which of its variables are of which measurement."""
-        untold = [
-            array
-            for array in self.record.data_vars.values()
-            if not (MEASUREMENT in array.attrs or _is_history(array) or array.name == DROPPED)
-        ]
-        asked = versions_of(of_set(self.config.measurements))
-        return bool(untold) and any(name in self._held and not self._holds(name, version) for name, version in asked.items())
+        return measured(self.record.attrs)
 
     def _holds(self, name: str, version: int) -> bool:
         return self._held.get(name) == version and self._of_these_blank_rows(name)
-
-    def _stays(self, name: str, now: Mapping[str, int]) -> bool:
-        return name not in now and self._of_these_blank_rows(name)
 
     def _of_these_blank_rows(self, name: str) -> bool:
         """Whether a measurement that the record holds is what it would be under the blank rows that are asked for."""
         same = self.blank_rows == self.config.blank_rows
         return same or (name in MEASUREMENTS and not MEASUREMENTS[name].reads_blank_rows)
 
-    def _remains(self, array: xr.DataArray, kept: Mapping[str, int]) -> bool:
-        if MEASUREMENT in array.attrs:
-            return array.attrs[MEASUREMENT] in kept
-        return not self._starts_over or _is_history(array)
+    def _what_stays(self, kept: Mapping[str, int], made: Collection[str]) -> dict[str, xr.DataArray]:
+        """The arrays of the record, as far as they are of the measurements that are `kept`, or of the training.
+
+        An array that names no measurement stays, too, where nothing is outdated and none of its name was `made`.
+        """
+        arrays, all_kept = {}, set(kept) == set(self._held)
+        for name, array in self.record.data_vars.items():
+            stays = array
+            if names := set(measurements_of(array)):
+                stays = without(array, names - set(kept) - {NOBODY})
+            elif name in made or not (all_kept or _is_history(array)):
+                continue
+            if stays is not None:
+                arrays[str(name)] = stays
+        return arrays
 
 
 def _is_history(array: xr.DataArray) -> bool:
@@ -113,4 +111,4 @@ def _joined_versions(stored: str) -> str:
 
 def asked_key(training: str, config: NetworkConfig) -> str:
     """The record key of exactly what a configuration asks for."""
-    return record_key(training, versions_of(of_set(config.measurements)), config.blank_rows)
+    return record_key(training, versions_of(names_in_set(config.measurements)), config.blank_rows)

@@ -136,7 +136,7 @@ def _checked(run: Run, folder: Path, config: NetworkConfig, data_digest: str) ->
         if network.hidden_size != made.hidden_size:
             raise Refused("is of another hidden size than its weights")
         record = read_measurements(folder / MEASUREMENTS)
-        held = record_key(key, measured(record.variables, record.attrs), made.blank_rows)
+        held = record_key(key, measured(record.attrs), made.blank_rows)
         if "training_key" in record.attrs:
             same = (record.attrs["training_key"], record.attrs.get("record_key")) == (key, held)
         else:

@@ -195,7 +195,7 @@ class StudyRun(JobRun):
     def _keys(self, config: NetworkConfig, measurements: xr.Dataset) -> dict[str, str]:
         """The tags by which a network and its record are found."""
         training = training_key(config, self.source.digest)
-        held = measured(measurements.variables, measurements.attrs)
+        held = measured(measurements.attrs)
         return {"training_key": training, "record_key": record_key(training, held, config.blank_rows)}
 
     def _models_of(self, run_id: str) -> list[str]:

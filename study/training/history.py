@@ -54,13 +54,20 @@ class History:
         real, imaginary = spectra.astype(np.float32).transpose(2, 0, 1)
         arrays = [
             labelled(
-                "train_loss", np.array(self.losses), trained, "mean cross-entropy over the epoch", units="nat", metric="train/loss"
+                "train_loss",
+                np.array(self.losses),
+                trained,
+                "mean cross-entropy over the epoch",
+                units="nat",
+                role="curve",
+                metric="train/loss",
             ),
             labelled(
                 "test_accuracy_by_epoch",
                 np.array(self.accuracies),
                 trained,
                 "test accuracy after the epoch",
+                role="curve",
                 metric="test/accuracy",
                 share=True,
             ),
@@ -71,6 +78,7 @@ class History:
                 np.hypot(*spectra[:, 0].T),
                 begun,
                 f"largest modulus of the {SPECTRUM}",
+                role="curve",
                 metric="train/spectral_radius",
                 missing=missing,
             ),

@@ -64,7 +64,9 @@ def test_every_logged_curve_has_a_band(findings):
         "accuracy_appended",
         "pca90",
         "pca90_by_digit",
+        "probe_accuracy",
     }
+    assert {b.source for b in findings.bands} == {"trained"}
     band = findings.band("accuracy_blanked", 50)
     assert band.band.method == "sup-t, Beta-weighted"
     assert band.band.mean == pytest.approx(made_study(10).accuracy_blanked.mean(["hidden_size", "seed"]))
@@ -122,7 +124,7 @@ def test_missing_networks_are_left_out_and_few_ones_get_no_verdict():
 
 def test_a_readout_that_never_reads_is_said_to():
     dataset = made_study(8)
-    dataset["probe_gap"] = dataset.probe_accuracy - 0.1
+    dataset["readout_accuracy"] = xr.full_like(dataset.readout_accuracy, 0.1)
     finding = next(f for f in evaluate(dataset).ledger if f.claim == "C7")
     assert finding.verdict == "undecided"
     assert "probe at step 11.0, readout at no step; 90% of" in note(finding)

@@ -37,9 +37,9 @@ VERSION = int(os.environ.get("MINE_VERSION", "1"))
 def strength(recording):
     time.sleep(float(os.environ.get("MINE_SECONDS", "0")))
     sizes = recording.states[:, :500].double().norm(dim=2).mean(dim=1).numpy() * VERSION
-    yield labelled("strength", sizes, {"time_step": recording.time_steps}, "mean norm of the state", metric="mine/strength")
+    yield labelled("strength", sizes, {"time_step": recording.time_steps}, "mean norm", role="curve", metric="mine/strength")
     if VERSION == 1:
-        yield labelled("last_strength", sizes[-1], {}, "norm of the last state", metric="mine/last")
+        yield labelled("last_strength", sizes[-1], {}, "norm of the last state", role="number", metric="mine/last")
 
 register_measurement("strength", strength, part_of="paper", version=VERSION, reads_blank_rows=False)
 """

@@ -45,14 +45,12 @@ def analysis(real_study) -> Analysis:
         if name not in dataset:
             drawn = xr.DataArray(rng.random([count for _, count in dims]), dims=[dim for dim, _ in dims])
             dataset[name] = drawn.where(there, np.nan).transpose("hidden_size", "seed", ...)
+    probes = dataset.probe_accuracy
+    dataset["probe_accuracy"] = probes.where(dataset.source != "pixels", probes.sel(source="trained") / 2)
     return dataclasses.replace(found, dataset=dataset, embeddings=every)
 
 
-FULL = {
-    "accuracy": (("shown", 29), ("blank", 57)),
-    "temporal_generalisation": (("probe_step", 28), ("scored_step", 84)),
-    "probe_pixels": (("time_step", 28),),
-}
+FULL = {"accuracy": (("shown", 29), ("blank", 57)), "temporal_generalisation": (("probe_step", 28), ("scored_step", 84))}
 
 
 def _without(analysis: Analysis, keep) -> Analysis:
