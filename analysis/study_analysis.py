@@ -138,8 +138,9 @@ def save(analysis: Analysis, folder: Path) -> None:
     for name, table in tables.items():
         durable.write(folder / f"{name}.csv", table.to_csv(index=False).encode())
     durable.write(folder / stored_findings.FILE, stored_findings.as_json(analysis.dataset, found))
-    files = {"dataset": analysis.dataset}
-    files |= {f"embedding-{size}": found for size, found in analysis.embeddings.items()}
+    # Nothing here reads it again, so that it can hold words.
+    durable.write(folder / "dataset.nc", bytes(analysis.dataset.to_netcdf(engine="h5netcdf")))
+    files = {f"embedding-{size}": found for size, found in analysis.embeddings.items()}
     files |= {f"similarity-{size}": found for size, found in analysis.similarities.items()}
     for name, dataset in files.items():
         durable.write(folder / f"{name}.nc", netcdf.written(dataset))
