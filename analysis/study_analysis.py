@@ -149,7 +149,7 @@ def save(analysis: Analysis, folder: Path) -> None:
 def _findings(client: MlflowClient, dataset: xr.Dataset) -> Findings:
     """The findings that an analysis stored, if they still hold; else made anew."""
     path = f"{FOLDER}/{stored_findings.FILE}"
-    return stored_findings.found(dataset, runs.stored_bytes(client, dataset.attrs["study"], path, stored_findings.LARGEST))
+    return stored_findings.current_or_new(dataset, runs.stored_bytes(client, dataset.attrs["study"], path, stored_findings.LARGEST))
 
 
 class _NotComputedError(Exception):

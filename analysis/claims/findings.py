@@ -119,28 +119,28 @@ class Findings:
             pd.DataFrame(
                 {
                     "hidden_size": size,
-                    "frequency": rhythm.frequencies,
-                    "period": 1 / rhythm.frequencies,
-                    "power_over_red_noise": rhythm.mean_spectrum,
-                    "n": len(rhythm.moving_spectra),
+                    "frequency": oscillation.frequencies,
+                    "period": 1 / oscillation.frequencies,
+                    "power_over_red_noise": oscillation.mean_spectrum,
+                    "n": len(oscillation.moving_spectra),
                 }
             )
-            for size, rhythm in self.oscillations.items()
+            for size, oscillation in self.oscillations.items()
         ]
         return _joined(frames)
 
     def cycle_table(self) -> pd.DataFrame:
         """The accuracy over a cycle, about its mean: a row a hidden size and phase, with the band if networks suffice."""
         frames = []
-        for size, found in self.cycles.items():
-            limits = {"lower": found.band.lower, "upper": found.band.upper} if found.band else {"lower": np.nan, "upper": np.nan}
+        for size, one in self.cycles.items():
+            limits = {"lower": one.band.lower, "upper": one.band.upper} if one.band else {"lower": np.nan, "upper": np.nan}
             frames.append(
                 pd.DataFrame(
                     {
                         "hidden_size": size,
                         "phase": np.arange(PHASES) / PHASES,
-                        "accuracy": found.curves.mean(axis=0),
-                        "n": len(found.curves),
+                        "accuracy": one.curves.mean(axis=0),
+                        "n": len(one.curves),
                     }
                     | limits
                 )
@@ -186,8 +186,8 @@ def evaluate(dataset: xr.Dataset) -> Findings:
         if not sample.n:
             continue
         oscillations[size] = sample.oscillation
-        if found := cycle(sample.arrays, sample.oscillation, LEVEL):
-            cycles[size] = found
+        if oscillating := cycle(sample.arrays, sample.oscillation, LEVEL):
+            cycles[size] = oscillating
         if sample.n >= FEWEST_NETWORKS:
             bands.extend(curve_bands(sample.arrays))
         ledger.extend(judged(sample))

@@ -115,7 +115,7 @@ class _Findings(_Part):
     trends: list[_Change]
 
 
-def found(dataset: xr.Dataset, stored: bytes | None) -> Findings:
+def current_or_new(dataset: xr.Dataset, stored: bytes | None) -> Findings:
     """The findings on a dataset: those `stored`, where they were made of the same numbers by the same code, else made anew."""
     try:
         return evaluate(dataset) if stored is None else restored(dataset, stored)
@@ -200,7 +200,7 @@ def restored(dataset: xr.Dataset, text: bytes) -> Findings:
         raise Refused("holds no findings") from None
     _only_if(stored.key == _key(dataset))
     networks = {int(size): present(dataset, int(size)) for size in dataset.hidden_size.values}
-    networks = {size: found for size, found in networks.items() if found.sizes["seed"]}
+    networks = {size: sample for size, sample in networks.items() if sample.sizes["seed"]}
     for part in (stored.ledger, stored.bands, stored.oscillations, stored.cycles):
         _only_if({one.hidden_size for one in part} <= set(networks))
     _only_once((one.claim, one.hidden_size) for one in stored.ledger)

@@ -89,7 +89,7 @@ def stack(
     `expected` one that all lack, to the networks without it. What made which network is in the attribute `versions`
     (`analysis.dataset.provenance`).
     """
-    found, bad = {}, {}
+    read, bad = {}, {}
     order = sorted(files, key=lambda place: (-place[0], place[1]))  # the largest size makes room for all
 
     def keep_those(test: Callable[[Place], object]) -> None:
@@ -99,23 +99,23 @@ def stack(
             except (OSError, ValueError) as error:
                 bad[place] = f"its record cannot be read ({one_line(error)})"
 
-    def read(place: Place) -> None:
-        found[place] = _read(files[place], place[0], set(needed))
+    def read_one(place: Place) -> None:
+        read[place] = _read(files[place], place[0], set(needed))
 
-    keep_those(read)
-    most = _most([found[place] for place in order if place not in bad])
-    keep_those(lambda place: _agrees(found[place], most))
+    keep_those(read_one)
+    most = _most([read[place] for place in order if place not in bad])
+    keep_those(lambda place: _agrees(read[place], most))
     words: dict[str, dict] = {}
 
     def describe(place: Place) -> None:
-        record = found[place]
+        record = read[place]
         if not set(record.variables) <= set(words):
             described = read_measurements(record.file).variables
             words.update({str(name): variable.attrs for name, variable in described.items() if name not in words})
         check({name: variable._replace(attrs=words[name]) for name, variable in record.variables.items()}, record.attributes)
 
     keep_those(describe)
-    kept = {place: found[place] for place in order if place not in bad}
+    kept = {place: read[place] for place in order if place not in bad}
     variables = _room(kept.values(), words, (len(sizes), len(seeds)))
     for place, record in kept.items():
         index = sizes.index(place[0]), seeds.index(place[1])

@@ -73,13 +73,13 @@ def svcca(products: np.ndarray) -> np.ndarray:
     components that carry 99% of each network's variance (Raghu, Gilmer, Yosinski & Sohl-Dickstein 2017)."""
     count = len(products)
     whitening = [_whitening(products[i, i]) for i in range(count)]
-    found = np.full((count, count), np.nan)
+    similarities = np.full((count, count), np.nan)
     for i in range(count):
         for j in range(i, count):
             if whitening[i].shape[1] and whitening[j].shape[1]:
                 correlations = np.linalg.svd(whitening[i].T @ products[i, j] @ whitening[j], compute_uv=False)
-                found[i, j] = found[j, i] = float(np.clip(correlations, 0, 1).mean())
-    return found
+                similarities[i, j] = similarities[j, i] = float(np.clip(correlations, 0, 1).mean())
+    return similarities
 
 
 def _whitening(product: np.ndarray) -> np.ndarray:

@@ -21,10 +21,10 @@ def similarity(analysis: Analysis) -> Figure | None:
     rows = []
     with styled():
         figure, [row] = panels(len(analysis.similarities), height=2.5, sharey=True)
-        for axes, (size, found) in zip(row, sorted(analysis.similarities.items()), strict=True):
+        for axes, (size, similarities) in zip(row, sorted(analysis.similarities.items()), strict=True):
             for name, label, colour in MEASURES:
                 for of, style in (("trained", "-"), ("untrained", "--")):
-                    pairs = of_source(found[name], of)
+                    pairs = of_source(similarities[name], of)
                     mean = mean_over_pairs(pairs)
                     spread = pairs.where(pairs.seed != pairs.other_seed)
                     axes.fill_between(
@@ -42,18 +42,20 @@ def similarity(analysis: Analysis) -> Figure | None:
                                 "hidden_size": size,
                                 "measure": name,
                                 "source": of,
-                                "n": found.sizes["seed"],
+                                "n": similarities.sizes["seed"],
                                 "time_step": pairs.time_step.values,
                                 "mean_over_pairs": mean.values,
                             }
                         )
                     )
-            axes.set(title=f"H = {size}", xlabel=TIME, ylim=(0, 1.02), xticks=row_ticks(image_rows(found)))
+            axes.set(title=f"H = {size}", xlabel=TIME, ylim=(0, 1.02), xticks=row_ticks(image_rows(similarities)))
         row[0].set_ylabel("similarity")
         figure.legend(*row[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     equal = first_states_equal(analysis.dataset)
     undefined = " At step 1 all states are equal and similarity is not defined." if equal else ""
-    networks = ", ".join(f"{found.sizes['seed']} at H = {size}" for size, found in sorted(analysis.similarities.items()))
+    networks = ", ".join(
+        f"{similarities.sizes['seed']} at H = {size}" for size, similarities in sorted(analysis.similarities.items())
+    )
     return Figure(
         "similarity",
         figure,

@@ -102,9 +102,9 @@ def _better_reading(network: RecurrentNetwork, test: Images) -> str | None:
     if max(shares.values()) <= shares[ours] + BETTER:
         return None
     close = [reading for reading, share in shares.items() if share > max(shares.values()) - BETTER]
-    found = min(close, key=lambda reading: sum(part != own for part, own in zip(reading, ours, strict=True)))
+    likely = min(close, key=lambda reading: sum(part != own for part, own in zip(reading, ours, strict=True)))
     return (
-        f"as a {found[0]} network that reads {found[1]} of {found[2]} it is right on {shares[found]:.1%} of the first "
+        f"as a {likely[0]} network that reads {likely[1]} of {likely[2]} it is right on {shares[likely]:.1%} of the first "
         f"{len(labels):,} test images, as {_taken(network.cell)} on {shares[ours]:.1%}"
     )
 

@@ -20,11 +20,11 @@ from study.networks.cells.cell import BlankMap
 from study.schema import labelled
 
 IMAGES = 300  # the first test images
-TRANSIENT = 2000  # blank rows before an orbit is taken to be on its attractor
+STATE_TRANSIENT = 2000  # blank rows before an orbit is taken to be on its attractor
 WINDOW = 1000  # blank rows over which attractors are compared and periods measured
-APART = 0.05  # of the root mean square state: averages of two orbits that differ by less are of one attractor
-STILL = 1e-6  # of the root mean square state: a distance below it is none
-SILENT = 1e-6  # an orbit whose root mean square state is smaller is at 0, or on its way there
+SAME_ATTRACTOR = 0.05  # of the root mean square state: averages of two orbits that differ by less are of one attractor
+NO_DISTANCE = 1e-6  # of the root mean square state: a distance below it is none
+AT_ZERO = 1e-6  # an orbit whose root mean square state is smaller is at 0, or on its way there
 EXPONENTS = 20  # the largest
 LYAPUNOV_STEPS = 10_000
 LEAST_GROWTH = 1e-3  # nat a row: a leading exponent above it, and above three standard errors, is chaos; one within it is zero
@@ -33,8 +33,11 @@ KINDS = ("fixed_point", "cycle", "closed_curve", "chaos", "unresolved")
 
 @dataclass(frozen=True)
 class Orbits:
-    """Test images after `TRANSIENT` blank rows: their `states` `[n, D]`, `digits` `[n]` and the `attractor` each is on, numbered by
-    the images that reach them, the most frequented first; `main`, the following orbit `[WINDOW, D]` of one image on number 0."""
+    """Test images after `STATE_TRANSIENT` blank rows.
+
+    Attributes: their `states` `[n, D]`, `digits` `[n]` and the `attractor` each is on, numbered from the one that most reach;
+    `main`, the orbit `[WINDOW, D]` that follows, of one image on number 0.
+    """
 
     states: np.ndarray
     digits: np.ndarray
@@ -57,12 +60,12 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
     orbits, step = recording.cached(followed), recording.network.cell.blank_map(recording.network.parameters)
     main = orbits.main
     size = _size(main)
-    motion = float(np.linalg.norm(np.diff(main, axis=0), axis=1).max()) / size if size >= SILENT else 0.0
+    motion = float(np.linalg.norm(np.diff(main, axis=0), axis=1).max()) / size if size >= AT_ZERO else 0.0
     lag, closeness = recurrence(main)
     growth = lyapunov.spectrum(step.tangent, main[-1], min(EXPONENTS, main.shape[1]), LYAPUNOV_STEPS)
     separation = lyapunov.leading_by_separation(step, main[-1], LYAPUNOV_STEPS)
     kind = attractor_kind(motion, closeness, growth.exponents, growth.error)
-    period = strongest_period(main) if motion > STILL else np.nan
+    period = strongest_period(main) if motion > NO_DISTANCE else np.nan
     first = orbits.attractor == 0
     phase = _phases(step, orbits.states[first], main, period)
     still = "the state stands still"
@@ -95,7 +98,7 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
     )
     yield labelled(
         "period_recurrence",
-        float(lag) if motion > STILL else np.nan,
+        float(lag) if motion > NO_DISTANCE else np.nan,
         {},
         "rows after which the state comes closest to where it was",
         units="rows",
@@ -135,7 +138,7 @@ def followed(recording: Recording) -> Orbits:
     images = min(IMAGES, len(recording.test))
     step = recording.network.cell.blank_map(recording.network.parameters)
     state = recording.states[-1, :images].double().cpu().numpy()
-    for _ in range(TRANSIENT):
+    for _ in range(STATE_TRANSIENT):
         state = step(state)
     start, mean, square = state, np.zeros_like(state), np.zeros_like(state)
     for _ in range(WINDOW):
@@ -150,22 +153,26 @@ def followed(recording: Recording) -> Orbits:
 
 
 def distinct(signatures: np.ndarray, size: float) -> np.ndarray:
-    """Numbers orbits by their time averages `[n, 2 D]`: those within `APART` of the `size` of states are on one attractor; `[n]`,
-    the most frequent number being 0."""
-    if size < SILENT or len(signatures) < 2:
+    """Numbers orbits by their time averages `[n, 2 D]`, from 0 for the attractor that most are on; `[n]`.
+
+    Those within `SAME_ATTRACTOR` of the `size` of states are on one attractor.
+    """
+    if size < AT_ZERO or len(signatures) < 2:
         return np.zeros(len(signatures), dtype=int)
-    cluster = fcluster(linkage(signatures, "single"), APART * size, "distance")
+    cluster = fcluster(linkage(signatures, "single"), SAME_ATTRACTOR * size, "distance")
     names, members = np.unique(cluster, return_counts=True)
     order = names[np.argsort(-members, kind="stable")]
     return np.argmax(cluster[:, None] == order, axis=1)
 
 
 def recurrence(orbit: np.ndarray) -> tuple[int, float]:
-    """The lag, up to half of an orbit `[W, H]`, after which the state is closest to where it was, the shortest of those equally
-    close but for `STILL`; and the root mean square distance then, in units of the state's root mean square. (1, 0) for a state at
-    0."""
+    """The lag, up to half of an orbit `[W, H]`, after which the state is closest to where it was, and how close it comes.
+
+    Of lags that bring it equally close, to within `NO_DISTANCE`, it is the shortest. The distance is the root mean square one, in
+    units of the state's root mean square. (1, 0) for a state at 0.
+    """
     size = _size(orbit)
-    if size < SILENT:
+    if size < AT_ZERO:
         return 1, 0.0
     length = len(orbit)
     # |h(t + k) - h(t)|^2 summed over t, for all k at once, from the autocorrelation.
@@ -175,7 +182,7 @@ def recurrence(orbit: np.ndarray) -> tuple[int, float]:
     partial = np.concatenate([[0], np.cumsum(energy)])
     lags = np.arange(1, length // 2 + 1)
     squares = (partial[length - lags] + partial[length] - partial[lags] - 2 * product[1:]) / (length - lags)
-    near = int(lags[np.argmax(squares <= squares.min() + (STILL * size) ** 2)])
+    near = int(lags[np.argmax(squares <= squares.min() + (NO_DISTANCE * size) ** 2)])
     # Near a recurrence the autocorrelation has lost its digits: the distance itself is taken from the states.
     return near, float(np.sqrt(np.mean(np.sum((orbit[near:] - orbit[:-near]) ** 2, axis=1))) / size)
 
@@ -205,9 +212,9 @@ def attractor_kind(motion: float, recurrence: float, exponents: np.ndarray, erro
     """One of `KINDS`: a state that stands still, comes back exactly, comes back nearly on an orbit that neither grows nor shrinks
     in one direction alone (a closed curve: one exponent 0, the next negative), or one whose neighbours part (chaos)."""
     leading, room = exponents[0], max(LEAST_GROWTH, 3 * error[0])
-    if motion <= STILL:
+    if motion <= NO_DISTANCE:
         return "fixed_point"
-    if recurrence <= STILL:
+    if recurrence <= NO_DISTANCE:
         return "cycle"
     if leading > room:
         return "chaos"

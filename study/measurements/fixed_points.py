@@ -60,14 +60,14 @@ def search(cell: Cell, weights: Weights, starts: torch.Tensor) -> tuple[torch.Te
     What follows from the cell is added: 0, where it rests there, and mirror images, where it is odd. All float64.
     """
     state, ended = descend(cell, weights, starts)
-    found = state[ended]
+    reached = state[ended]
     zero = [torch.zeros_like(starts[:1])] if cell.rests_at_zero else []
-    points = torch.cat([*zero, found, *([-found] if cell.odd else [])])
+    points = torch.cat([*zero, reached, *([-reached] if cell.odd else [])])
     distinct = points[:1]
     for point in points[1:]:
         if (distinct - point).norm(dim=1).min() > SAME:
             distinct = torch.cat([distinct, point[None]])
-    return distinct[distinct.norm(dim=1).argsort(stable=True)], 1 - len(found) / len(starts)
+    return distinct[distinct.norm(dim=1).argsort(stable=True)], 1 - len(reached) / len(starts)
 
 
 def _starts(recording: Recording) -> torch.Tensor:

@@ -111,12 +111,12 @@ class Spool:
 
     def entries(self) -> list[Entry]:
         """All results that are whole, the oldest first; what is not is named in a warning and set aside."""
-        found = []
+        entries = []
         for folder in self.folder.iterdir():
             if not folder.is_dir() or folder.name.startswith("."):
                 continue
             try:
-                found.append(self._read(folder))
+                entries.append(self._read(folder))
             except (OSError, ValueError, KeyError, TypeError) as error:
                 aside = folder.with_name(f".{folder.name}.set-aside")
                 _discard(aside)
@@ -124,7 +124,7 @@ class Spool:
                 log.warning(
                     "result %s cannot be used (%s): set aside as %s, its network is trained again", folder, error, aside.name
                 )
-        return sorted(found, key=lambda entry: entry.ended)
+        return sorted(entries, key=lambda entry: entry.ended)
 
     def take(self, entry: Entry) -> Entry:
         """Moves a result of another study's spool into this one."""

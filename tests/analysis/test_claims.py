@@ -17,7 +17,7 @@ from analysis.claims.findings import evaluate
 from reports.figures import FIGURES
 from reports.text.claims import said
 from reports.text.content import APPENDIX, sections
-from study.measurements.attractors import TRANSIENT
+from study.measurements.attractors import STATE_TRANSIENT
 from study.measurements.geometry import NEIGHBOUR_IMAGES
 from study.measurements.probes import LEARNED
 
@@ -25,7 +25,7 @@ from study.measurements.probes import LEARNED
 def test_methods_name_the_numbers_that_the_measurements_use():
     assert f"the first {NEIGHBOUR_IMAGES:,} test images" in CLAIMS["C6"].method
     assert f"of {LEARNED:,} training images" in CLAIMS["C7"].method
-    assert f"after {TRANSIENT:,} blank rows" in CLAIMS["C8"].method
+    assert f"after {STATE_TRANSIENT:,} blank rows" in CLAIMS["C8"].method
 
 
 def test_every_figure_has_its_section_and_every_claim_s_figure_is_one():
@@ -70,7 +70,7 @@ def evaluated_once(monkeypatch):
 @pytest.mark.usefixtures("evaluated_once")
 def test_stored_findings_are_read_back_as_they_were(study):
     dataset, text = study
-    before, after = evaluate(dataset), stored.found(dataset, text)
+    before, after = evaluate(dataset), stored.current_or_new(dataset, text)
     for name in ("table", "trend_table", "spectrum_table", "cycle_table"):
         pd.testing.assert_frame_equal(getattr(before, name)(), getattr(after, name)(), check_exact=True)
     for one, other in zip(before.bands, after.bands, strict=True):
@@ -95,10 +95,10 @@ def _changed(dataset: xr.Dataset) -> list[xr.Dataset]:
 def test_findings_of_other_numbers_or_other_claims_are_made_anew(study, monkeypatch):
     dataset, text = study
     monkeypatch.setattr(stored, "evaluate", lambda dataset: "anew")
-    assert stored.found(dataset, None) == "anew"
-    assert all(stored.found(changed, text) == "anew" for changed in _changed(dataset))
+    assert stored.current_or_new(dataset, None) == "anew"
+    assert all(stored.current_or_new(changed, text) == "anew" for changed in _changed(dataset))
     monkeypatch.setitem(CLAIMS, "X1", dataclasses.replace(CLAIMS["C1"], id="X1", judge=_changed))  # of this very file
-    assert stored.found(dataset, text) == "anew"
+    assert stored.current_or_new(dataset, text) == "anew"
 
 
 BIG = 10**400
@@ -132,13 +132,13 @@ def test_stored_findings_that_cannot_be_are_made_anew(study, name, monkeypatch):
     found = json.loads(text)
     HOSTILE[name](found)
     monkeypatch.setattr(stored, "evaluate", lambda dataset: "anew")
-    assert stored.found(dataset, json.dumps(found).encode()) == "anew"
+    assert stored.current_or_new(dataset, json.dumps(found).encode()) == "anew"
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[" * 100_000, b'{"key": NaN}', b"\xff\xfe", b"null"])
 def test_what_is_no_json_of_findings_is_made_anew(study, text, monkeypatch):
     monkeypatch.setattr(stored, "evaluate", lambda dataset: "anew")
-    assert stored.found(study[0], text) == "anew"
+    assert stored.current_or_new(study[0], text) == "anew"
 
 
 def test_numbers_that_no_file_of_ours_holds_are_stored_as_missing(study):
