@@ -190,7 +190,7 @@ def with_measurement(array: xr.DataArray, measurement: str) -> xr.DataArray:
     return array.assign_attrs({MEASUREMENT: " ".join(measurement if word == SOMEBODY else word for word in words)})
 
 
-def measurements_of(array: xr.DataArray) -> list[str]:
+def measurements_of(array: xr.DataArray | xr.Variable) -> list[str]:
     """The measurements that a variable names: one, or a word for each source; none where it is of no measurement."""
     return str(array.attrs.get(MEASUREMENT, "")).split()
 

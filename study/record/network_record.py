@@ -30,6 +30,7 @@ from study.schema import (
     SOURCES,
     by_source,
     measured_from_words,
+    measurements_of,
     metric_name,
     role_of,
     with_source_names,
@@ -167,6 +168,10 @@ def _check_role(name: str, variable: xr.Variable) -> None:
     role = variable.attrs.get("role", "detail")
     if role_of(variable) != role:
         raise Refused(f"gives {name} a role that it cannot have")
+    if SOURCE in variable.dims[1:]:
+        raise Refused(f"holds {name} over {SOURCE}, but not first")
+    if SOURCE in variable.dims and name != SOURCE and len(measurements_of(variable)) not in (0, len(SOURCES)):
+        raise Refused(f"does not say of each source of {name} what measured it")
     if role == "category" and not isinstance(variable.attrs.get("flag_meanings"), str):
         raise Refused(f"says of {name} that it is a category, and names none")
 
