@@ -20,13 +20,13 @@ MOST_COLUMNS = 10  # of the legend
 
 def embedding(analysis: Analysis) -> Figure | None:
     """A row a hidden size, a panel for each of the paper's time steps."""
+    if not analysis.embeddings:
+        return None
     chosen = chosen_steps(image_rows(analysis.dataset))
     shown = {
         size: found.sel(time_step=[step for step in chosen if step in found.time_step])
         for size, found in analysis.embeddings.items()
     }
-    if not shown:
-        return None
     classes = max(int(found.digit.max()) for found in shown.values()) + 1
     columns = max(found.sizes["time_step"] for found in shown.values())
     with styled():

@@ -23,7 +23,7 @@ def surface(analysis: Analysis) -> Figure | None:
         accuracy_surface,
         "Test accuracy after some rows of the image and then some blank rows, mean over networks. The right edge of the image rows "
         "(top line) is experiment 3, the left column experiment 2, and the diagonal that ends at row "
-        f"{image_rows(analysis.dataset)} experiment 1.",
+        "{rows} experiment 1.",
         "Rasters of test accuracy over rows shown and blank rows, one for each hidden size.",
     )
 
@@ -36,7 +36,7 @@ def generalisation(analysis: Analysis) -> Figure | None:
         "generalisation",
         generalisation_matrix,
         "Temporal generalisation: test accuracy of the probe of one step at the states of another, mean over networks; after "
-        f"step {image_rows(analysis.dataset)} rows are blank (right of the dotted line).",
+        "step {rows} rows are blank (right of the dotted line).",
         "Rasters of test accuracy over the step a probe learned and the step it is scored at, one for each hidden size.",
     )
 
@@ -69,4 +69,5 @@ def _means(
             axes.label_outer()
         figure.colorbar(images[-1], ax=row, label="test accuracy (%)")
     numbers = analysis.dataset[variable].mean("seed").to_dataframe().reset_index().dropna()
-    return Figure(name, figure, f"{caption} Networks: {counts(analysis)}.", description, numbers)
+    told = caption.format(rows=image_rows(analysis.dataset))
+    return Figure(name, figure, f"{told} Networks: {counts(analysis)}.", description, numbers)

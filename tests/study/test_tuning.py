@@ -92,9 +92,9 @@ def test_a_search_in_which_nothing_can_be_trained_fails(tracking, tmp_path, stor
 
 
 @pytest.mark.parametrize(("name", "value"), [("batch_sizes", "100,501"), ("batch_sizes", "100,1000000"), ("target", "0.05")])
-def test_what_would_find_nonsense_is_refused(name, value):
+def test_what_would_find_nonsense_is_refused(name, value, tmp_path):
     with pytest.raises(InputError, match=f"^{name}={value}: expected"):
-        validated(TuningConfig, SEARCH | {"storage": "journal", "trials": "1", name: value})
+        tune(validated(TuningConfig, SEARCH | {"storage": str(tmp_path / "journal"), "trials": "1", name: value}), console)
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copyreg
+
 from study.networks.cells.cell import Cell
 from study.networks.cells.checks import faults
 from study.networks.cells.tanh import TanhCell
@@ -22,6 +24,7 @@ def register_cell(cell: Cell) -> Cell:
     if cell.name in CELLS and type(CELLS[cell.name]) is not type(cell):
         raise InputError(f"cell {quoted(cell.name)}: this name is taken; expected another than {', '.join(CELLS)}")
     CELLS[cell.name] = cell
+    copyreg.pickle(type(cell), _by_name)
     return cell
 
 
@@ -36,3 +39,11 @@ def known(name: object, origin: str = "cell") -> Cell:
         f"{origin}={quoted(name)}: no cell of this name is registered; expected one of {', '.join(CELLS)}, or the module that "
         f"registers it in {EXTENSIONS}"
     )
+
+
+def _by_name(cell: Cell) -> tuple:
+    """How a cell goes from process to process: there is one object of it in each."""
+    return known, (cell.name,)
+
+
+copyreg.pickle(TanhCell, _by_name)
