@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from conftest import ROOT, SMALL, run_command
+from conftest import ROOT, SMALL, run_command, tracked_in
 from mlflow import MlflowClient
 
 from study.networks.network import RecurrentNetwork
@@ -71,11 +71,12 @@ def test_an_aggregate_run_draws_the_band(real_study):
     assert all(low.value <= mid.value <= high.value for low, mid, high in zip(*band.values(), strict=True))
 
 
-def test_the_logged_model_classifies_sequences_of_any_length(real_study, test_images, tracking, monkeypatch):
+def test_the_logged_model_classifies_sequences_of_any_length(real_study, test_images, monkeypatch):
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     network = _children(real_study, "network")[0]
     [output] = network.outputs.model_outputs
-    model = mlflow.pyfunc.load_model(f"models:/{output.model_id}")
+    with tracked_in(real_study.store):
+        model = mlflow.pyfunc.load_model(f"models:/{output.model_id}")
     images = (test_images.images.numpy() / 255).astype(np.float32)
     labels = test_images.labels.numpy()
     assert np.mean(model.predict(images) == labels) == pytest.approx(network.data.metrics["test_accuracy"], abs=1e-4)
