@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 
 import yaml
@@ -147,6 +148,12 @@ def test_one_part_of_study_writes_to_mlflow_and_one_of_each_other_package_reads(
     assert speakers("analysis", writing) == speakers("reports", writing) == set()
     assert speakers("analysis", reading) == {"dataset"}
     assert speakers("reports", reading) == set()
+
+
+def test_no_two_files_of_tests_have_the_same_name():
+    """pytest imports them by that name, and would leave one of them out with an error."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("*.py"))
+    assert not [name for name, count in names.items() if count > 1]
 
 
 def test_no_tracked_file_is_generated():
