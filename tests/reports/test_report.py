@@ -155,6 +155,7 @@ def test_a_user_s_settings_of_matplotlib_change_no_figure_and_stay(analysis, tmp
         assert file.read_bytes() == (tmp_path / "set" / file.name).read_bytes(), file.name
 
 
+@pytest.mark.slow
 def test_a_command_reads_no_matplotlibrc_and_no_backend(analysis, real_study, tmp_path):
     here, broken = tmp_path / "here", tmp_path / "broken"
     for folder in (here, broken):
@@ -199,7 +200,9 @@ TEXTS = {
 }
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize(
+    "name", [name if name in ("emoji", "markup", "any") else pytest.param(name, marks=pytest.mark.slow) for name in TEXTS]
+)
 def test_any_text_typesets(analysis, tmp_path, monkeypatch, name):
     """In place of a study's name and id, a setting and its name, a missing network and its reason, and a variable's long name."""
     text, dataset = TEXTS[name], analysis.dataset.copy()
@@ -340,6 +343,7 @@ def test_one_figure_by_its_name(real_study, tmp_path):
     assert "7 at H = 8" in done.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -372,6 +376,7 @@ def test_steps_that_were_not_embedded_are_not_drawn(analysis):
     assert FIGURES["embedding"](dataclasses.replace(analysis, embeddings={})) is None
 
 
+@pytest.mark.slow
 def test_a_report_without_some_or_all_networks_says_so(analysis, tmp_path):
     grid = analysis.dataset.run_id
     cases = {
