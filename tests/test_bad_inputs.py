@@ -318,21 +318,26 @@ def empty_store(tmp_path_factory) -> str:
 COMMAND, PROJECT = [sys.executable, "-m"], ["mlflow", "run", ".", "--env-manager", "local"]
 
 
+ONCE = [
+    ([*COMMAND, "study", "run", "--out", "/dev/stdout"], "out=/dev/stdout"),
+    ([*PROJECT, "-e", "report", "-P", "out=/dev/null"], "out=/dev/null"),
+]
+MORE = [
+    ([*COMMAND, "study", "tune", "--storage", "/dev/full"], "storage=/dev/full"),
+    ([*COMMAND, "study", "measure", "w.safetensors", "--seed", "3-9"], "seed=3-9"),
+    ([*COMMAND, "analysis", "--study", "nope"], "study=nope"),
+    ([*COMMAND, "analysis", "power", "--width", "nan"], "width=nan"),
+    ([*COMMAND, "reports", "--out", "/dev/null"], "out=/dev/null"),
+    ([*COMMAND, "reports", "compare", "latest"], "FIRST SECOND"),
+    ([*PROJECT, "-P", "seeds=0-999999999999"], "seeds=0-999999999999"),
+    ([*PROJECT, "-e", "analyse", "-P", "study=nope"], "study=nope"),
+    ([*PROJECT, "-e", "tune", "-P", "batch_sizes=100,1000000"], "batch_sizes=100,1000000"),
+]
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
-    [
-        ([*COMMAND, "study", "run", "--out", "/dev/stdout"], "out=/dev/stdout"),
-        ([*COMMAND, "study", "tune", "--storage", "/dev/full"], "storage=/dev/full"),
-        ([*COMMAND, "study", "measure", "w.safetensors", "--seed", "3-9"], "seed=3-9"),
-        ([*COMMAND, "analysis", "--study", "nope"], "study=nope"),
-        ([*COMMAND, "analysis", "power", "--width", "nan"], "width=nan"),
-        ([*COMMAND, "reports", "--out", "/dev/null"], "out=/dev/null"),
-        ([*COMMAND, "reports", "compare", "latest"], "FIRST SECOND"),
-        ([*PROJECT, "-P", "seeds=0-999999999999"], "seeds=0-999999999999"),
-        ([*PROJECT, "-e", "analyse", "-P", "study=nope"], "study=nope"),
-        ([*PROJECT, "-e", "tune", "-P", "batch_sizes=100,1000000"], "batch_sizes=100,1000000"),
-        ([*PROJECT, "-e", "report", "-P", "out=/dev/null"], "out=/dev/null"),
-    ],
+    [*ONCE, *(pytest.param(*case, marks=pytest.mark.slow) for case in MORE)],
     ids=lambda value: " ".join(value[1:]) if isinstance(value, list) else "",
 )
 def test_a_real_command_ends_with_that_line_and_nothing_running(command, words, empty_store):

@@ -52,6 +52,7 @@ def biased(tmp_path_factory):
     return place
 
 
+@pytest.mark.slow
 def test_a_cell_of_one_s_own_is_trained_measured_and_reported(biased, tmp_path):
     [study] = biased.runs("tags.kind = 'study'")
     networks = biased.runs("tags.kind = 'network'")
@@ -71,6 +72,7 @@ def test_a_cell_of_one_s_own_is_trained_measured_and_reported(biased, tmp_path):
     assert "period or its half" not in words  # as an odd map's accuracy can have
 
 
+@pytest.mark.slow
 def test_without_its_extension_a_stored_cell_is_a_line_and_the_records_are_analysed(biased, tmp_path):
     without = type(biased)(biased.folder, biased.store)
     study = _command(
@@ -104,6 +106,7 @@ def _shaped(count: int, seed: int) -> Images:
     return Images(images, labels)
 
 
+@pytest.mark.slow
 def test_a_data_set_of_another_shape_passes_through_and_says_what_it_lacks(place, tmp_path):
     folder = write_data_set(tmp_path / "data", _shaped(400, 0), _shaped(120, 1))
     report, out = tmp_path / "report.pdf", tmp_path / "out"

@@ -1,4 +1,4 @@
-"""The project's own promises: one list of pins, true defaults, one direction of imports, no traces of a machine."""
+"""The project's own promises: pins, true defaults, one direction of imports, two tiers of tests, no traces of a machine."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 
 import yaml
@@ -147,6 +148,32 @@ def test_one_part_of_study_writes_to_mlflow_and_one_of_each_other_package_reads(
     assert speakers("analysis", writing) == speakers("reports", writing) == set()
     assert speakers("analysis", reading) == {"dataset"}
     assert speakers("reports", reading) == set()
+
+
+def test_every_test_is_in_one_of_two_tiers():
+    """What `make test` and `make test-slow` run differs in the marker alone, which nobody can misspell; `.ci/run` runs both."""
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    assert options["strict_markers"] is True
+    assert [line.partition(":")[0] for line in options["markers"]] == ["slow"]
+    assert options["testpaths"] == ["tests"]
+    assert not re.search(r"-[mk]\b|--(ignore|deselect)", options["addopts"])
+    hooks = "pytest_(ignore_collect|collection_modifyitems)|collect_ignore"
+    assert not re.search(hooks, (ROOT / "tests" / "conftest.py").read_text())
+    told = subprocess.run(["make", "--dry-run", "test-all"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    quick, slow = [line for line in told.splitlines() if " -m pytest " in line]
+    chosen, rest = quick.removesuffix(' -m "not slow"'), slow.removesuffix(" -m slow")
+    assert chosen == rest != slow
+    assert re.fullmatch(r"\S+ -m pytest( --[a-z]+ \w+)+", rest)  # no files, no other choice
+    steps = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert "set -euo pipefail" in steps
+    assert steps[-3:] == ["make lint", "make test", "make test-slow"]
+    assert re.search(r"```sh\nmake study .*\nmake test ", (ROOT / "README.md").read_text())
+
+
+def test_no_two_files_of_tests_have_the_same_name():
+    """pytest imports them by that name, and would leave one of them out with an error."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("*.py"))
+    assert not [name for name, count in names.items() if count > 1]
 
 
 def test_no_tracked_file_is_generated():

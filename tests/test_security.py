@@ -76,6 +76,7 @@ def small(undisturbed, tmp_path) -> Place:
     return place
 
 
+@pytest.mark.slow
 def test_no_pickle_planted_in_a_store_or_a_cache_is_ever_loaded(trap, small, tmp_path):
     content, sprung = trap
     [study] = small.studies()
@@ -131,6 +132,7 @@ def test_no_reader_of_ours_unpickles(trap, tmp_path, monkeypatch):
     assert not sprung.exists()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_is_a_pickle_is_set_aside(trap, small):
     content, sprung = trap
     key = small.runs("tags.kind = 'network'")[0].data.tags["training_key"]
@@ -146,6 +148,7 @@ def test_a_checkpoint_that_is_a_pickle_is_set_aside(trap, small):
     assert not sprung.exists()
 
 
+@pytest.mark.slow
 def test_a_logged_model_that_was_turned_into_a_pickle_does_not_load(trap, small, monkeypatch):
     content, sprung = trap
     run = small.runs("tags.kind = 'network'")[0]
@@ -169,6 +172,7 @@ def test_artifact_paths_stay_inside(path, tmp_path):
     assert artifact_paths.checked(tmp_path.as_uri(), "figures/a.svg") == "figures/a.svg"
 
 
+@pytest.mark.slow
 def test_links_do_not_lead_artifacts_out(small, tmp_path):
     [study] = small.studies()
     outside = tmp_path / "outside"

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from conftest import ROOT, SMALL, run_command
+from conftest import ROOT, SMALL, run_command, tracked_in
 from mlflow import MlflowClient
 
 from study.networks.network import RecurrentNetwork
@@ -71,11 +71,12 @@ def test_an_aggregate_run_draws_the_band(real_study):
     assert all(low.value <= mid.value <= high.value for low, mid, high in zip(*band.values(), strict=True))
 
 
-def test_the_logged_model_classifies_sequences_of_any_length(real_study, test_images, tracking, monkeypatch):
+def test_the_logged_model_classifies_sequences_of_any_length(real_study, test_images, monkeypatch):
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     network = _children(real_study, "network")[0]
     [output] = network.outputs.model_outputs
-    model = mlflow.pyfunc.load_model(f"models:/{output.model_id}")
+    with tracked_in(real_study.store):
+        model = mlflow.pyfunc.load_model(f"models:/{output.model_id}")
     images = (test_images.images.numpy() / 255).astype(np.float32)
     labels = test_images.labels.numpy()
     assert np.mean(model.predict(images) == labels) == pytest.approx(network.data.metrics["test_accuracy"], abs=1e-4)
@@ -146,6 +147,7 @@ def test_the_same_network_comes_out_of_another_study_bit_for_bit(real_study, tmp
     assert versions[0] == versions[1]
 
 
+@pytest.mark.slow
 def test_measure_needs_no_study(tmp_path, test_images):
     network = RecurrentNetwork.initial(0, 16, 28, 10)
     network.save(tmp_path / "w.safetensors")
@@ -213,6 +215,7 @@ BAD = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "message"), BAD, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
 def test_a_mistake_ends_at_once_with_one_line(arguments, message, empty_store):
     done = run_command([PYTHON, "-m", *arguments], empty_store)
@@ -236,6 +239,7 @@ def empty_store(tmp_path_factory) -> str:
     return uri
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", ["http://127.0.0.1:9", "sqlite:////proc/nowhere/mlflow.db"])
 def test_a_store_that_cannot_be_reached_ends_before_any_training(store):
     begun = time.monotonic()
@@ -246,6 +250,7 @@ def test_a_store_that_cannot_be_reached_ends_before_any_training(store):
     assert time.monotonic() - begun < 60
 
 
+@pytest.mark.slow
 def test_make_study_tells_an_unreachable_store_at_once():
     begun = time.monotonic()
     done = run_command(["make", "study"], "http://127.0.0.1:9")
@@ -255,6 +260,7 @@ def test_make_study_tells_an_unreachable_store_at_once():
     assert time.monotonic() - begun < 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variable", ["MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"])
 def test_a_run_or_experiment_that_is_not_there_is_named(variable, empty_store):
     done = run_command([PYTHON, "-m", "study", "run"], empty_store, **{variable: "987654"})
@@ -263,6 +269,7 @@ def test_a_run_or_experiment_that_is_not_there_is_named(variable, empty_store):
     assert not _all_runs(empty_store)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_no_study_is_named(real_study, tmp_path):
     network = _children(real_study, "network")[0]
     command = [PYTHON, "-m", "reports", "--study", network.info.run_id, "--out", str(tmp_path / "report.pdf")]
@@ -308,6 +315,7 @@ def test_a_study_that_is_stopped_is_marked_and_ends_soon(tmp_path):
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_few_seeds_are_reported_without_bands(tmp_path):
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     MlflowClient(store).create_experiment("hidden-orbits", artifact_location=(tmp_path / "artifacts").as_uri())
@@ -322,6 +330,7 @@ def test_few_seeds_are_reported_without_bands(tmp_path):
     assert (tmp_path / "few.pdf").read_bytes().startswith(b"%PDF")
 
 
+@pytest.mark.slow
 def test_tuning_goes_on_from_its_journal(tmp_path):
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     MlflowClient(store).create_experiment("hidden-orbits", artifact_location=(tmp_path / "artifacts").as_uri())

@@ -159,15 +159,11 @@ def test_studies_that_differ_in_one_setting_are_kept_apart_along_it(real_study, 
         runs.load_sweep(["1e-3", "3e-3"], "seed", real_study.client)
 
 
-def test_an_incomplete_network_is_missing_with_the_reason(real_study):
-    client = real_study.client
-    found = runs.find(client, real_study.run_id)
-    victim = found.networks[0]
+def test_an_incomplete_network_is_missing_with_the_reason(own_tags):
+    client = own_tags.client
+    victim = runs.find(client, own_tags.run_id).networks[0]
     client.delete_tag(victim.info.run_id, "complete")
-    try:
-        dataset = runs.load(real_study.run_id, client)
-    finally:
-        client.set_tag(victim.info.run_id, "complete", "true")
+    dataset = runs.load(own_tags.run_id, client)
     place = {name: int(victim.data.params[name]) for name in ("hidden_size", "seed")}
     assert np.isnan(dataset.accuracy_blanked.sel(place)).all()
     assert dataset.run_id.sel(place).item() == ""

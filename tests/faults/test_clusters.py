@@ -13,6 +13,8 @@ import pytest
 from places import ROOT
 from servers import free_port
 
+pytestmark = pytest.mark.slow
+
 BIN = Path(sys.executable).parent
 
 

@@ -14,6 +14,8 @@ from places import STUDY, new_place
 from analysis.dataset import runs
 from study.tracking.store import DamagedRecordError, fetch
 
+pytestmark = pytest.mark.slow
+
 
 def _can_mount() -> bool:
     mount = "mkdir -p /tmp/can-mount && mount -t tmpfs none /tmp/can-mount"

@@ -9,6 +9,8 @@ import pytest
 from places import STUDY
 from test_disks import _can_mount
 
+pytestmark = pytest.mark.slow
+
 TINY = {"seeds": "0-1", "epochs": "1", "train_images": "400"}
 RUN = f"{sys.executable} -m study run --no-report " + " ".join(
     f"--{name.replace('_', '-')} {value}" for name, value in (STUDY | TINY).items()

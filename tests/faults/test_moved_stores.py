@@ -46,12 +46,14 @@ def odd(tmp_path_factory) -> Place:
     return place
 
 
+@pytest.mark.slow
 def test_networks_at_an_odd_place_are_taken_as_they_are(odd):
     again = odd.run(**ONE)
     assert "1 networks expected: 0 trained, 0 re-measured, 1 reused, 0 failed" in again.output
     assert int(odd.dataset().test_accuracy.count()) == 1
 
 
+@pytest.mark.slow
 def test_networks_whose_artifacts_were_moved_are_neither_trained_again_nor_missing(odd, tmp_path):
     place, before = odd.folder / "a#b?c%25 ü", len(odd.runs())
     place.rename(tmp_path / "moved")
@@ -79,6 +81,7 @@ def test_networks_whose_artifacts_were_moved_are_neither_trained_again_nor_missi
     assert int(odd.dataset().test_accuracy.count()) == 1
 
 
+@pytest.mark.slow
 def test_a_folder_of_one_run_that_is_gone_while_others_are_there_is_a_missing_artifact(odd, tmp_path):
     run = odd.networks(odd.studies()[0])[0]
     folder = artifact_paths.local_root(run.info.artifact_uri).parent
@@ -90,6 +93,7 @@ def test_a_folder_of_one_run_that_is_gone_while_others_are_there_is_a_missing_ar
         (tmp_path / "aside").rename(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["link", "FIFO", "folder"])
 def test_an_artifact_that_is_no_ordinary_file_is_damaged_and_blocks_nothing(kind, odd, tmp_path):
     run = odd.networks(odd.studies()[0])[0]
@@ -110,6 +114,7 @@ def test_an_artifact_that_is_no_ordinary_file_is_damaged_and_blocks_nothing(kind
         (tmp_path / "aside").rename(file)
 
 
+@pytest.mark.slow
 def test_a_disk_that_fails_is_no_damage(odd, tmp_path, monkeypatch):
     run = odd.networks(odd.studies()[0])[0]
 

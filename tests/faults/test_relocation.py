@@ -43,6 +43,7 @@ def pointed(copied, monkeypatch):
     mlflow.set_tracking_uri(before)
 
 
+@pytest.mark.slow
 def test_a_study_that_was_moved_is_analysed_and_reused(copied, undisturbed, tmp_path):
     # MLflow itself loads no model from a path with a percent sign.
     old, new = undisturbed.folder / "artifacts", tmp_path / "new place" / ODD.replace("%25", "")

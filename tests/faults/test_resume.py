@@ -12,6 +12,7 @@ from study.tracking import StudyRun
 from study.tracking.store import fetch
 
 
+@pytest.mark.slow
 def test_a_larger_grid_reuses_what_a_smaller_one_trained(place):
     first = place.run(seeds="0-1", epochs="1")
     assert "2 networks expected: 2 trained, 0 re-measured, 0 reused, 0 failed" in first.output
@@ -55,6 +56,7 @@ def test_a_stopped_study_hands_its_networks_to_the_one_that_goes_on(place, undis
     assert place.dataset().identical(undisturbed.dataset())
 
 
+@pytest.mark.slow
 def test_resume_never_trains_all_afresh(place):
     place.run(seeds="0", epochs="1")
     again = place.run(seeds="0", epochs="1", resume="never")

@@ -24,6 +24,8 @@ from study.data.sources import prepare_data
 from study.record.keys import regime_key
 from study.tracking.results import log_aggregate
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stop_is_clean_within_ten_seconds_and_the_same_command_goes_on(number, place, undisturbed):

@@ -153,6 +153,7 @@ def test_a_study_that_is_reopened_keeps_its_name_its_tags_and_its_note(client, e
         StudyRun.reopened(client, study.run_id, config, source)
 
 
+@pytest.mark.slow
 def test_a_leftover_ends_a_command_in_one_line_before_anything_is_written(undisturbed, tmp_path):
     [finished] = undisturbed.studies()
     before = finished.to_dictionary()
@@ -235,6 +236,7 @@ def test_children_that_were_made_twice_end_with_their_parent(client, experiment,
     assert not client.search_runs([experiment], f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{job.run_id}' and attributes.status = 'RUNNING'")
 
 
+@pytest.mark.slow
 def test_a_whole_study_through_a_connection_that_repeats_each_creation(tmp_path):
     server = Server(tmp_path, f"sqlite:///{tmp_path / 'server.db'}").start()
     try:

@@ -12,6 +12,8 @@ import pytest
 from places import ROOT, Place, new_place, write_data_set
 from pypdf import PdfReader
 
+pytestmark = pytest.mark.slow
+
 MINE = '''
 """Claims of my own."""
 

@@ -25,6 +25,8 @@ from study.record.spool import Spool
 from study.schema import MEASUREMENT
 from study.tracking.study_run import network_config
 
+pytestmark = pytest.mark.slow
+
 QUICK = {"seeds": "0-5", "epochs": "2"}  # six networks: as many as a band needs
 MINE = """
 import os, time
