@@ -23,7 +23,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__d
 console = Console(soft_wrap=True, markup=False, emoji=False)  # stored text may hold anything
 
 Study = Annotated[str, typer.Option(help="A study's run id, or latest.")]
-DataDir = Annotated[str | None, typer.Option(help="The folder with the data set's folder in it; by default the project's.")]
+DataDir = Annotated[str | None, typer.Option(help="The folder that holds the data set's folder; default: the project's.")]
 
 
 @app.callback(invoke_without_command=True)

@@ -132,9 +132,9 @@ def test_a_data_set_of_another_shape_passes_through_and_says_what_it_lacks(place
     assert model.name == "classifier"
     words = _text(report)
     assert (
-        "No network has a value of sixes_agreement, sixes_agreement_untrained, sixes_agreement_pixels: the images have no" in words
+        "No network has a value for sixes_agreement, sixes_agreement_untrained, sixes_agreement_pixels: the images have no" in words
     )
     assert "times chance with 4 classes" in words
-    assert "read after row 12 (experiment 1)" in words
+    assert "applied after row 12 (experiment 1)" in words
     assert "row 28" not in words
     assert "step 28" not in words

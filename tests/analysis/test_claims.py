@@ -34,7 +34,8 @@ def test_every_figure_has_its_section_and_every_claim_s_figure_is_one():
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"), [({}, "already"), ({"id": "C 9"}, "expected an id"), ({"id": "C9", "bound": None}, "expected a bound")]
+    ("changes", "words"),
+    [({}, "is taken"), ({"id": "C 9"}, "expected a letter"), ({"id": "C9", "bound": None}, "expected a bound")],
 )
 def test_a_claim_that_cannot_be_registered_is_refused(changes, words):
     with pytest.raises(ValueError, match=words):
