@@ -120,7 +120,7 @@ def test_a_store_that_is_not_there_is_not_made_to_read_from_it(command, tmp_path
 
 
 def test_a_store_that_cannot_be_made_is_named_at_once(tmp_path):
-    one_line(Place(tmp_path, "sqlite:////proc/nowhere/mlflow.db"), "check", 60, "no file can be made in /proc")
+    one_line(Place(tmp_path, "sqlite:////proc/nowhere/mlflow.db"), "check", 60, "no file can be created in /proc")
 
 
 @pytest.mark.parametrize(

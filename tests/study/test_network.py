@@ -235,8 +235,8 @@ def _odd_type(kind: str, shape: list[int], size: int):
 
 ODD_FILES = {
     "folder": (lambda path: path.mkdir(), "it is a folder"),
-    "FIFO": (os.mkfifo, "it is no ordinary file, but a device, a FIFO or a socket"),
-    "device": (lambda path: path.symlink_to("/dev/zero"), "it is no ordinary file, but a device"),
+    "FIFO": (os.mkfifo, "it is not an ordinary file, but a device, a FIFO or a socket"),
+    "device": (lambda path: path.symlink_to("/dev/zero"), "it is not an ordinary file, but a device"),
     "no end": (lambda path: (path.touch(), os.truncate(path, 1 << 40)), "more than the 1,024 MiB"),
     "empty": (lambda path: path.touch(), "does not begin with the length of a header"),
     "cut": (lambda path: path.write_bytes(b"\x10" + bytes(7) + b"{}"), "does not begin with the length of a header"),

@@ -167,7 +167,7 @@ def test_another_file_is_not_touched(tmp_path, content):
     if content == b"{":  # what a first record that was cut off may look like
         assert _finished(tmp_path / "file") == []
         return
-    with pytest.raises(InputError, match="line 1 is no record"):
+    with pytest.raises(InputError, match="line 1 is not one of its records"):
         _finished(tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == content
 
