@@ -11,7 +11,7 @@ import mlflow
 import pytest
 from places import Place
 
-from study.command_line import IMPATIENCE
+from study.command_line import SHORT_TIMEOUTS
 from study.execution import delivery
 from study.record import spool
 from study.terminal.errors import InputError
@@ -92,7 +92,7 @@ def one_line(place: Place, command: str, seconds: float, *words: str) -> None:
 
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_a_server_that_is_no_tracking_server_is_named(answer, server, monkeypatch):
-    for name, value in IMPATIENCE.items():
+    for name, value in SHORT_TIMEOUTS.items():
         monkeypatch.setenv(name, value)
     server.answer = answer
     before = mlflow.get_tracking_uri()
