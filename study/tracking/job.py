@@ -72,7 +72,7 @@ class JobRun:
             raise
 
     def supersede_killed(self, tag: str) -> None:
-        """Ends runs that a kill left running: those of this kind with the same value of a tag. Only one of them may run at a time."""
+        """Ends runs that a kill left running: those of this kind with the same value of a tag; only one may run."""
         mine = self.client.get_run(self.run_id).data.tags
         condition = f"attributes.status = 'RUNNING' and tags.kind = '{mine['kind']}' and tags.{tag} = '{mine[tag]}'"
         for run in search(self.client, [self.experiment_id], condition):
