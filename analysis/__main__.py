@@ -5,7 +5,7 @@ from __future__ import annotations
 from study.terminal import stopping
 
 if __name__ == "__main__":
-    stopping.listen()  # before what follows, which takes a while to import
+    stopping.listen()  # first: the imports below take a while
 
 from typing import Annotated
 
@@ -15,16 +15,20 @@ from rich.console import Console
 from study.command_line import run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-console = Console(soft_wrap=True, markup=False, emoji=False)  # what is stored may hold anything
+console = Console(soft_wrap=True, markup=False, emoji=False)  # stored text may hold anything
 
 
 @app.callback(invoke_without_command=True)
 def analyse(
     context: typer.Context,
     study: Annotated[str, typer.Option(help="A study's run id, or latest.")] = "latest",
-    out: Annotated[str | None, typer.Option(help="A folder for the dataset and the findings, beside MLflow.")] = None,
-    embedding: Annotated[str, typer.Option(help="How hidden states are drawn in the plane: tsne, or umap.")] = "tsne",
-    data_dir: Annotated[str | None, typer.Option(help="The folder that holds the data set's folder; else the project's.")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="A folder to write the dataset and the findings to, in addition to MLflow.")
+    ] = None,
+    embedding: Annotated[str, typer.Option(help="How hidden states are embedded in the plane: tsne or umap.")] = "tsne",
+    data_dir: Annotated[
+        str | None, typer.Option(help="The folder that holds the data set's folder; default: the project's.")
+    ] = None,
 ) -> None:
     """Pull a study's runs, judge the paper's claims, and log bands and verdicts to MLflow."""
     if context.invoked_subcommand:
@@ -55,7 +59,7 @@ def analyse(
     for line in analysis.left_out:
         console.print(line, highlight=False)
     for size, n in analysis.findings.withheld.items():
-        console.print(f"H={size}: bands withheld, {n} networks are fewer than 6", highlight=False)
+        console.print(f"H={size}: bands withheld: {n} network{'s' * (n != 1)}, fewer than 6", highlight=False)
     for caution in analysis.findings.cautions:
         console.print(f"note: {caution}", highlight=False)
     for finding in analysis.findings.ledger:
@@ -71,9 +75,9 @@ def analyse(
 @app.command("power")
 def power_command(
     study: Annotated[str, typer.Option(help="The pilot: a study's run id, or latest.")] = "latest",
-    width: Annotated[str, typer.Option(help="How wide a band may be, in points of accuracy or in components.")] = "5",
+    width: Annotated[str, typer.Option(help="The greatest width of a band, in points of accuracy or in components.")] = "5",
 ) -> None:
-    """Tell how many seeds a claim, or a band of a given width, needs, from a pilot study."""
+    """Estimate from a pilot study how many seeds each claim, or a band of a given width, needs."""
     from analysis.claims.power import MOST, Need, PowerConfig, for_band, for_claim, why_no_number
     from study.config import validated
     from study.terminal.errors import checked_study
@@ -102,14 +106,14 @@ def power_command(
     for line in findings.unjudged:
         console.print(line, highlight=False)
     for size in dataset.hidden_size.values:
-        networks = present(dataset, int(size))
+        sample = present(dataset, int(size))
         for name, scale, units in (
             ("accuracy_blanked", 100, "points"),
             ("accuracy_truncated", 100, "points"),
             ("pca90", 1, "components"),
         ):
-            if networks.sizes["seed"] > 1:
-                need = for_band(scale * step_curves(networks[name]).values, widest)
+            if sample.sizes["seed"] > 1:
+                need = for_band(scale * step_curves(sample[name]).values, widest)
                 say(f"H={size:<5}a band of {name} at most {widest:g} {units} wide", need)
 
 

@@ -1,4 +1,4 @@
-"""The public API of `study`, `analysis` and `reports` under one name, for notebooks; each name is loaded when it is asked for.
+"""The public API of `study`, `analysis` and `reports` under one name, for notebooks. Each name is loaded on first use.
 
 import hidden_orbits as orbits
 

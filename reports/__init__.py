@@ -1,6 +1,6 @@
-"""Draws and typesets what the analysis found; computes nothing.
+"""Draws and typesets the results of the analysis; computes nothing.
 
-What others use is offered here, and loaded when it is asked for; `__init__.pyi` says where each name comes from.
+The public names are loaded on first use; `__init__.pyi` says where each comes from.
 """
 
 import lazy_loader

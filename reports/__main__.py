@@ -5,7 +5,7 @@ from __future__ import annotations
 from study.terminal import stopping
 
 if __name__ == "__main__":
-    stopping.listen()  # before what follows, which takes a while to import
+    stopping.listen()  # first: the imports below take a while
 
 import logging
 import os
@@ -20,10 +20,10 @@ from rich.console import Console
 from study.command_line import run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-console = Console(soft_wrap=True, markup=False, emoji=False)  # what is stored may hold anything
+console = Console(soft_wrap=True, markup=False, emoji=False)  # stored text may hold anything
 
 Study = Annotated[str, typer.Option(help="A study's run id, or latest.")]
-DataDir = Annotated[str | None, typer.Option(help="The folder that holds the data set's folder; else the project's.")]
+DataDir = Annotated[str | None, typer.Option(help="The folder that holds the data set's folder; default: the project's.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -71,13 +71,13 @@ def refresh_command(study: Study = "latest") -> None:
     from reports.live import refresh
     from study.tracking import connect
 
-    networks = refresh(connect(existing=True), study)
-    console.print(f"figures of study {study} drawn from {networks} networks", highlight=False)
+    count = refresh(connect(existing=True), study)
+    console.print(f"figures of study {study} drawn from {count} networks", highlight=False)
 
 
 @app.command("figure")
 def figure_command(
-    name: Annotated[str, typer.Argument(help="Its name, such as truncation; without one they are listed.")] = "",
+    name: Annotated[str, typer.Argument(help="Name of the figure, such as truncation; without one, the names are listed.")] = "",
     study: Study = "latest",
     out: Annotated[str | None, typer.Option(help="The file to write: .svg, .png or .pdf. By default NAME.svg.")] = None,
     data_dir: DataDir = None,
@@ -108,7 +108,7 @@ def figure_command(
         raise InputError(f"figure={name}: {'; '.join(analysis.left_out)}")
     if figure is None:
         raise InputError(
-            f"figure={name}: study {analysis.study} holds too little to draw it; it may need more "
+            f"figure={name}: study {analysis.study} does not have the data for it; it may need more "
             "networks, more blank rows, or measurements=full"
         )
     figure.draw(target)
@@ -144,17 +144,17 @@ def compare_command(
     for name, *values in settings(one, other):
         console.print(f"{visible(name, 40)}: {' | '.join(map(visible, values))}", highlight=False)
     for row in verdicts(one, other):
-        told = " | ".join(f"{study['estimate']} {study['verdict']}".strip() for study in row["studies"])
-        console.print(f"{row['claim']:4}H={row['hidden_size']:<5}{told}", highlight=False)
+        judged = " | ".join(f"{study['estimate']} {study['verdict']}".strip() for study in row["studies"])
+        console.print(f"{row['claim']:4}H={row['hidden_size']:<5}{judged}", highlight=False)
     console.print(f"comparison of two studies: {out}", highlight=False)
 
 
 def import_matplotlib() -> None:
-    """Imports matplotlib as it was installed, for this process: the user's matplotlibrc and backend are read at the import, and may
-    be a notebook's, or broken.
+    """Imports matplotlib with its installed defaults, for this process. It reads the user's matplotlibrc and backend on import, and
+    those may be a notebook's, or broken.
     """
     os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns where its folder cannot be written, and does without
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns where its folder cannot be written, and works without
     with chdir(Path(__file__).parent):  # a matplotlibrc in the current folder would come first
         import matplotlib  # noqa: F401
 

@@ -17,7 +17,7 @@ PAGE = "network.png"
 
 
 def log_pages(client: MlflowClient, dataset: xr.Dataset) -> None:
-    """Draws and logs the page of every network of a study's dataset that has none yet."""
+    """Draws and logs a page for every network of a study's dataset that does not have one."""
     for size, seed in zip(*np.nonzero(dataset.run_id.values != ""), strict=True):
         record = dataset.isel(hidden_size=int(size), seed=int(seed))
         run_id = str(record.run_id.item())

@@ -1,6 +1,6 @@
 """Makes recurrent networks and measures them: one MLflow run per network.
 
-What others use is offered here, and loaded when it is asked for; `__init__.pyi` says where each name comes from.
+The public names are loaded on first use; `__init__.pyi` says where each comes from.
 """
 
 import lazy_loader

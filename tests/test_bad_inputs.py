@@ -299,7 +299,7 @@ def test_wrong_arguments_are_one_line_that_says_which_there_are(program, argumen
         (["run", "--backend", "dask"], "scheduler=tcp://host:8786"),
         (["run", "--scheduler", "tcp://host:8786"], "only backend=dask has one"),
         (["run", "--precision", "tf32", "--device", "cpu"], "precision=tf32"),
-        (["tune", "--train-images", "600", "--batch-sizes", "100,501"], "at most 500 images a batch"),
+        (["tune", "--train-images", "600", "--batch-sizes", "100,501"], "at most 500 images per batch"),
         (["measure", "{things}/w.safetensors", "--out", "{things}/w.safetensors"], "these are the weights"),
     ],
 )

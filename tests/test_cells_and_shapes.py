@@ -134,8 +134,8 @@ def test_a_data_set_of_another_shape_passes_through_and_says_what_it_lacks(place
     [model] = place.client.search_logged_models([network.info.experiment_id], max_results=1)
     assert model.name == "classifier"
     words = _text(report)
-    assert "No network has a value of sixes_agreement: the images have no label 6, or fewer than 4 rows." in words
+    assert "No network has a value for sixes_agreement: the images have no label 6, or fewer than 4 rows." in words
     assert "times chance with 4 classes" in words
-    assert "read after row 12 (experiment 1)" in words
+    assert "applied after row 12 (experiment 1)" in words
     assert "row 28" not in words
     assert "step 28" not in words

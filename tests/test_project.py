@@ -128,7 +128,7 @@ def test_analysis_and_reports_know_of_study_what_they_need():
 
 
 def test_no_module_knows_how_large_an_image_of_mnist_is():
-    """Rows, pixels a row and classes come from the data set."""
+    """Rows, pixels per row and classes come from the data set."""
     for name, module in _modules().items():
         numbers = {node.value for node in ast.walk(module) if isinstance(node, ast.Constant) and type(node.value) is int}
         assert not numbers & {27, 28, 784}, name

@@ -12,7 +12,7 @@ from made import made_study
 from analysis.claims import CLAIMS
 from analysis.claims.findings import evaluate
 from analysis.study_analysis import of_dataset
-from reports.text.claims import told
+from reports.text.claims import sentence
 from study.measurements import MEASUREMENTS, measure
 from study.measurements.recording import Recording
 from study.networks.cells import CELLS
@@ -52,7 +52,7 @@ def test_a_claim(follow):
     dataset["peak_dimension"] = dataset.pca90.max("time_step")
     [finding] = [finding for finding in evaluate(dataset).ledger if finding.claim == "X1"]
     assert finding.estimate.n == 8
-    assert f"{dataset.peak_dimension.min().item():.0f} at least" in told(finding)
+    assert f"{dataset.peak_dimension.min().item():.0f} at least" in sentence(finding)
 
 
 def test_a_figure(follow, tmp_path):

@@ -275,7 +275,7 @@ def test_a_run_that_is_no_study_is_named(real_study, tmp_path):
     command = [PYTHON, "-m", "reports", "--study", network.info.run_id, "--out", str(tmp_path / "report.pdf")]
     done = run_command(command, real_study.store)
     assert done.returncode == 2
-    assert "this run is no study (its kind: network)" in done.stderr
+    assert "this run is not a study (its kind: network)" in done.stderr
 
 
 def test_a_mistake_through_mlflow_run_leaves_no_run_running(empty_store):
@@ -326,7 +326,7 @@ def test_few_seeds_are_reported_without_bands(tmp_path):
     ]
     done = run_command([PYTHON, "-m", "study", "run", *options, "--out", str(tmp_path / "few.pdf")], store)
     assert done.returncode == 0, done.stderr
-    assert "H=8: bands withheld, 2 networks are fewer than 6" in done.stdout
+    assert "H=8: bands withheld: 2 networks, fewer than 6" in done.stdout
     assert (tmp_path / "few.pdf").read_bytes().startswith(b"%PDF")
 
 

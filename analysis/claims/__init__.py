@@ -1,7 +1,7 @@
-"""What is claimed, by which rule it is judged, and what was found.
+"""The claims, the rules by which they are judged, and the findings.
 
-A claim is one file: it makes a `Claim` and registers it. Those of this folder are imported here, one line each; a module of a
-person's own (`HIDDEN_ORBITS_EXTENSIONS`) does the same and needs no line.
+A claim is one file: it makes a `Claim` and registers it. The claims of this folder are imported here, one line each. A claim in an
+extension (`HIDDEN_ORBITS_EXTENSIONS`) registers itself the same way and needs no line here.
 """
 
 from analysis.claims import (  # noqa: F401

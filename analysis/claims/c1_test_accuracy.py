@@ -21,7 +21,7 @@ register_claim(
     Claim(
         id="C1",
         hypothesis="test accuracy is over 93%",
-        paper="The trained network gets a little more than 93% of the test images right.",
+        paper="The trained network classifies a little over 93% of the test images correctly.",
         needs=("test_accuracy",),
         judge=judge,
         quantity="test accuracy",
@@ -29,8 +29,8 @@ register_claim(
         test="t interval of the mean",
         rule="supported if the whole interval lies above 93%, contradicted if below",
         section="How well the networks learn",
-        method="""C1 checks a calibration more than a discovery: the default learning rate and batch size were searched for with
-        that accuracy as the target.""",
+        method="""C1 checks a calibration rather than a discovery: the default learning rate and batch size were chosen in a search
+        with that accuracy as its target.""",
         power="mean",
         bound=BOUND,
         accuracy_only=True,

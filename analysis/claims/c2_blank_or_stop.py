@@ -1,4 +1,4 @@
-"""C2: blank rows in place of the rest of the image, against stopping early."""
+"""C2: replacing the rest of the image by blank rows, compared with stopping early."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from analysis.statistics.intervals import Estimate, mean_interval
 
 
 def judge(sample: Sample) -> Finding:
-    """The smallest mean difference over all numbers of rows, with the simultaneous band's limits there.
+    """The smallest mean difference over all numbers of rows, with the limits of the simultaneous band there.
 
-    Left out are numbers of rows at which the two conditions are the same in every network by construction: row 1 of every MNIST
-    test image is blank, so after it both read the bias alone.
+    Numbers of rows at which the two conditions are the same in every network by construction are left out: row 1 of every MNIST
+    test image is blank, so after it both read only the bias.
     """
-    networks = sample.arrays
-    difference = (networks.accuracy_blanked - networks.accuracy_truncated).transpose("seed", ...)
+    arrays = sample.arrays
+    difference = (arrays.accuracy_blanked - arrays.accuracy_truncated).transpose("seed", ...)
     tied = (difference.values == 0).all(axis=0)
     if not tied.all():
         difference = difference.isel(rows_shown=~tied)
@@ -29,7 +29,7 @@ def judge(sample: Sample) -> Finding:
     lists = {
         "rows_below": difference.rows_shown.values[below],
         "rows_unclear": difference.rows_shown.values[(band.lower <= 0) & (band.upper >= 0)],
-        "rows_tied": networks.rows_shown.values[tied] if not tied.all() else [],
+        "rows_tied": arrays.rows_shown.values[tied] if not tied.all() else [],
     }
     numbers = {"rows_above": above.sum(), "rows_compared": len(above)}
     return Finding(
@@ -44,15 +44,15 @@ def judge(sample: Sample) -> Finding:
 register_claim(
     Claim(
         id="C2",
-        hypothesis="blank rows in place of the rest beat stopping early, at every number of rows",
-        paper="Replacing the rows that are left by blank ones costs far less accuracy than reading the network out early.",
+        hypothesis="replacing the rest by blank rows beats stopping early, at every number of rows",
+        paper="Replacing the remaining rows by blank ones costs far less accuracy than reading the network out early.",
         needs=("accuracy_blanked", "accuracy_truncated"),
         judge=judge,
         quantity="difference in accuracy where it is smallest",
         units="points",
         test="simultaneous band of the paired difference",
         rule="supported if the whole band lies above zero, contradicted if it lies below zero at any "
-        "number of rows; numbers of rows at which no network's images differ yet are left out",
+        "number of rows; numbers of rows at which both conditions are the same in every network are left out",
         phrases=(
             "above zero at {rows_above:.0f} of {rows_compared:.0f} numbers of rows",
             "below zero at {rows_below:row}",

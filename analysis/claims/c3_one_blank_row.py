@@ -22,7 +22,7 @@ register_claim(
     Claim(
         id="C3",
         hypothesis="one blank row too many already costs accuracy",
-        paper="A single blank row after the whole image is enough to ruin accuracy.",
+        paper="A single blank row after the whole image is enough to ruin the accuracy.",
         needs=("accuracy_appended",),
         judge=judge,
         quantity="loss of accuracy",

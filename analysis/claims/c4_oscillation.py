@@ -10,22 +10,22 @@ from analysis.claims.registry import register_claim
 from analysis.claims.sample import Sample
 from analysis.statistics.intervals import Estimate, share_interval
 from analysis.statistics.oscillation import SMALLEST_AMPLITUDE, SURROGATES
-from study.periodogram import TRANSIENT
+from study.periodogram import ACCURACY_TRANSIENT
 
 BOUND = 0.5
-ENOUGH = 150  # rows after the transient, in which a period of 50 rows comes round three times: fewer tell no absence of oscillation
+ENOUGH = 150  # rows after the transient, three periods of 50 rows: fewer cannot show that there is no oscillation
 
 
 def judge(sample: Sample) -> Finding:
-    test = sample.oscillation
-    count = int(test.oscillates.sum())
+    result = sample.oscillation
+    count = int(result.oscillates.sum())
     estimate = share_interval(count, sample.n, LEVEL)
     verdict = by_interval(estimate, BOUND)
     numbers = {"oscillating": count, "networks": sample.n}
     if count:
-        least, median, most = np.nanquantile(test.confirmed_periods, (0, 0.5, 1))
+        least, median, most = np.nanquantile(result.confirmed_periods, (0, 0.5, 1))
         numbers |= {"shortest_period": least, "median_period": median, "longest_period": most}
-    wanting = TRANSIENT + ENOUGH - sample.arrays.sizes["blank_rows"]
+    wanting = ACCURACY_TRANSIENT + ENOUGH - sample.arrays.sizes["blank_rows"]
     if verdict != SUPPORTED and wanting > 0:
         estimate, verdict = Estimate(estimate.value, float("nan"), float("nan"), sample.n), UNDECIDED
         numbers["rows_wanting"] = wanting
@@ -35,8 +35,8 @@ def judge(sample: Sample) -> Finding:
 register_claim(
     Claim(
         id="C4",
-        hypothesis=f"accuracy oscillates under blank rows ({TRANSIENT} and later)",
-        paper="Under hundreds of blank rows accuracy goes up and down again and again.",
+        hypothesis=f"accuracy oscillates under blank rows ({ACCURACY_TRANSIENT} and later)",
+        paper="Under hundreds of blank rows, accuracy rises and falls again and again.",
         needs=("accuracy_appended",),
         judge=judge,
         quantity="share of networks",
@@ -49,16 +49,17 @@ register_claim(
                 "({shortest_period:.1f} to {longest_period:.1f})",
                 "{oscillating:.0f} of {networks:.0f} networks",
             ),
-            "too few blank rows to tell slow oscillations from none{rows_wanting:given}",
+            "too few blank rows to rule out slow oscillations{rows_wanting:given}",
         ),
         section="Too many blank rows",
         figures=("oscillation", "predicted"),
-        method=f"""A network oscillates if the largest peak of its accuracy curve's periodogram, after {TRANSIENT} blank rows and
-        relative to the spectrum of a fitted AR(1) process, exceeds what {SURROGATES} simulated AR(1) curves show, at 5% after
-        adjustment over networks (Benjamini and Hochberg), with an amplitude of at least {100 * SMALLEST_AMPLITUDE:g} percentage
-        points. Its period is that of the largest peak, or of a clear subharmonic of it; a curve need not repeat itself exactly
-        after it. For the cycle, each half of the images (even and odd numbers) is aligned by the phase of the other, because a
-        phase fitted to the same images would raise a peak out of noise.""",
+        method=f"""A network oscillates if it passes two tests. The first is significance: the periodogram of its accuracy curve,
+        after {ACCURACY_TRANSIENT} blank rows, is divided by the spectrum of a fitted AR(1) process, and its largest peak is compared with
+        those of {SURROGATES} simulated AR(1) curves, at 5% after adjustment over networks (Benjamini and Hochberg). The second is
+        size: an amplitude of at least {100 * SMALLEST_AMPLITUDE:g} percentage points. Its period is that of the largest peak, or
+        of a clear subharmonic of it; the curve need not repeat itself exactly. For the cycle, each half of the images (even and
+        odd numbers) is aligned by the phase of the other half, because a phase fitted to the same images would create a peak out
+        of noise.""",
         power="share",
         bound=BOUND,
     )

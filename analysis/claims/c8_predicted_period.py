@@ -12,7 +12,7 @@ BOUND = 0.5
 
 
 def judge(sample: Sample) -> Finding:
-    """For the state; how the accuracy follows it is told beside."""
+    """Judged on the period of the state; the agreement of the accuracy with it is reported as well."""
     predicted, measured = sample.arrays.period_predicted.values, sample.arrays.period_state.values
     odd = of_odd_map(sample.arrays.period_predicted)
     state = period_agreement(predicted, measured, LEVEL, odd)
@@ -42,21 +42,21 @@ register_claim(
         rule="supported if the interval of the share lies above one half, contradicted if below",
         phrases=(
             "{both:.0f} of {networks:.0f} networks have both periods",
-            "the state turns {turn:+.3f} radians a row from the prediction",
+            "the state turns {turn:+.3f} radians per row relative to the prediction",
             (
                 "accuracy has the state's period or its half in {accuracy_agrees:.0%} of {accuracy_networks:.0f} networks, "
                 "its half in {accuracy_halves:.0%}",
                 "accuracy has the state's period in {accuracy_agrees:.0%} of {accuracy_networks:.0f} networks",
             ),
-            "{not_odd:given}the spectrum is that of the Jacobian at rest of a map that is not odd: half the period does not count",
+            "{not_odd:given}the spectrum is that of the Jacobian at rest, and the map is not odd: half the period does not count",
         ),
         section="Rotations and attractors",
         figures=("spectrum",),
-        method=f"""The predicted period is 2 pi over the angle of the leading eigenvalue of R, for another cell than the paper's of
-        the Jacobian of its map at rest. The measured one is that of the strongest oscillation of the state after 2,000 blank rows.
-        They agree if they differ by at most {TOLERANCE:.0%}, or if the measured one is half of the predicted where the map that a
-        blank row applies is odd, as that from h to tanh(R h) is: an orbit that is its own mirror image passes the same distances
-        twice in a period.""",
+        method=f"""The predicted period is 2 pi over the angle of the leading eigenvalue of R (for a cell other than the paper's, of
+        the Jacobian of its map at rest). The measured period is that of the strongest oscillation of the state
+        after 2,000 blank rows. They agree if they differ by at most {TOLERANCE:.0%}. Where the map that a blank row applies is odd,
+        as h to tanh(R h) is, the measured period may also be half of the predicted one: an orbit that is its own mirror image
+        passes the same distances twice in a period.""",
         power="share",
         bound=BOUND,
     )

@@ -1,4 +1,4 @@
-"""What a reader has to know beside the numbers: networks that did not learn, measurements that are not there, claims not judged."""
+"""What a reader has to know besides the numbers: networks that did not learn, missing measurements, claims that are not judged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from study.schema import NOT_OF_SOURCE
 
 
 def cautions(dataset: xr.Dataset) -> list[str]:
-    """What has to be known before the findings on a study, a line each."""
+    """What has to be known before reading the findings of a study, one line each."""
     lines = []
     for size in dataset.hidden_size.values:
         sample = Sample(present(dataset, int(size)))
@@ -27,7 +27,7 @@ def cautions(dataset: xr.Dataset) -> list[str]:
 
 
 def _not_learned(sample: Sample) -> list[str]:
-    """Whether networks of one hidden size learned too little to be judged, or some of them did."""
+    """A warning where the networks of one hidden size, or some of them, did not learn the task."""
     size, n, mean = sample.hidden_size, sample.n, sample.mean_accuracy
     learned = int((sample.arrays.test_accuracy >= TRAINED).sum())
     if not mean >= TRAINED:
@@ -45,36 +45,36 @@ def _not_learned(sample: Sample) -> list[str]:
 
 
 def _not_defined(dataset: xr.Dataset) -> list[str]:
-    """Numbers that no network of a study has, though they were measured, by the reason."""
+    """Variables that were measured but have no value in any network of the study, grouped by the reason."""
     if not (dataset.run_id != "").any():
         return []
     names: dict[str, list[str]] = {}
     for name, array in dataset.data_vars.items():
         if "missing" in array.attrs and array.isnull().all():
             names.setdefault(array.attrs["missing"].removesuffix(f"; or {NOT_OF_SOURCE}"), []).append(str(name))
-    return [f"No network has a value of {', '.join(group)}: {reason}." for reason, group in names.items()]
+    return [f"No network has a value for {', '.join(group)}: {reason}." for reason, group in names.items()]
 
 
 def _not_measured(dataset: xr.Dataset) -> list[str]:
-    """Measurements that some networks of a study lack: stored ones, that nobody measured again."""
+    """Measurements that some stored networks of a study lack, because they were not measured again."""
     stored = int((dataset.run_id != "").sum())
     return [
-        f"{len(networks)} of {stored} networks lack the measurement {measurement}: what is said of it comes from the others alone."
-        for measurement, networks in json.loads(dataset.attrs.get("not_measured", "{}")).items()
+        f"{len(places)} of {stored} networks lack the measurement {measurement}: its results come from the other networks alone."
+        for measurement, places in json.loads(dataset.attrs.get("not_measured", "{}")).items()
     ]
 
 
 def unjudged(dataset: xr.Dataset, ledger: Iterable[Finding]) -> list[str]:
-    """The claims without a finding at some hidden size that has networks, with what they need, a line each."""
+    """The claims that have no finding at some hidden size with networks, and what they need; one line each."""
     judged = {(finding.claim, finding.hidden_size) for finding in ledger}
     samples = {int(size): present(dataset, int(size)) for size in dataset.hidden_size.values}
-    samples = {size: networks for size, networks in samples.items() if networks.sizes["seed"]}
+    samples = {size: sample for size, sample in samples.items() if sample.sizes["seed"]}
     lines = []
     for claim in CLAIMS.values():
         lacking: dict[tuple[str, ...], list[int]] = {}
-        for size, networks in samples.items():
+        for size, sample in samples.items():
             if (claim.id, size) not in judged:
-                missing = tuple(name for name in claim.needs if name not in networks or bool(networks[name].isnull().all()))
+                missing = tuple(name for name in claim.needs if name not in sample or bool(sample[name].isnull().all()))
                 lacking.setdefault(missing or claim.needs, []).append(size)
         for missing, sizes in lacking.items():
             where = "" if len(sizes) == len(samples) else f" at H = {', '.join(map(str, sizes))}"

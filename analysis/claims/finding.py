@@ -1,4 +1,4 @@
-"""A finding: what one claim comes to at one hidden size, in numbers alone."""
+"""A finding: the result for one claim at one hidden size, as numbers only."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Finding:
     """One claim at one hidden size.
 
     Attributes: `claim` (C1 ..) and `hidden_size`; the `estimate`, with its interval and n, in the units of the data (shares, not
-    percent); the `verdict`; `p`, NaN where an interval decides; and further `numbers` by name, each one number or a few, from
-    which the claim's phrases are made. A number that is not finite is left out of them.
+    percent); the `verdict`; `p`, NaN where an interval decides; and further `numbers` by name, each a number or a short sequence,
+    which fill the claim's phrases. Numbers that are not finite are left out.
     """
 
     claim: str
@@ -50,10 +50,10 @@ def by_interval(estimate: Estimate, bound: float) -> str:
 
 
 def overall(findings: Sequence[Finding]) -> str:
-    """The verdict on one claim over all hidden sizes: theirs where they agree, else undecided.
+    """The verdict on one claim over all hidden sizes: the common verdict where they agree, else undecided.
 
-    A size whose networks are not trained keeps a claim from being supported overall, since nothing was shown there. Supported at
-    every size needs no correction for their number, since all must hold (intersection-union; Berger 1982).
+    A size whose networks are not trained keeps a claim from being supported overall, since nothing was shown there. "Supported at
+    every size" needs no correction for the number of sizes, since all must hold (intersection-union; Berger 1982).
     """
     verdicts = {finding.verdict for finding in findings}
     return verdicts.pop() if len(verdicts) == 1 else UNDECIDED

@@ -1,4 +1,4 @@
-"""All claims, in the order in which they are told."""
+"""All claims, in the order in which they are reported."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ CLAIMS: dict[str, Claim] = {}
 def register_claim(claim: Claim) -> Claim:
     """Adds a claim to those that are judged and reported; returns it.
 
-    Raises `ValueError` where its id is taken, or is no letter with up to seven letters and digits after it, or where it names no
-    bound for power analysis to aim at.
+    Raises `ValueError` where the id is taken, or is not a letter followed by up to seven letters and digits, or where the claim has
+    no bound although its `power` needs one.
     """
     if not ID.fullmatch(claim.id):
-        raise ValueError(f"claim {claim.id!r}: expected an id of a letter and up to 7 more letters and digits")
+        raise ValueError(f"claim {claim.id!r}: expected a letter followed by up to 7 letters and digits as the id")
     if claim.id in CLAIMS:
-        raise ValueError(f"claim {claim.id}: there is a claim of this id already; expected another id")
+        raise ValueError(f"claim {claim.id}: this id is taken; expected another id")
     if claim.power != "curve" and claim.bound is None:
         raise ValueError(f"claim {claim.id}: expected a bound, since a {claim.power} decides it")
     CLAIMS[claim.id] = claim

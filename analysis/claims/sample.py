@@ -13,7 +13,7 @@ from analysis.statistics.oscillation import Oscillation, oscillation
 
 @dataclass(frozen=True)
 class Sample:
-    """The networks of one hidden size: their `arrays` along `seed`, and what several claims need of them, computed once."""
+    """The networks of one hidden size: their `arrays` along `seed`, and results that several claims use, computed only once."""
 
     arrays: xr.Dataset
 
@@ -33,7 +33,7 @@ class Sample:
 
     @cached_property
     def oscillation(self) -> Oscillation:
-        """Each network's test of its accuracy under blank rows."""
+        """The test of each network's accuracy under blank rows for oscillation."""
         return oscillation(self.arrays.accuracy_appended.values, rng=self.hidden_size)
 
     def curves(self, name: str) -> np.ndarray:
@@ -43,5 +43,5 @@ class Sample:
 
 def present(dataset: xr.Dataset, hidden_size: int) -> xr.Dataset:
     """The networks of one hidden size that the study has, along `seed`."""
-    networks = dataset.sel(hidden_size=hidden_size)
-    return networks.isel(seed=np.flatnonzero(networks.run_id.values != ""))
+    arrays = dataset.sel(hidden_size=hidden_size)
+    return arrays.isel(seed=np.flatnonzero(arrays.run_id.values != ""))

@@ -41,9 +41,9 @@ from study.tracking.store import (
 )
 
 PLACE = re.compile("[0-9]{1,19}", re.ASCII)  # a hidden size or a seed, as a parameter of a run
-# What the networks of one study share, beside what is measured: a record may hold more than was asked for.
+# Settings that all networks of a study share. `measurements` is not among them: a record may hold more than was asked for.
 ALIKE = ("cell", "epochs", "learning_rate", "batch_size", "dataset", "train_images", "blank_rows", "precision")
-REGIME = (*ALIKE, "measurements")  # in one of which the studies of a sweep may differ
+REGIME = (*ALIKE, "measurements")  # the studies of a sweep differ in one of these
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Study:
 
 
 def find(client: MlflowClient, study: str) -> Study:
-    """The study with a run id, or the `latest` one; raises `InputError` where there is none."""
+    """The study with this run id, or the `latest` one; raises `InputError` where there is none."""
     if study == "latest":
         run = _latest(client)
     else:
@@ -71,8 +71,8 @@ def find(client: MlflowClient, study: str) -> Study:
                 raise
             raise InputError(f"study={study}: the tracking store has no such run; expected a study's run id, or latest") from None
         if run.data.tags.get("kind") != "study":
-            kind = run.data.tags.get("kind", "no part of a study")
-            raise InputError(f"study={study}: this run is no study (its kind: {kind}); expected a study's run id, or latest")
+            kind = run.data.tags.get("kind", "not part of a study")
+            raise InputError(f"study={study}: this run is not a study (its kind: {kind}); expected a study's run id, or latest")
         if run.info.lifecycle_stage != LifecycleStage.ACTIVE:
             raise InputError(
                 f"study={study}: this study is deleted; restore it (mlflow runs restore --run-id {study}, or with its "
@@ -93,28 +93,28 @@ def find(client: MlflowClient, study: str) -> Study:
 def load(study: str = "latest", client: MlflowClient | None = None) -> xr.Dataset:
     """Every measured array of a study over (`hidden_size`, `seed`, ...), missing networks as NaN.
 
-    Parameters: `study`, a run id or ``latest``. The dataset holds each variable of the networks' records as float64,
-    `run_id` (empty where a network is missing), and as attributes the study's run id, its configuration and the data's digest,
-    and, as JSON, the versions and kinds of device with the networks that each made (`analysis.dataset.provenance`) and the missing
-    networks with the reason. Raises `InputError` where there is no such study.
+    Parameters: `study`, a run id or ``latest``. The dataset holds each variable of the networks' records as float64, and `run_id`
+    (empty where a network is missing). Its attributes are the study's run id, its configuration, the data's digest and, as JSON,
+    the versions and kinds of device with the networks made by each (`analysis.dataset.provenance`) and the missing networks with
+    the reason. Raises `InputError` where there is no such study.
     """
     client = client or MlflowClient()
-    found = find(client, study)
-    sizes, seeds = found.config["hidden_sizes"], found.config["seeds"]
-    complete, reasons = _by_place(found)
-    _of_one_regime(found, complete)
-    expected = _expected(found.config)
+    stored = find(client, study)
+    sizes, seeds = stored.config["hidden_sizes"], stored.config["seeds"]
+    complete, reasons = _by_place(stored)
+    _check_regime(stored, complete)
+    expected = _expected(stored.config)
     key = records.cache_key(
         [sizes, seeds, versions(), expected, [[*place, *marks(run)] for place, run in sorted(complete.items())]]
     )
     dataset, damage = records.cached(key), {}
     if dataset is None:
-        dataset, damage = _read(client, complete, found.config, expected)
+        dataset, damage = _read(client, complete, stored.config, expected)
         reasons |= damage
-        told = len(complete) + len(reasons) >= len(sizes) * len(seeds)  # a running study would leave one dataset after the other
-        if told and not damage:
+        ended = len(complete) + len(reasons) >= len(sizes) * len(seeds)  # a running study would fill the cache with datasets
+        if ended and not damage:
             records.keep(key, dataset)
-    run, there = found.run, {place: run.info.run_id for place, run in complete.items() if place not in damage}
+    run, there = stored.run, {place: run.info.run_id for place, run in complete.items() if place not in damage}
     ids = [[there.get((size, seed), "") for seed in seeds] for size in sizes]
     dataset["run_id"] = (("hidden_size", "seed"), np.array(ids, dtype=object).astype(str))
     missing = {
@@ -124,20 +124,20 @@ def load(study: str = "latest", client: MlflowClient | None = None) -> xr.Datase
         if (size, seed) not in there
     }
     return dataset.assign_attrs(
-        study=found.run_id,
+        study=stored.run_id,
         study_name=run.data.tags.get(MLFLOW_RUN_NAME, ""),
-        config=json.dumps(found.config),
+        config=json.dumps(stored.config),
         missing=json.dumps(missing),
         record_version=RECORD_VERSION,
     )
 
 
 def load_sweep(studies: Sequence[str], over: str, client: MlflowClient | None = None) -> xr.Dataset:
-    """Several studies as one dataset, apart along a dimension named after the setting in which they differ.
+    """Several studies as one dataset, along a dimension named after the setting in which they differ.
 
-    Parameters: run ids of `studies`; `over`, the setting, such as ``learning_rate``. The attributes are lists of the studies'
-    own, as JSON. Raises `InputError` where they differ in anything else that decides what a network becomes, or do not differ in
-    this; warns where their networks were not all made by the same versions on the same kind of device.
+    Parameters: run ids of `studies`; `over`, the setting, such as ``learning_rate``. The attributes are JSON lists of the studies'
+    own attributes. Raises `InputError` where the studies differ in any other setting that decides what a network becomes, or do not
+    differ in this one; warns where their networks were not all made by the same versions on the same kind of device.
     """
     client = client or MlflowClient()
     datasets = [load(study, client) for study in studies]
@@ -147,10 +147,10 @@ def load_sweep(studies: Sequence[str], over: str, client: MlflowClient | None = 
     for name in sorted(REGIME, key=lambda name: name == over):
         values = [config.get(name) for config in configs]
         if name == over and len(set(values)) < len(values):
-            raise InputError(f"over={over}: the studies have {', '.join(map(str, values))}; expected a value of its own for each")
+            raise InputError(f"over={over}: the studies have {', '.join(map(str, values))}; expected a different value for each")
         if name != over and len(set(values)) > 1:
             raise InputError(
-                f"the studies differ in {name}, too ({', '.join(map(str, values))}): expected studies that differ in {over} alone"
+                f"the studies also differ in {name} ({', '.join(map(str, values))}): expected studies that differ only in {over}"
             )
     for line in made_differently(*datasets):
         warnings.warn(line, stacklevel=2)
@@ -163,35 +163,35 @@ def load_sweep(studies: Sequence[str], over: str, client: MlflowClient | None = 
     return joined.assign_attrs(lists)
 
 
-def _of_one_regime(study: Study, complete: dict[Place, Run]) -> None:
-    """Raises `InputError` where a network was made by other settings than the study's: such cannot be averaged."""
+def _check_regime(study: Study, complete: dict[Place, Run]) -> None:
+    """Raises `InputError` where a network was made with other settings than the study's: it cannot be averaged with the others."""
     for (size, seed), run in complete.items():
         for name in ALIKE:
-            expected, found = str(study.config.get(name)), run.data.params.get(name)
-            if found is not None and found != expected:
+            expected, used = str(study.config.get(name)), run.data.params.get(name)
+            if used is not None and used != expected:
                 raise InputError(
                     f"study={study.run_id}: H={size} seed={seed} (run {run.info.run_id}) has "
-                    f"{name}={one_line(found, 50)} where the study has {expected}: expected networks of one regime; "
+                    f"{name}={one_line(used, 50)} where the study has {expected}: expected networks with the same settings; "
                     "move it to a study of its own"
                 )
 
 
 def _by_place(study: Study) -> tuple[dict[Place, Run], dict[Place, str]]:
-    """The complete run of each network (the newest, where there are more), and the reason of each that has none."""
+    """The complete run of each network (the newest of several), and for each network without one the reason."""
     complete, reasons = {}, {}
     for run in study.networks:
         place = _place(run)
         if place is None or place[0] not in study.config["hidden_sizes"] or place[1] not in study.config["seeds"]:
-            continue  # a store that went away in the middle of logging leaves a run without, and another in its place
+            continue  # a store that failed while a run was logged leaves one without parameters; another run replaces it
         if run.data.tags.get("complete") == "true":
             complete[place] = run
         elif place not in complete:
-            reasons[place] = one_line(run.data.tags.get("failure", f"its run is {run.info.status.lower()} and not complete"))
+            reasons[place] = one_line(run.data.tags.get("failure", f"its run is {run.info.status.lower()} and incomplete"))
     return complete, {place: why for place, why in reasons.items() if place not in complete}
 
 
 def _place(run: Run) -> Place | None:
-    """The hidden size and the seed that a network run names; None where it names none."""
+    """The hidden size and seed in a network run's parameters; None where they are missing or malformed."""
     size, seed = (run.data.params.get(name, "") for name in ("hidden_size", "seed"))
     return (int(size), int(seed)) if PLACE.fullmatch(size) and PLACE.fullmatch(seed) else None
 
@@ -204,9 +204,9 @@ def _expected(config: dict) -> list[str]:
 def _read(
     client: MlflowClient, complete: dict[Place, Run], config: dict, expected: list[str]
 ) -> tuple[xr.Dataset, dict[Place, str]]:
-    """The records of network runs as one dataset, and what is wrong with those left out.
+    """The records of network runs as one dataset, and what is wrong with the records that are left out.
 
-    Raises `StudyError` where there is none that could be reached.
+    Raises `StudyError` where no record could be reached.
     """
     files, damage, away = {}, {}, {}
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(DOWNLOADS) as pool:
@@ -245,7 +245,7 @@ def weights(run_id: str, client: MlflowClient | None = None) -> RecurrentNetwork
 
 
 def stored_dataset(client: MlflowClient, run_id: str, path: str) -> xr.Dataset | None:
-    """A dataset that was logged as a netCDF artifact of a run; None where there is none, or none that can be read."""
+    """A dataset that was logged as a netCDF artifact of a run; None where it is missing or unreadable."""
     with tempfile.TemporaryDirectory() as scratch:
         try:
             return netcdf.read(stored_file(client, client.get_run(run_id), path, Path(scratch), netcdf.LARGEST))
@@ -254,7 +254,7 @@ def stored_dataset(client: MlflowClient, run_id: str, path: str) -> xr.Dataset |
 
 
 def stored_bytes(client: MlflowClient, run_id: str, path: str, most: int) -> bytes | None:
-    """An artifact of a run; None where there is none of at most `most` bytes that can be read."""
+    """The content of an artifact of a run; None where it is missing, unreadable or larger than `most` bytes."""
     try:
         return stored_content(client, client.get_run(run_id), path, most)
     except (DamagedRecordError, UnreachableError):
@@ -275,7 +275,7 @@ def _latest(client: MlflowClient) -> Run:
 
 
 def save_tables(dataset: xr.Dataset, folder: Path) -> None:
-    """Writes a dataset as CSV, a file for each set of dimensions: `networks.csv`, `by_time_step.csv`, `by_time_step_digit.csv`
+    """Writes a dataset as CSV, one file per set of dimensions: `networks.csv`, `by_time_step.csv`, `by_time_step_digit.csv`
     and so on.
     """
     groups: dict[tuple, list[str]] = {}
@@ -289,5 +289,5 @@ def save_tables(dataset: xr.Dataset, folder: Path) -> None:
 
 
 def table(dataset: xr.Dataset, name: str) -> pd.DataFrame:
-    """One variable as a long table: a row a value, a column a dimension; missing networks are left out."""
+    """One variable as a long table: one row per value, one column per dimension; missing networks are left out."""
     return dataset[name].to_dataframe().reset_index().dropna(subset=[name])

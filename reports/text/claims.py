@@ -1,4 +1,4 @@
-"""What a finding says in words: the phrases of its claim, filled with its numbers."""
+"""A finding in words: the phrases of its claim, filled with its numbers."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ UNTRAINED: Phrase = (
 )
 
 
-def told(finding: Finding) -> str:
-    """All that is said of one claim at one hidden size."""
+def sentence(finding: Finding) -> str:
+    """One claim at one hidden size in words: verdict, estimate and note."""
     text = f"H = {finding.hidden_size}, {finding.verdict}: {CLAIMS[finding.claim].quantity} {estimate_text(finding)}"
     return "; ".join(filter(None, (text, note(finding)))) + "."
 
 
 def note(finding: Finding) -> str:
-    """What is said beside the estimate: why there is no verdict, and the claim's own phrases."""
+    """The remarks after the estimate: why there is no verdict, and the claim's own phrases."""
     n = finding.estimate.n
     few = f"{n} network{'s' * (n != 1)}, fewer than {FEWEST_NETWORKS}: no verdict" if n < FEWEST_NETWORKS else ""
-    untrained = said([UNTRAINED], finding.numbers) if finding.verdict == NOT_TRAINED else []
-    return "; ".join(filter(None, (*untrained, *said(CLAIMS[finding.claim].phrases, finding.numbers), few)))
+    untrained = filled([UNTRAINED], finding.numbers) if finding.verdict == NOT_TRAINED else []
+    return "; ".join(filter(None, (*untrained, *filled(CLAIMS[finding.claim].phrases, finding.numbers), few)))
 
 
-def said(phrases: Sequence[Phrase], numbers: Mapping[str, float | Sequence[float]]) -> list[str]:
-    """The phrases whose numbers are all there, filled; of alternatives the first that can be."""
+def filled(phrases: Sequence[Phrase], numbers: Mapping[str, float | Sequence[float]]) -> list[str]:
+    """The phrases whose numbers are all there, filled in; of alternatives, the first such phrase."""
     words = []
     for phrase in phrases:
         alternatives = (phrase,) if isinstance(phrase, str) else phrase
-        words += [FILLED.vformat(text, (), numbers) for text in alternatives if _names(text) <= set(numbers)][:1]
+        words += [FORMATTER.vformat(text, (), numbers) for text in alternatives if _names(text) <= set(numbers)][:1]
     return words
 
 
@@ -45,9 +45,9 @@ def _names(text: str) -> set[str]:
     return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
 
 
-class _Filled(string.Formatter):
-    """Python's formats, of several numbers one after the other; ``{rows:row}`` and ``{steps:step}``, whole numbers as ranges; and
-    ``{name:given}``, nothing."""
+class _PhraseFormatter(string.Formatter):
+    """Python's formats, with three additions. Several numbers are listed one after the other; ``{rows:row}`` and ``{steps:step}``
+    write whole numbers as ranges; ``{name:given}`` writes nothing."""
 
     def format_field(self, value: Any, format_spec: str) -> str:
         several = value if isinstance(value, tuple) else (value,)
@@ -60,11 +60,11 @@ class _Filled(string.Formatter):
         )
 
 
-FILLED = _Filled()
+FORMATTER = _PhraseFormatter()
 
 
 def ranges(numbers: Sequence[float], unit: str) -> str:
-    """Whole numbers as ranges: rows 1-3, 7; no row, where there is none."""
+    """Whole numbers as ranges: "rows 1-3, 7"; without numbers, "no row"."""
     groups: list[list[int]] = []
     for number in map(int, numbers):
         if groups and number == groups[-1][-1] + 1:

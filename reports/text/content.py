@@ -1,4 +1,4 @@
-"""What the report says, in words made from the data: everything `report.typ` lays out."""
+"""The text and tables of the report, made from the data: everything that `report.typ` lays out."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from analysis.dataset.runs import configuration
 from analysis.statistics.bands import FEW_NETWORKS, FEWEST_NETWORKS
 from analysis.study_analysis import Analysis
 from reports.figures.figure import Figure
-from reports.text.claims import told
+from reports.text.claims import sentence
 from reports.text.glyphs import shown
 from reports.text.methods import methods
 from study.schema import SOURCES
 
 
 def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
-    """The report's text and tables, ready for JSON; `figures` by name, those that could be drawn."""
+    """The report's text and tables, ready for JSON; `figures` are those that could be drawn, by name."""
     dataset, config = analysis.dataset, configuration(analysis.dataset)
     missing = json.loads(dataset.attrs["missing"])
     return {
@@ -95,7 +95,7 @@ def _judged(ledger: list[Finding]) -> list[str]:
 
 
 def _verdicts(ledger: list[Finding]) -> list[dict]:
-    """A group a claim, with a row a hidden size."""
+    """One group per claim, with one row per hidden size."""
     groups: dict[str, dict] = {}
     for finding in ledger:
         group = groups.setdefault(
@@ -118,12 +118,12 @@ def _warnings(analysis: Analysis, missing: dict[str, str]) -> list[str]:
         if n < FEWEST_NETWORKS:
             lines.append(
                 f"H = {size}: {n} network{'s' * (n != 1)}. Bands and verdicts are withheld below {FEWEST_NETWORKS}, "
-                "because resampling so few networks cannot tell their spread."
+                "because resampling so few networks does not show how much they vary."
             )
         elif n < FEW_NETWORKS:
-            lines.append(f"H = {size}: {n} networks. Below {FEW_NETWORKS} the bands cover a little less than they say.")
+            lines.append(f"H = {size}: {n} networks. Below {FEW_NETWORKS}, the coverage of the bands is slightly below nominal.")
     if missing:
-        lines.append(f"{len(missing)} of {analysis.dataset.run_id.size} networks are missing; the last page says why.")
+        lines.append(f"{len(missing)} of {analysis.dataset.run_id.size} networks are missing; see the reasons under Networks.")
     return [*lines, *(f"{line[0].upper()}{line[1:]}." for line in analysis.left_out)]
 
 
@@ -132,15 +132,15 @@ APPENDIX = ("networks",)
 
 
 def sections() -> dict[str, tuple[list[str], list[str]]]:
-    """The claims that each section of the report judges and the figures it shows, by its title: as the claims say."""
-    found: dict[str, tuple[list[str], list[str]]] = {}
+    """The sections of the report by title, as the claims define them: the claims judged there and the figures shown."""
+    by_title: dict[str, tuple[list[str], list[str]]] = {}
     for claim in CLAIMS.values():
-        claims, figures = found.setdefault(claim.section, ([], []))
+        claims, figures = by_title.setdefault(claim.section, ([], []))
         claims.append(claim.id)
         figures.extend(name for name in claim.figures if name not in figures)
     title, names = ALIKE
-    found.setdefault(title, ([], []))[1].extend(names)
-    return found
+    by_title.setdefault(title, ([], []))[1].extend(names)
+    return by_title
 
 
 def _sections(analysis: Analysis, figures: dict[str, Figure]) -> list[dict]:
@@ -149,7 +149,7 @@ def _sections(analysis: Analysis, figures: dict[str, Figure]) -> list[dict]:
         paragraphs = [paragraph for claim in claims if (paragraph := _of_claim(analysis, claim))]
         drawn = _drawn(figures, [name for name in names if name not in shown_before])
         if paragraphs and names and not set(names) & set(figures):
-            paragraphs.append({"text": "The study holds too little to draw this figure.", "items": [], "change": ""})
+            paragraphs.append({"text": "The study does not have the data for this figure.", "items": [], "change": ""})
         if paragraphs or drawn:
             laid_out.append({"title": title, "paragraphs": paragraphs, "figures": drawn})
         shown_before |= {item["name"] for item in drawn}
@@ -169,45 +169,45 @@ def _drawn(figures: dict[str, Figure], names: Sequence[str]) -> list[dict]:
 
 
 def _of_claim(analysis: Analysis, claim: str) -> dict | None:
-    """A claim in words, an item a hidden size, and what would change the verdict."""
+    """A claim in words: one item per hidden size, and what would change the verdict."""
     findings = [finding for finding in analysis.findings.ledger if finding.claim == claim]
     if not findings:
         return None
-    return {"text": f"{claim}, {CLAIMS[claim].hypothesis}:", "items": [*map(told, findings)], "change": _change(findings)}
+    return {"text": f"{claim}, {CLAIMS[claim].hypothesis}:", "items": [*map(sentence, findings)], "change": _change(findings)}
 
 
 def _change(findings: list[Finding]) -> str:
-    """What would change the verdicts on a claim: its rule, and the number of networks that would decide where nothing is."""
+    """What would change the verdicts on a claim: its rule, and how many networks would decide where it is undecided."""
     needs = [(f.hidden_size, need.networks) for f in findings if f.verdict == UNDECIDED and (need := for_claim(f))]
     text = f"What would change the verdict: it is {CLAIMS[findings[0].claim].decision_rule}."
-    for size, networks in needs:
-        deciding = f"some {networks} networks would decide" if networks else f"even {MOST:,} networks would not decide"
-        text += f" At H = {size} {deciding}, if the estimate stayed what it is (80% power)."
+    for size, count in needs:
+        deciding = f"about {count} networks would decide" if count else f"even {MOST:,} networks would not decide"
+        text += f" At H = {size}, {deciding} if the estimate stayed the same (80% power)."
     return text
 
 
 def _trends(analysis: Analysis) -> dict | None:
-    """How every number changes with the hidden size: the header and the rows of a table; None where there is one size."""
+    """How every number changes with the hidden size: header and rows of a table; None where there is only one size."""
     changes = [change for change in analysis.findings.trends if np.isfinite(change.trend.p)]
     if not changes:
         return None
     adjusted = [{pair.sizes: pair.p_adjusted for pair in change.pairs} for change in changes]
-    pairs = sorted({sizes for found in adjusted for sizes in found})
+    pairs = sorted({sizes for by_pair in adjusted for sizes in by_pair})
     header = ["number", "per doubling of H", "p", *(f"{small} and {large}" for small, large in pairs)]
     rows = [
         [
             analysis.dataset[change.variable].attrs["long_name"] + ("" if change.source == SOURCES[0] else f" ({change.source})"),
             f"{change.trend.slope:+.3g}",
             _p(change.trend.p),
-            *(_p(found.get(sizes, np.nan)) for sizes in pairs),
+            *(_p(by_pair.get(sizes, np.nan)) for sizes in pairs),
         ]
-        for change, found in zip(changes, adjusted, strict=True)
+        for change, by_pair in zip(changes, adjusted, strict=True)
     ]
     return {"header": header, "rows": rows}
 
 
 def _versions(dataset: xr.Dataset) -> list[list[str]]:
-    """What made the networks, a row a value; where there are several, with the networks of each."""
+    """What made the networks: one row per value; where a name has several values, with the networks of each."""
     return [
         [name, value if len(values) == 1 else f"{value} ({provenance.places_in_words(places)})"]
         for name, values in provenance.versions(dataset).items()
@@ -222,9 +222,9 @@ def _rules(ledger: list[Finding]) -> list[dict]:
 def _runs(analysis: Analysis) -> list[list[str]]:
     rows = []
     for size in analysis.dataset.hidden_size.values:
-        networks, rhythm = present(analysis.dataset, int(size)), analysis.findings.oscillations.get(int(size))
-        for seed, period in zip(networks.seed.values, rhythm.confirmed_periods if rhythm else (), strict=True):
-            one = networks.sel(seed=seed)
+        sample, oscillation = present(analysis.dataset, int(size)), analysis.findings.oscillations.get(int(size))
+        for seed, period in zip(sample.seed.values, oscillation.confirmed_periods if oscillation else (), strict=True):
+            one = sample.sel(seed=seed)
             rows.append(
                 [
                     str(size),

@@ -18,8 +18,8 @@ PRECISIONS = {
 
 
 def methods(config: dict, judged: Sequence[str], classes: int) -> list[str]:
-    """A paragraph a method, for a study of this configuration, on images of so many classes, that judged these claims."""
-    config = {"cell": TANH.name} | config  # which older studies do not name
+    """One paragraph per method, for a study of this configuration, with so many classes, that judged these claims."""
+    config = {"cell": TANH.name} | config  # older studies do not name it
     texts = [*_of_all(config, classes), *(CLAIMS[claim].method for claim in judged), TRENDS]
     return [" ".join(text.split()) for text in texts if text]
 
@@ -30,8 +30,8 @@ def _of_all(config: dict, classes: int) -> list[str]:
         does (uniform within one over the square root of the hidden size), and reads a {config["dataset"]} image row by row,
         pixels scaled to [0, 1]. It is trained on {config["train_images"]:,} images for {config["epochs"]} epochs with Adam
         (learning rate {config["learning_rate"]:g}, batches of {config["batch_size"]}) on the cross-entropy after the last
-        row, by backpropagation through time in {PRECISIONS[config["precision"]]}. All measurements use the whole test set,
-        unless it says otherwise, and single precision or better.""",
+        row, by backpropagation through time in {PRECISIONS[config["precision"]]}. All measurements use the whole test set
+        unless stated otherwise, and single precision or better.""",
         """The paper names 200 units, 30 epochs and a test accuracy a little over 93%, but no learning rate, batch size,
         initialisation or readout bias; those are choices of this study.""",
         f"""Experiment 1 blanks all rows after the first n and reads the network after the last row; experiment 2 applies the
@@ -40,17 +40,18 @@ def _of_all(config: dict, classes: int) -> list[str]:
         where they are all equal.""",
         f"""Networks are the unit of replication throughout, never images. Bands are simultaneous sup-t bands from a weighted
         bootstrap of the networks ({RESAMPLES:,} resamples; weights from a Beta distribution, which keeps the skewness of the
-        curves). In simulated studies drawn from 40 real networks they held the whole true mean in 93 to 97% of cases; of PCA-90 of
-        all images with 10 networks in 88%, because a band has no width where all networks agree on a count, which is no evidence
-        about other networks. Intervals of means are Student's, those of shares Wilson's, all at 95%.""",
+        curves). In simulated studies drawn from 40 real networks, the bands contained the whole true mean curve in 93 to 97% of
+        cases. For PCA-90 of all images with 10 networks it was 88%: where all networks agree on a count the band has no width,
+        although other networks may differ. Intervals of means are Student's, those of shares Wilson's, all at 95%.""",
         f"""Claims other than {" and ".join(accuracy_only())} are about trained networks. At a hidden size whose mean test
         accuracy is below {TRAINED:.0%} ({TRAINED * classes:.2g} times chance with {classes} classes) they are not
-        judged, and their verdict is "not trained": much of what they name shows in untrained networks, too. Single networks below
-        that count like all others, so that none is left out for its outcome.""",
+        judged, and their verdict is "not trained": untrained networks show much of what the claims describe, too. A single network
+        below that level counts like all others, so that none is left out because of its outcome.""",
     ]
 
 
-TRENDS = """Across hidden sizes, a number's trend is the Theil-Sen
-        slope per doubling of the size, with Kendall's statistic against permutations; pairs of sizes are compared with Holm's
-        adjustment for the pairs of one number; nothing is adjusted for how many numbers the table has. Seeds of equal number at
-        different sizes are not paired, since they share nothing. A claim holds overall if it is supported at every size."""
+TRENDS = """Across hidden sizes, the trend of a number is its Theil-Sen
+        slope per doubling of the size, with a permutation test of Kendall's statistic. Pairs of sizes are compared with Holm's
+        adjustment over the pairs of one number; p values are not adjusted for how many numbers the table has. Equal seeds at
+        different sizes are not paired, since their networks share nothing. A claim holds overall if it is supported at every
+        size."""

@@ -1,4 +1,4 @@
-"""Runs a study: workers compute, this process alone writes to MLflow."""
+"""Runs a study: workers compute; only this process writes to MLflow."""
 
 from __future__ import annotations
 
@@ -41,28 +41,28 @@ def run_study(
 ) -> int:
     """Trains, measures and logs every network of the grid that is not stored yet; then calls `afterwards` with the run's id.
 
-    Of the id `meanwhile` makes the command that is started again every `config.refresh` seconds, or none.
+    `meanwhile` makes, from the run's id, the command that is started every `config.refresh` seconds during the run (empty: none).
 
-    Everything that can be wrong with the configuration, the data, the workers and the store is found before the first run is
-    created. Returns the status of `afterwards`. Raises `StudyError` where the study stops before its end.
+    Mistakes in the configuration, the data, the workers and the store are found before the first run is created. Returns the status
+    of `afterwards`. Raises `StudyError` where the study stops before its end.
     """
-    networks = config.networks()
+    configs = config.networks()
     if config.batch_size > config.train_images:
         raise InputError(f"batch_size={config.batch_size}: more than train_images={config.train_images}; expected at most as many")
     source = prepare_data(config.dataset, config.data_dir)
     checked_training_images(source, config.train_images)
     if config.backend == "loky":
-        checked_memory(networks[0], source.shape)
+        checked_memory(configs[0], source.shape)
     study = None
     with backends.opened(config) as backend:
         client = connect()
         experiment = current_experiment(client)
         claim = Claim(
-            client, experiment, config, regime_key(networks[0], source.digest), console, _earlier_regime(networks[0], source.digest)
+            client, experiment, config, regime_key(configs[0], source.digest), console, _earlier_regime(configs[0], source.digest)
         )
         _not_in_sync(claim.look())
         if config.resume == "auto":
-            keys = [training_key(network, source.digest) for network in networks]
+            keys = [training_key(one, source.digest) for one in configs]
             earlier.check_reachable(client, experiment, keys, source.digest)
         checked_location(client, experiment, fresh=config.resume == "never")
         try:
@@ -73,13 +73,13 @@ def run_study(
                     for run in stopped:
                         supersede(client, run, study.run_id)
                     with Refresher(meanwhile(study.run_id), config.refresh) as refresher:
-                        _compute(study, networks, backend, console, refresher)
+                        _compute(study, configs, backend, console, refresher)
                     claim.release()
                     status = afterwards(study.run_id)
                 study.end("FAILED" if status else "FINISHED")
         except Exception:
             if study is not None:
-                with suppress(Exception):  # what the heart has not noticed yet
+                with suppress(Exception):  # the heartbeat may not have noticed yet
                     claim.deleted = claim.deleted or stopping.within(stopping.LEAVE, study.is_deleted)
                 if claim.deleted:
                     raise _deleted(study) from None
@@ -89,56 +89,56 @@ def run_study(
                 raise
             if claim.deleted:
                 raise _deleted(study) from None
-            why = f"run {claim.lost_to} has taken this study over" if claim.lost_to else "the same command goes on from there"
+            why = f"run {claim.lost_to} has taken this study over" if claim.lost_to else "the same command resumes from there"
             stored = f"{study.stored} of {study.counts['expected']} networks are stored in run {study.run_id}"
             raise StudyError(f"stopped: {stored}; {why}", 130) from None
     return status
 
 
 def _deleted(study: StudyRun) -> StudyError:
-    """What to say where someone deleted the study run while it ran."""
+    """The error for a study run that was deleted while it ran."""
     return StudyError(
         f"run {study.run_id} of this study, or its experiment, was deleted while it ran: the study stopped with {study.stored} of "
-        f"{study.counts['expected']} networks stored, and what is not waits in the spool; to go on, run the same command again "
+        f"{study.counts['expected']} networks stored; other results wait in the spool; to resume, run the same command again "
         f"(where the experiment was deleted, restore it first: mlflow experiments restore -x {study.experiment_id})"
     )
 
 
-def _compute(study: StudyRun, networks: list[NetworkConfig], backend: Backend, console: Console, refresher: Refresher) -> None:
-    """Fills the study run: with networks that are stored already, with results that wait in a spool, with stored ones whose records
-    lack something, measured again, and with new ones."""
+def _compute(study: StudyRun, configs: list[NetworkConfig], backend: Backend, console: Console, refresher: Refresher) -> None:
+    """Fills the study run with networks that are stored already, results that wait in a spool, stored networks that are measured
+    again because their records lack something, and new networks."""
 
     def say(line: str) -> None:
         console.print(line, highlight=False)
 
     config, source = study.config, study.source
-    wanted = {training_key(network, source.digest): network for network in networks}
+    wanted = {training_key(one, source.digest): one for one in configs}
     results_here = Spool(study.run_id)
     try:
         results_here.describe(config, source.digest)
         with Delivery(study, say) as delivery, stopping.heard():
-            found: set[str] = set()
+            taken: set[str] = set()
             lacking: dict[str, StoredNetwork] = {}
-            replaced: dict[str, Entry] = {}  # results of spools that lack something, kept until there are better ones
+            replaced: dict[str, Entry] = {}  # incomplete results in spools, kept until there are better ones
             if config.resume == "auto":
-                found, stored = earlier.take(study, wanted, say)
+                taken, stored = earlier.take(study, wanted, say)
                 lacking = {training_key(one.config, source.digest): one for one in stored}
-                for entry, waiting in _waiting(results_here, wanted, found):
+                for entry, waiting in _waiting(results_here, wanted, taken):
                     if not waiting.lacks():
-                        found.add(entry.key)
+                        taken.add(entry.key)
                         lacking.pop(entry.key, None)
                         delivery.hand_over(entry, "reused")
                     elif entry.key in lacking:
                         spool.remove(entry)
                     else:
                         lacking[entry.key], replaced[entry.key] = waiting, entry
-                backend.forget([*found, *lacking])
+                backend.forget([*taken, *lacking])
             else:
                 backend.forget(list(wanted))
-            new = [network for key, network in wanted.items() if key not in found and key not in lacking]
+            new = [network for key, network in wanted.items() if key not in taken and key not in lacking]
             again = [Remeasurement(one, source.shape, tuple(one.lacks())) for one in lacking.values()]
             plan = [*stacks(new, source.shape), *again]
-            say(_plan_in_words(study, backend.jobs(plan) if plan else 0, len(found), again))
+            say(_plan_in_words(study, backend.jobs(plan) if plan else 0, len(taken), again))
             failures = []
             with StudyProgress(plan, console) as progress, stopping.heard():
                 for index, results in backend.compute(plan, source, progress.file):
@@ -170,20 +170,20 @@ def _compute(study: StudyRun, networks: list[NetworkConfig], backend: Backend, c
             **study.counts
         )
     )
-    if len(failures) == len(networks):
-        raise StudyError(f"no network of study {study.run_id} could be trained; the first of them: {_in_words(failures[0])}")
+    if len(failures) == len(configs):
+        raise StudyError(f"no network of study {study.run_id} could be trained; the first failure: {_in_words(failures[0])}")
 
 
 def _not_in_sync(stopped: list[Run]) -> None:
-    """Raises `InputError` where the results of a study that is to be taken up are being logged at this moment."""
+    """Raises `InputError` where `sync` is logging the results of a study that is to be resumed."""
     for run in stopped:
         if spool.in_use(run.info.run_id):
             raise InputError(f"`python -m study sync` is logging results of study {run.info.run_id}: wait until it ends")
 
 
 def _earlier_regime(config: NetworkConfig, data_digest: str) -> Callable[[Mapping[str, str]], str]:
-    """The regime key that earlier code gave to a study that trains the same networks: it also went by how the study measures, which
-    its run's parameters say."""
+    """The regime key that earlier versions gave to a study that trains the same networks: it also covered how the study measures,
+    which is in its run's parameters."""
 
     def key(parameters: Mapping[str, str]) -> str:
         blank_rows = parameters.get("blank_rows", "")
@@ -195,9 +195,9 @@ def _earlier_regime(config: NetworkConfig, data_digest: str) -> Callable[[Mappin
 
 
 def _waiting(here: Spool, wanted: dict[str, NetworkConfig], stored: set[str]) -> Iterator[tuple[Entry, StoredNetwork]]:
-    """Results that earlier studies on this machine left in their spools, and that this one wants: first those that lack nothing.
+    """Results that earlier studies on this machine left in their spools and that this study wants, complete ones first.
 
-    Whoever reads on has put the keys of the networks that need no other result into `stored`.
+    The caller adds to `stored` the keys of networks that need no other result.
     """
     lacking: dict[str, tuple[Entry, StoredNetwork]] = {}
     for other in spool.abandoned():
@@ -222,15 +222,15 @@ def _waiting(here: Spool, wanted: dict[str, NetworkConfig], stored: set[str]) ->
 
 
 def _stored(entry: Entry, config: NetworkConfig, study: str) -> StoredNetwork:
-    """The network of a result in the spool of a study, of which `config` is asked now."""
+    """The network of a result in a study's spool, with the `config` that is asked of it now."""
     network, record = RecurrentNetwork.load(entry.folder / WEIGHTS), read_measurements(entry.folder / RECORD)
     return StoredNetwork(config, network, record, entry.config.blank_rows, entry.remeasured_from or study)
 
 
-def _plan_in_words(study: StudyRun, jobs: int, found: int, again: list[Remeasurement]) -> str:
+def _plan_in_words(study: StudyRun, jobs: int, taken: int, again: list[Remeasurement]) -> str:
     device = study.config.resolved_device()
     note = " (no GPU found)" if study.config.device == "auto" and device == "cpu" and study.config.backend == "loky" else ""
-    stored = f"{found} are stored already" if found else ""
+    stored = f"{taken} are stored already" if taken else ""
     names = [name for name in MEASUREMENTS if any(name in task.names for task in again)]
     measured = f"{len(again)} are stored and measured again ({', '.join(names)})" if again else ""
     computed = f"on {device}{note}, {jobs} at a time" if jobs else ""
@@ -239,7 +239,7 @@ def _plan_in_words(study: StudyRun, jobs: int, found: int, again: list[Remeasure
 
 
 def _in_words(result: NetworkRecord | Failure) -> str:
-    """What became of a network."""
+    """The outcome of a network in words."""
     if isinstance(result, Failure):
         outcome = f"failed: {result.reason}"
     else:

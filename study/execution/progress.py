@@ -1,4 +1,4 @@
-"""Shows how far a study is: a bar with the time left on a terminal, plain lines elsewhere."""
+"""Shows the progress of a study: a bar with the time left on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from rich.progress import BarColumn, Progress, TextColumn
 from study.config import NetworkConfig
 from study.execution.stacks import Remeasurement, Task
 
-PLAIN_INTERVAL = 60  # seconds without a line after which one says, where there is no bar, that the study is alive
+PLAIN_INTERVAL = 60  # seconds of silence after which, without a bar, a line shows that the study is alive
 
 
 def cost(config: NetworkConfig, rows: int) -> float:
-    """The work of one network, on images of so many rows, in units of its own: products grow with H squared, the rest with H."""
+    """The work of one network on images with so many rows, in arbitrary units: products grow with H squared, the rest with H."""
     passes = config.epochs * config.train_images / 10_000 + config.blank_rows / rows
     return passes * config.hidden_size * (config.hidden_size + 100)
 
 
 def work(task: Task) -> float:
-    """The work of a task, in the same units; measuring a network again is taken for a tenth of training it."""
+    """The work of a task in the same units; measuring a network again counts a tenth of training it."""
     share = 0.1 if isinstance(task, Remeasurement) else 1.0
     return share * sum(cost(config, task.data.rows) for config in task.configs)
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words, to the unit that matters."""
+    """Seconds in words, in a suitable unit."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
@@ -40,8 +40,8 @@ def duration(seconds: float) -> str:
 class StudyProgress:
     """A context in which networks are reported as they finish.
 
-    Workers write the number of epochs they have finished into files of a scratch folder (`file`), so that the time left
-    is known before the first network is done; a worker elsewhere, which cannot write there, counts when it is done.
+    Workers write the number of finished epochs to files in a scratch folder (`file`), so that the time left is known before the
+    first network is finished. Workers on other machines cannot write there; they count when they are finished.
     """
 
     def __init__(self, tasks: Sequence[Task], console: Console):
@@ -59,7 +59,7 @@ class StudyProgress:
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
     def file(self, task: int) -> Path:
-        """Where the worker of a task writes how many epochs are done."""
+        """The file in which the worker of a task writes how many epochs are finished."""
         return Path(self._folder.name) / str(task)
 
     def __enter__(self) -> StudyProgress:
@@ -80,7 +80,7 @@ class StudyProgress:
     def time_left(self) -> str:
         done = self.done()
         if not done:
-            return "time left not known yet"
+            return "time left unknown"
         left = (time.monotonic() - self.begun) * (self.total - done) / done
         return f"{duration(left)} left"
 

@@ -1,4 +1,4 @@
-"""What a worker process does: train a stack of networks and measure each, or measure a stored one. It knows nothing of MLflow."""
+"""The work of a worker process: train and measure a stack of networks, or measure a stored one. It does not use MLflow."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from study.terminal.extensions import load_extensions
 from study.training.engine import TrainingStack
 from study.training.history import History
 
-CHECKPOINT_EVERY = 5  # epochs: a crash costs at most so many, and writing takes a thousandth of them
+CHECKPOINT_EVERY = 5  # epochs, the most that a crash costs; writing takes a thousandth of their time
 
 
 def train_and_measure(stack: Stack, source: DataSource, progress: Path | None = None) -> list[NetworkRecord | Failure]:
     """Trains the networks of a stack and measures each on all test images.
 
-    Networks go on from their checkpoints, where they have one; those of a stack that stand at different epochs are trained one
-    group after another. An allocation that fails halves the width and goes on. `progress`, where given, is a file that holds the
-    number of epochs finished so far.
-    """
+    Networks resume from their checkpoints, if they have one; networks of a stack at different epochs are trained in separate
+    groups. If memory runs out, the width is halved. `progress`, if given, is a file that receives the number of epochs finished so
+    far."""
     _prepare()
     device = stack.configs[0].device
     test = load_images(source, train=False).to(device)
-    all_train = load_images(source, train=True).to(device)  # probes learn from the same images however few a network learned from
+    # Probes learn from the same images, however few the network was trained on.
+    all_train = load_images(source, train=True).to(device)
     train = all_train.first(stack.configs[0].train_images)
     keys = {config: training_key(config, source.digest) for config in stack.configs}
     results: list[NetworkRecord | Failure] = []
@@ -56,7 +56,7 @@ def train_and_measure(stack: Stack, source: DataSource, progress: Path | None = 
             if not _out_of_memory(error):
                 raise
             exhausted = f"out of memory: {str(error).splitlines()[0]}"
-        # Outside the handler: the error holds on to the frames, and so to the memory, of what failed.
+        # Outside the handler: the error keeps the frames, and thus the memory, of what failed.
         if exhausted and part.width == 1:
             results.append(Failure(part.configs[0], exhausted, started, time.time()))
         elif exhausted:
@@ -88,13 +88,13 @@ def measure_again(task: Remeasurement, source: DataSource) -> list[NetworkRecord
 
 
 def _prepare() -> None:
-    load_extensions()  # a worker imports nothing else of what the coordinator has imported
-    torch.set_num_threads(1)  # a thread a worker: the same bits however many workers there are
+    load_extensions()  # a worker does not inherit the coordinator's imports
+    torch.set_num_threads(1)  # one thread per worker: the same bits for any number of workers
     threadpool_limits(1)
 
 
 def _kept(record: xr.Dataset) -> xr.Dataset:
-    """A record as it is; raises `InputError` where no reader would take it, as measurements of a person's own may make it."""
+    """The record, unchanged; raises `InputError` where no reader would accept it, as may happen with an extension's measurement."""
     try:
         check(record.variables, record.attrs)
     except Refused as refused:
@@ -103,14 +103,14 @@ def _kept(record: xr.Dataset) -> xr.Dataset:
 
 
 def _out_of_memory(error: Exception) -> bool:
-    # Not every allocation has an exception of its own: not on a CPU, nor in the libraries beneath torch.
+    # Failed allocations on a CPU, and in the libraries beneath torch, have no exception of their own.
     words = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
 
 
 @contextmanager
 def _precision(config: NetworkConfig) -> Iterator[None]:
-    """Multiplies in TF32 meanwhile, where the network asks for it; everywhere else a GPU computes in IEEE single precision."""
+    """A context that multiplies in TF32 if the network asks for it; otherwise a GPU computes in IEEE single precision."""
     matmul = torch.backends.cuda.matmul
     before = matmul.fp32_precision
     matmul.fp32_precision = "tf32" if config.precision == "tf32" else "ieee"
@@ -121,7 +121,7 @@ def _precision(config: NetworkConfig) -> Iterator[None]:
 
 
 def _by_epoch(stack: Stack, saved: dict[NetworkConfig, Checkpoint | None]) -> list[tuple[Stack, list[Checkpoint]]]:
-    """The stack's networks in groups that stand at the same epoch, each with its checkpoints (none at the start)."""
+    """The stack's networks in groups that are at the same epoch, each with its checkpoints (none at the start)."""
     groups: dict[int, list[NetworkConfig]] = {}
     for config in stack.configs:
         checkpoint = saved[config]
@@ -133,7 +133,7 @@ def _by_epoch(stack: Stack, saved: dict[NetworkConfig, Checkpoint | None]) -> li
 
 @dataclass(frozen=True)
 class _Trained:
-    """One network after its training; `diverged` is the epoch in which it did, or 0."""
+    """One network after its training; `diverged` is the epoch in which it diverged, or 0."""
 
     config: NetworkConfig
     network: RecurrentNetwork
@@ -150,7 +150,7 @@ def _train(
     histories = [checkpoint.history for checkpoint in saved] or [History() for _ in part.configs]
     with _precision(part.configs[0]):
         stack = TrainingStack(part.padded(), train, states + states[:1] * padding)
-        # Padding, which comes last, has no history.
+        # Padding, at the end, has no history.
         for history, network in zip(histories, stack.networks(), strict=False):
             history.begin(network)
         for epoch in stack.train():
@@ -163,7 +163,7 @@ def _train(
                     if not gone:
                         checkpoints.save(keys[config], Checkpoint(state, history))
             if progress and progress.parent.is_dir():
-                with suppress(OSError):  # a full disk costs no more than what the bar shows
+                with suppress(OSError):  # on a full disk only the progress bar suffers
                     progress.write_text(str(epoch.number))
     columns = zip(part.configs, stack.networks(), stack.diverged.tolist(), histories, strict=False)
     return [_Trained(*column) for column in columns]

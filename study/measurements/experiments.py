@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 
 from study.measurements.recording import Recording
-from study.periodogram import SHORTEST, TRANSIENT, dominant_period
+from study.periodogram import ACCURACY_TRANSIENT, SHORTEST, dominant_period
 from study.schema import labelled
 
 
@@ -83,7 +83,7 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
         share=True,
     )
     yield labelled("test_accuracy", whole.accuracy[0], {}, "accuracy on the whole image", role="number", share=True)
-    settled = whole.accuracy[TRANSIENT:]
+    settled = whole.accuracy[ACCURACY_TRANSIENT:]
     if len(settled) >= SHORTEST:
         yield labelled(
             "period",

@@ -7,7 +7,7 @@ import torch
 
 from study.networks.network import RecurrentNetwork
 
-SPECTRUM = "eigenvalues of the blank map's Jacobian at rest"  # R, of the paper's cell
+SPECTRUM = "eigenvalues of the blank map's Jacobian at rest"  # of R, for the paper's cell
 NO_REST = "the blank map has no rest state that is found from the initial state"
 
 
@@ -21,13 +21,13 @@ def rest_eigenvalues(network: RecurrentNetwork) -> np.ndarray:
 
 
 def eigenvalues(matrix: torch.Tensor) -> np.ndarray:
-    """The eigenvalues of a matrix `[D, D]`, the largest modulus first, of a pair that with the positive imaginary part;
-    `[D, 2]`, real and imaginary."""
+    """The eigenvalues of a matrix `[D, D]`, largest modulus first; of a conjugate pair, the one with positive imaginary part first.
+    `[D, 2]`, real and imaginary parts."""
     values = np.linalg.eigvals(matrix.detach().double().cpu().numpy())
     ordered = values[np.lexsort((-values.imag, -np.abs(values).round(12)))]
     return np.stack([ordered.real, ordered.imag], axis=1)
 
 
 def no_rest(network: RecurrentNetwork) -> str | None:
-    """What a missing eigenvalue of such a network means; None where there is always one."""
+    """What a missing eigenvalue means for this network; None where eigenvalues always exist."""
     return None if network.cell.rests_at_zero else NO_REST

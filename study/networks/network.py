@@ -41,12 +41,12 @@ class RecurrentNetwork:
 
     @property
     def input(self) -> torch.Tensor:
-        """The parameter `input`, W `[H, features]` of the paper's cell."""
+        """The parameter `input`; W `[H, features]` for the paper's cell."""
         return self.parameters["input"]
 
     @property
     def recurrent(self) -> torch.Tensor:
-        """The parameter `recurrent`, R `[H, H]` of the paper's cell."""
+        """The parameter `recurrent`; R `[H, H]` for the paper's cell."""
         return self.parameters["recurrent"]
 
     @property
@@ -55,7 +55,7 @@ class RecurrentNetwork:
 
     @property
     def features(self) -> int:
-        """The pixels of a row."""
+        """The number of pixels per row."""
         return self.input.shape[-1]
 
     @property
@@ -64,7 +64,7 @@ class RecurrentNetwork:
 
     @classmethod
     def initial(cls, seed: int, hidden_size: int, features: int, classes: int, cell: Cell = TANH) -> RecurrentNetwork:
-        """The untrained network of a seed: the cell's initial values, and a readout uniform in +-1/sqrt(H), as `nn.Linear`'s."""
+        """The untrained network of a seed: the cell's initial values, and a readout uniform in +-1/sqrt(H), as in `nn.Linear`."""
         draw = generator(seed, hidden_size, "weights")
         parameters = cell.initial(hidden_size, features, draw)
         bound = 1 / math.sqrt(hidden_size)
@@ -72,11 +72,11 @@ class RecurrentNetwork:
         return cls(cell, parameters, *(torch.empty(shape).uniform_(-bound, bound, generator=draw) for shape in shapes))
 
     def untrained(self, seed: int) -> RecurrentNetwork:
-        """The untrained network of a seed, of the same cell and sizes."""
+        """The untrained network of a seed, with the same cell and sizes."""
         return RecurrentNetwork.initial(seed, self.hidden_size, self.features, self.classes, self.cell)
 
     def each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> RecurrentNetwork:
-        """The network with every tensor changed."""
+        """The network with `change` applied to every tensor."""
         parameters = {name: change(value) for name, value in self.parameters.items()}
         return RecurrentNetwork(self.cell, parameters, change(self.readout), change(self.bias))
 
@@ -96,7 +96,7 @@ class RecurrentNetwork:
     def from_state_dict(
         cls, state: Mapping[str, torch.Tensor], origin: str = "the state dictionary", cell: Cell = TANH
     ) -> RecurrentNetwork:
-        """Takes weights under the names of `study.networks.weights.state_names`; raises `InputError` naming what does not fit."""
+        """A network from weights named as in `study.networks.weights.state_names`; raises `InputError` if they do not fit."""
         weights.check({name: (str(value.dtype), tuple(value.shape)) for name, value in state.items()}, origin, cell)
         for name in cell.absent:
             if name in state and state[name].any():
@@ -108,7 +108,7 @@ class RecurrentNetwork:
         for name, value in taken.items():
             if not value.isfinite().all():
                 full = weights.state_names(cell)[name]
-                raise InputError(f"{origin}: {full} holds values that are not finite numbers of 32 bits")
+                raise InputError(f"{origin}: {full} holds values that are not finite 32-bit numbers")
         return cls(cell, {name: taken[name] for name in cell.names}, *(taken[name] for name in READOUT))
 
     def save(self, path: Path) -> None:
@@ -117,8 +117,8 @@ class RecurrentNetwork:
 
     @classmethod
     def load(cls, path: Path) -> RecurrentNetwork:
-        """Reads a safetensors file, of the registered cell it says; raises `InputError` where it is missing, unreadable or holds
-        another network."""
+        """Reads a safetensors file, with the registered cell that it names; raises `InputError` where it is missing, unreadable or
+        holds another network."""
         held = weights.read(path)
         return cls.from_state_dict(held.state, str(path), held.cell)
 
@@ -148,12 +148,12 @@ class RecurrentNetwork:
         return self.cell.rows(self.parameters, images)
 
     def blank_rows(self, state: torch.Tensor, count: int) -> Iterator[torch.Tensor]:
-        """The states after 1 .. `count` blank rows from `state` `[N, D]`; one may be overwritten two steps after it was yielded."""
+        """The states after 1 .. `count` blank rows from `state` `[N, D]`; each may be overwritten two steps later."""
         return self.cell.blank_rows(self.parameters, state, count)
 
     @cached_property
     def rest_jacobian(self) -> torch.Tensor | None:
-        """The Jacobian `[D, D]` of the blank map at its rest state; None where none is found. R itself for the paper's cell."""
+        """The Jacobian `[D, D]` of the blank map at its rest state; None where no rest state is found. R for the paper's cell."""
         rest = rest_state(self.cell, self.parameters)
         return None if rest is None else self.cell.jacobian(self.parameters, rest.to(self.readout.dtype)[None])[0]
 
@@ -164,10 +164,10 @@ def tanh_network(input: torch.Tensor, recurrent: torch.Tensor, readout: torch.Te
 
 
 def accuracy(network: RecurrentNetwork, test: Images, chunk: int = 500) -> torch.Tensor:
-    """The share of images whose label the readout gives after the last row; float64 `[]`, or `[S]` for a stack."""
+    """The share of images that the readout classifies correctly after the last row; float64 `[]`, or `[S]` for a stack."""
     correct = torch.zeros(network.bias.shape[:-1], dtype=torch.int64, device=network.bias.device)
     for images, labels in zip(test.images.split(chunk), test.labels.split(chunk), strict=True):
-        last = deque(network.rows(scaled(images)), maxlen=1).pop()  # no list: that would hold every row's states
+        last = deque(network.rows(scaled(images)), maxlen=1).pop()  # a list would keep the states of all rows
         correct += (network.predict(last) == labels).sum(dim=-1)
     return correct.double() / len(test)
 

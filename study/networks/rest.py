@@ -1,4 +1,4 @@
-"""Fixed points of a cell's blank map, looked for from given states, and the one at which it rests."""
+"""Searches for fixed points of a cell's blank map from given states, and for its rest state."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from study.networks.cells import Cell
 from study.networks.cells.cell import Weights
 
 DESCENTS, POLISHES = 60, 10  # steps at most
-FOUND = 1e-18  # q below which a search has ended at a fixed point
+CONVERGED = 1e-18  # q below which a search has reached a fixed point
 
 
 def descend(cell: Cell, weights: Weights, starts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where searches from `starts` `[n, D]` end, and whether each has come to a fixed point, `[n]`; all float64.
+    """The states where searches from `starts` `[n, D]` end, and whether each has reached a fixed point, `[n]`; all float64.
 
-    q = 1/2 |f(s) - s|^2 is minimised by Levenberg and Marquardt's method and the end polished by Newton's (Sussillo & Barak 2013).
+    q = 1/2 |f(s) - s|^2 is minimised with the Levenberg-Marquardt method, and the result polished with Newton's method (Sussillo &
+    Barak 2013).
     """
     state = starts.clone()
     identity = torch.eye(starts.shape[1], dtype=torch.float64, device=starts.device)
@@ -37,19 +38,19 @@ def descend(cell: Cell, weights: Weights, starts: torch.Tensor) -> tuple[torch.T
         residual = torch.where(better[:, None], tried, residual)
         slope = torch.where(better[:, None, None], tried_slope, slope)
         damping = torch.where(better[:, None, None], damping / 5, damping * 5).clamp_(1e-12, 1e6)
-        if (0.5 * residual.square().sum(dim=1)).max() < FOUND:
+        if (0.5 * residual.square().sum(dim=1)).max() < CONVERGED:
             break
     for _ in range(POLISHES):
         residual, slope = sloped(state)
         tried = state - torch.linalg.solve_ex(slope, residual[:, :, None])[0][:, :, 0]  # not finite where the slope is singular
         better = q(tried) < q(state)
         state = torch.where(better[:, None], tried, state)
-    return state, q(state) < FOUND
+    return state, q(state) < CONVERGED
 
 
 def rest_state(cell: Cell, weights: Weights) -> torch.Tensor | None:
-    """The state `[D]` at which a network rests under blank rows: 0 where its cell does, else the fixed point to which the search
-    from the state before the first row leads; None where it leads to none."""
+    """The rest state `[D]` of a network under blank rows: 0 where its cell rests there, else the fixed point that the search from
+    the state before the first row reaches; None where it reaches none."""
     weights = {name: value.detach() for name, value in weights.items()}
     start = cell.start(weights, 1)
     if cell.rests_at_zero:

@@ -1,4 +1,4 @@
-"""Networks that earlier studies of the experiment trained: found by their training key, checked, and taken."""
+"""Reuse of networks from earlier studies of the experiment: found by training key, checked, and moved or copied."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from study.tracking.study_run import StudyRun, network_config
 
 
 def complete_networks(client: MlflowClient, experiment: str, keys: Iterable[str], data_digest: str) -> dict[str, list[Run]]:
-    """The complete runs of each training key that has one, the newest first."""
-    wanted, found = set(keys), {}
+    """The complete runs of each training key that has any, newest first."""
+    wanted, by_key = set(keys), {}
     for run in search(client, [experiment], "tags.kind = 'network' and tags.complete = 'true'"):
         key = _named_key(run, data_digest)
         if key in wanted and "digests" in run.data.tags:
-            found.setdefault(key, []).append(run)
-    return {key: sorted(runs, key=lambda run: run.info.start_time, reverse=True) for key, runs in found.items()}
+            by_key.setdefault(key, []).append(run)
+    return {key: sorted(runs, key=lambda run: run.info.start_time, reverse=True) for key, runs in by_key.items()}
 
 
 def _named_key(run: Run, data_digest: str) -> str:
-    """The training key that a run names; of a run that earlier code wrote, what its parameters make, if they also make its key."""
+    """The training key of a run; for runs of earlier versions it is computed from the parameters, if these match the old key."""
     if "training_key" in run.data.tags:
         return run.data.tags["training_key"]
     try:
@@ -48,11 +48,11 @@ def _named_key(run: Run, data_digest: str) -> str:
 
 
 def check_reachable(client: MlflowClient, experiment: str, keys: Iterable[str], data_digest: str) -> None:
-    """Raises `StudyError` where the place is not there in which the artifacts of networks lie that are stored already.
+    """Raises `StudyError` where the location of the artifacts of stored networks is not reachable.
 
     Such networks are not missing, and it would be a waste to train them again.
     """
-    lost: dict[str, bool] = {}  # by the place that their runs share
+    lost: dict[str, bool] = {}  # by the location that the runs share
 
     def is_there(run: Run) -> bool:
         place = artifact_paths.location(run.info.artifact_uri, run.info.run_id)
@@ -61,33 +61,32 @@ def check_reachable(client: MlflowClient, experiment: str, keys: Iterable[str], 
         return not lost[place]
 
     wanted = list(keys)
-    found = complete_networks(client, experiment, wanted, data_digest)
-    if without := [runs[0] for runs in found.values() if not any(map(is_there, runs))]:
+    complete = complete_networks(client, experiment, wanted, data_digest)
+    if without := [runs[0] for runs in complete.values() if not any(map(is_there, runs))]:
         raise StudyError(
-            f"the artifacts of {len(without)} stored networks, of {len(wanted)} in all, cannot be reached: {not_there(without[0])}"
+            f"the artifacts of {len(without)} stored networks ({len(wanted)} in all) cannot be reached: {not_there(without[0])}"
         )
 
 
 def take(study: StudyRun, wanted: Mapping[str, NetworkConfig], say: Callable[[str], None]) -> tuple[set[str], list[StoredNetwork]]:
-    """Puts the networks that earlier studies completed under this study's run: the keys of those that it has now, and the networks
-    whose records lack something that it asks for, to be measured again.
+    """Puts the networks that earlier studies completed under this study's run. Returns the keys of those that it has now, and the
+    networks that must be measured again because their records lack something.
 
-    `wanted` are the networks of the study by their training keys. A network of a study that stopped while it trained moves, one of
-    a study that has all its networks is copied. An artifact that is not what was logged is named, and its run passed over; where
-    the record alone is damaged, too, since it holds the history of the training. Raises `StudyError` where an artifact cannot be
-    reached.
+    `wanted` are the networks of the study by training key. Networks of a study that stopped during training are moved, those of a
+    study that has all its networks are copied. A run with a damaged artifact is named and skipped, even if only the record is
+    damaged, since it holds the history of the training. Raises `StudyError` where an artifact cannot be reached.
     """
     client, digest = study.client, study.source.digest
     taken: set[str] = set()
     lacking: list[StoredNetwork] = []
     finished: dict[str, bool] = {}
-    found = complete_networks(client, study.experiment_id, wanted, digest)
+    complete = complete_networks(client, study.experiment_id, wanted, digest)
     with ThreadPoolExecutor(DOWNLOADS) as pool, tempfile.TemporaryDirectory() as scratch:
 
         def fullest_whole(key: str) -> tuple[Run, Path, StoredNetwork] | None:
-            """The first run whose record holds what is asked for, else the one that lacks least, as far as they are whole."""
+            """The first undamaged run whose record has all that is asked for, else the one that lacks least."""
             asked, best = asked_key(key, wanted[key]), None
-            for run in sorted(found[key], key=lambda run: run.data.tags.get("record_key") != asked):
+            for run in sorted(complete[key], key=lambda run: run.data.tags.get("record_key") != asked):
                 try:
                     folder = fetch(client, run, Path(scratch))
                     stored = _checked(run, folder, wanted[key], digest)
@@ -100,7 +99,7 @@ def take(study: StudyRun, wanted: Mapping[str, NetworkConfig], say: Callable[[st
                     break
             return best
 
-        for key, chosen in zip(found, pool.map(fullest_whole, found), strict=True):
+        for key, chosen in zip(complete, pool.map(fullest_whole, complete), strict=True):
             if chosen is None:
                 continue
             run, folder, stored = chosen
@@ -115,17 +114,17 @@ def take(study: StudyRun, wanted: Mapping[str, NetworkConfig], say: Callable[[st
                 else:
                     study.move(run, stored)
                 taken.add(key)
-            for looked_at in found[key]:
+            for looked_at in complete[key]:
                 shutil.rmtree(Path(scratch) / looked_at.info.run_id, ignore_errors=True)
     study.log_counts()
     return taken, lacking
 
 
 def _checked(run: Run, folder: Path, config: NetworkConfig, data_digest: str) -> StoredNetwork:
-    """The network in a run's folder, of which `config` is asked now.
+    """The network in a run's folder, with the `config` that is asked of it now.
 
-    Raises `DamagedRecordError` where what lies there is no network's, or another's. Who can write a run's artifacts can write their
-    digests, too.
+    Raises `DamagedRecordError` where the files are not those of a network, or belong to another one: whoever can write a run's
+    artifacts can also write their digests.
     """
     try:
         made = network_config(run)

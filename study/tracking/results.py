@@ -1,4 +1,4 @@
-"""What analysis and reports have to store: files, bands as curves, and a study's description. They write through here alone."""
+"""What analysis and reports store in MLflow: files, bands as curves, and a study's description. They write only through here."""
 
 from __future__ import annotations
 
@@ -63,17 +63,17 @@ def log_aggregate(client: MlflowClient, study: Run, hidden_size: int, curves: Cu
         if run.info.run_id == run_id:
             continue
         client.log_batch(run.info.run_id, tags=[RunTag("current", "false"), RunTag("superseded_by", run_id)])
-        # Left by an analysis that was killed; one that lives ends it again.
+        # Left by a killed analysis; if that analysis is alive, it ends the run again.
         if run.info.status == "RUNNING":
             terminate(client, run.info.run_id, "KILLED")
     return run_id
 
 
 def log_description(client: MlflowClient, study: str, markdown: Callable[[int], str], picture: str) -> None:
-    """Sets our part of the description on top of the study run's page; what a person wrote there stays. `markdown` makes it in at
-    most so many characters.
+    """Sets our part of the description on the study run's page; the user's text is kept. `markdown` makes it, given the greatest
+    number of characters.
 
-    Below its first paragraph, above what the UI folds away, come links to the views and the picture, if the run has that artifact.
+    Links to the views, and the picture if the run has that artifact, follow the first paragraph, above the fold of the UI.
     """
     experiment = client.get_run(study).info.experiment_id
     added = [

@@ -60,26 +60,26 @@ class StudyRun(JobRun):
 
     @classmethod
     def reopened(cls, client: MlflowClient, run_id: str, config: StudyConfig, source: DataSource) -> StudyRun:
-        """The study run with an id; where this store has none, one that stands for it (tag `synced_from`), made if need be."""
+        """The study run with this id; if the store has none, a replacement (tag `synced_from`), created if necessary."""
         try:
             checked_location(client, client.get_run(run_id).info.experiment_id)
         except MlflowException as error:
             if not is_missing(error):
                 raise
             checked_location(client, current_experiment(client))
-            found = search(client, [current_experiment(client)], f"tags.synced_from = '{run_id}'")
-            study = cls(client, config, source, {"synced_from": run_id}, found[0].info.run_id if found else None)
+            synced = search(client, [current_experiment(client)], f"tags.synced_from = '{run_id}'")
+            study = cls(client, config, source, {"synced_from": run_id}, synced[0].info.run_id if synced else None)
             study.describe()
             return study
         return cls(client, config, source, run_id=run_id)
 
     @property
     def stored(self) -> int:
-        """How many networks are stored under the study, as far as they were counted."""
+        """How many networks are stored under the study, as counted so far."""
         return self.counts["trained"] + self.counts["remeasured"] + self.counts["reused"]
 
     def describe(self) -> None:
-        """Logs what the study is: its configuration, versions and data set, and how many networks are expected."""
+        """Logs the study's configuration, versions and data set, and how many networks are expected."""
         config = self.config.model_dump(mode="json")
         self.client.log_dict(self.run_id, config, "study.json")
         self.client.log_dict(self.run_id, versions(), "versions.json")
@@ -96,9 +96,9 @@ class StudyRun(JobRun):
         self.log_counts()
 
     def log_result(self, entry: Entry) -> str:
-        """Logs one network as a child run; its run id. What lacks the tag `complete` is no result.
+        """Logs one network as a child run; returns its run id. A run without the tag `complete` is not a result.
 
-        One that was measured again shares the logged model of the run that the tag `remeasured_from` names.
+        A re-measured network shares the logged model of the run that the tag `remeasured_from` names.
         """
         if entry.failure is not None:
             tags = {"training_key": entry.key, "failure": without_credentials(entry.failure)}
@@ -112,14 +112,14 @@ class StudyRun(JobRun):
         )
 
     def move(self, run: Run, stored: StoredNetwork) -> None:
-        """Puts a complete network run of a study that did not finish under this one."""
+        """Moves a complete network run of an unfinished study under this study."""
         tags = {MLFLOW_PARENT_RUN_ID: self.run_id, "study": self.run_id, "moved_from": run.data.tags[MLFLOW_PARENT_RUN_ID]}
         tags |= self._keys(network_config(run), stored.record)
         self.client.log_batch(run.info.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
         self.counts["reused"] += 1
 
     def copy(self, run: Run, folder: Path, stored: StoredNetwork) -> None:
-        """Repeats a complete network run of a finished study under this one; `folder` holds its artifacts.
+        """Copies a complete network run of a finished study to this study; `folder` holds its artifacts.
 
         The logged model is shared; the tag `reused_from` names the original.
         """
@@ -137,27 +137,27 @@ class StudyRun(JobRun):
         self.counts["reused"] += 1
 
     def has(self, key: str) -> bool:
-        """Whether the network of a training key is stored under this study already."""
+        """Whether the network with a training key is already stored under this study."""
         condition = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.run_id}' and tags.training_key = '{key}' and tags.complete = 'true'"
         return bool(search(self.client, [self.experiment_id], condition))
 
     def close(self) -> tuple[int, int]:
-        """Counts what is stored under the study and ends it; how many networks are stored, and how many were expected.
+        """Counts the networks under the study and ends it; returns how many are stored, and how many were expected.
 
-        It is FINISHED where every network is stored or failed for good, and not all have failed; else FAILED.
+        The study is FINISHED if every network is stored or has finally failed, and not all have failed; otherwise FAILED.
         """
         nested = children(self.client, self.experiment_id, self.run_id)
         tags = [run.data.tags for run in nested if run.data.tags.get("kind") == "network"]
         stored = {_key(tag): tag for tag in tags if tag.get("complete") == "true"}
-        hows = Counter(_how(tag) for tag in stored.values())
-        self.counts |= {how: hows[how] for how in ("trained", "remeasured", "reused")}
+        origins = Counter(_origin(tag) for tag in stored.values())
+        self.counts |= {origin: origins[origin] for origin in ("trained", "remeasured", "reused")}
         self.counts["failed"] = len({_key(tag) for tag in tags if "failure" in tag} - set(stored))
         self.log_counts()
         self.end("FINISHED" if stored and len(stored) + self.counts["failed"] >= self.counts["expected"] else "FAILED")
         return len(stored), self.counts["expected"]
 
     def count(self, what: str) -> None:
-        """Counts one network more; a store that does not answer learns of it with the next."""
+        """Counts one more network; a store that does not answer gets the number with the next one."""
         self.counts[what] += 1
         with suppress(Exception):
             self.log_counts()
@@ -169,17 +169,17 @@ class StudyRun(JobRun):
     def _log_network(
         self, entry: Entry, measurements: xr.Dataset, tags: Mapping[str, str] | None = None, models: Sequence[str] = ()
     ) -> str:
-        """Logs a network with the logged models it shares with another run, or with one of its own."""
+        """Logs a network, with logged models shared with another run or with its own model."""
         tags = {**self._keys(entry.config, measurements), **(tags or {})}
         with ended(lambda: self.create_child(_name(entry.config), "network", entry.started, tags), self.end_child) as run_id:
             self._fill(run_id, entry, measurements, models)
         return run_id
 
     def _fill(self, run_id: str, entry: Entry, measurements: xr.Dataset, models: Sequence[str]) -> None:
-        """Logs all of a network; the tag `complete` last, after the digests of the artifacts."""
+        """Logs everything of a network; the tag `complete` comes last, after the digests of the artifacts."""
         self.client.log_batch(run_id, params=params(entry.config.model_dump(mode="json")))
         log_files(self.client, run_id, [entry.folder / name for name in entry.digests])
-        # Before the metrics: logging a model reads back every metric its run has.
+        # Before the metrics, because logging a model reads back all metrics of its run.
         if models:
             self.client.log_outputs(run_id, [LoggedModelOutput(model, 0) for model in models])
         else:
@@ -193,7 +193,7 @@ class StudyRun(JobRun):
         self.client.set_terminated(run_id, "FINISHED", end_time=stamp)
 
     def _keys(self, config: NetworkConfig, measurements: xr.Dataset) -> dict[str, str]:
-        """The tags by which a network and its record are found."""
+        """The tags that identify a network and its record."""
         training = training_key(config, self.source.digest)
         held = measured(measurements.attrs)
         return {"training_key": training, "record_key": record_key(training, held, config.blank_rows)}
@@ -208,7 +208,7 @@ class StudyRun(JobRun):
             return []
 
     def _log_model(self, run_id: str, cell: Cell, weights: Path) -> None:
-        """Logs a model that classifies images without this project, where the cell has code for one; else a tag says so."""
+        """Logs a model that classifies images without this project, if the cell has code for one; otherwise a tag says so."""
         if cell.classifier is None:
             self.client.set_tag(run_id, "logged_model", f"none: the cell {cell.name} has no code of its own for one")
             return
@@ -246,19 +246,19 @@ def _models(run: Run) -> list[str]:
 
 
 def _key(tags: Mapping[str, str]) -> str:
-    """By what a network run is told from others of its study; earlier versions knew another key."""
+    """The key that identifies a network run within its study; earlier versions used another key."""
     return tags.get("training_key") or tags.get("network_key", "")
 
 
-def _how(tags: Mapping[str, str]) -> str:
-    """How a network came to be stored under its study, as it is counted."""
+def _origin(tags: Mapping[str, str]) -> str:
+    """How a network was added to its study: trained, remeasured or reused."""
     if "moved_from" in tags or "reused_from" in tags:
         return "reused"
     return "remeasured" if "remeasured_from" in tags else "trained"
 
 
 def _sizes_in_words(sizes: tuple[int, ...]) -> str:
-    """The hidden sizes of a study, for its name, which a database holds 250 characters of."""
+    """The hidden sizes of a study for its name, of which a database stores 250 characters."""
     each = ",".join(map(str, sizes))
     return each if len(each) <= LONGEST_NAME else f"{min(sizes)} to {max(sizes)} ({len(sizes)} sizes)"
 

@@ -1,4 +1,4 @@
-"""Training of any cell, by PyTorch's automatic differentiation: what a cell is trained by that has no hand-derived gradients."""
+"""Training of any cell by PyTorch's automatic differentiation, for cells without hand-derived gradients."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from study.training.lane import Lane, Layout
 
 
 class AutogradLane(Lane):
-    """One network, of any cell."""
+    """A lane with one network of any cell."""
 
     stacked = False
 
@@ -25,11 +25,11 @@ class AutogradLane(Lane):
             self.adam()
 
     def backpropagate(self, indices: torch.Tensor) -> torch.Tensor:
-        """Fills `gradient` with that of the mean cross-entropy on the images `indices` `[B]`; the loss `[]`."""
+        """Fills `gradient` with the gradient of the mean cross-entropy on the images `indices` `[B]`; returns the loss `[]`."""
         leaf = self.weights.detach().requires_grad_()
         network = self._layout.network(leaf)
         images = self.images[indices].to(leaf.dtype).div_(255)
-        # bf16: products are rounded, the weights they change are not.
+        # bf16: products are rounded, weights are not.
         with torch.autocast(leaf.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             state = network.start(len(indices))
             for row in images.unbind(dim=1):

@@ -1,8 +1,8 @@
 """The training engine: stacks of networks of one cell and hidden size, in lanes that share their products.
 
-On a CPU each network is a lane of its own, so that its arithmetic, and with it every bit of its weights, cannot depend on what else
-is trained. On a GPU a whole stack is one lane where the cell's lanes can be that wide. A batch's gradients are the lane's affair
-(`study.training.hand_derived`, `study.training.autograd`); all else is the same for every cell.
+On a CPU each network is a lane of its own, so that its arithmetic, and thus every bit of its weights, does not depend on what else
+is trained. On a GPU a whole stack is one lane, if the cell's lanes support stacks. A lane computes the gradients of a batch
+(`study.training.hand_derived`, `study.training.autograd`); everything else is the same for every cell.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from study.training.autograd import AutogradLane
 from study.training.hand_derived import TanhLane
 from study.training.lane import Lane, Layout
 
-ENGINE_VERSION = "1"  # raised whenever the same configuration would be trained to other weights
-LANES: dict[str, type[Lane]] = {TANH.name: TanhLane}  # the fast paths, by the cell each was derived for
+ENGINE_VERSION = "1"  # raised whenever the same configuration would give other weights
+LANES: dict[str, type[Lane]] = {TANH.name: TanhLane}  # the hand-derived lanes, by cell
 
 
 def lanes_of(cell: Cell) -> type[Lane]:
-    """How networks of a cell are trained."""
+    """The kind of lane that trains networks of a cell."""
     return LANES.get(cell.name, AutogradLane)
 
 
@@ -41,7 +41,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Where the training of one network stands: flat weights and Adam moments `[P]`, and the epochs and steps done."""
+    """The state of one network's training: flat weights and Adam moments `[P]`, and the number of finished epochs and steps."""
 
     weights: torch.Tensor
     first_moment: torch.Tensor
@@ -51,7 +51,7 @@ class TrainingState:
 
 
 def train(config: NetworkConfig, images: Images) -> RecurrentNetwork:
-    """Trains one network on the first `config.train_images` of `images`: bit for bit the one that a study trains on a CPU.
+    """Trains one network on the first `config.train_images` of `images`; on a CPU, bit for bit the network of a study.
 
     Raises `StudyError` where the training diverges.
     """
@@ -71,11 +71,11 @@ def train(config: NetworkConfig, images: Images) -> RecurrentNetwork:
 class TrainingStack:
     """S networks that share hidden size, images and regime, each with its own seed, batches and Adam state.
 
-    Each kind of cell has its lanes (`LANES`): the hand-derived ones of the paper's cell, and autograd's for every other.
+    Each kind of cell has its lanes (`LANES`): hand-derived ones for the paper's cell, autograd for every other.
 
-    Parameters: `configs` of the S networks; `train`, their images, on the device that trains; `states` to continue from, one a
-    network and all at the same epoch; `dtype`, float64 to check gradients. `diverged` `[S]` holds the epoch in which a network's
-    loss or weights stopped being finite, 0 where they are.
+    Parameters: `configs` of the S networks; `train`, their images, on the device that trains; `states` to continue from, one per
+    network and all at the same epoch; `dtype`, float64 for checking gradients. `diverged` `[S]` holds the epoch in which a
+    network's loss or weights became non-finite, or 0.
     """
 
     def __init__(
@@ -104,11 +104,11 @@ class TrainingStack:
             self._continue_from(states)
 
     def networks(self) -> list[RecurrentNetwork]:
-        """The stack's networks as they are now, copied."""
+        """Copies of the stack's networks in their present state."""
         return [self.layout.network(row.clone()) for row in self._rows("weights")]
 
     def states(self) -> list[TrainingState]:
-        """Where each network's training stands, copied to the CPU."""
+        """The training state of each network, copied to the CPU."""
         weights, first, second = (
             [row.detach().cpu().clone() for row in self._rows(name)] for name in ("weights", "first_moment", "second_moment")
         )
@@ -138,7 +138,7 @@ class TrainingStack:
         return [float(share) for lane in self.lanes for share in accuracy(lane.network, test).reshape(-1)]
 
     def _rows(self, name: str) -> list[torch.Tensor]:
-        """One flat vector `[P]` a network."""
+        """One flat vector `[P]` per network."""
         return [row for lane in self.lanes for row in getattr(lane, name).view(-1, lane.weights.shape[-1])]
 
     def _continue_from(self, states: Sequence[TrainingState]) -> None:

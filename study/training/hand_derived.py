@@ -1,6 +1,6 @@
-"""The fast path of the paper's cell: hand-derived backpropagation through time.
+"""The fast path for the paper's cell: hand-derived backpropagation through time.
 
-Forward, for a batch of B images of T rows, x_t being row t of all of them:
+Forward, for a batch of B images with T rows, where x_t is row t of all images:
 
     h_t = tanh(W x_t + R h_{t-1}),   logits = V h_T + c,   loss = mean cross-entropy
 
@@ -13,11 +13,11 @@ Backward, with d_t = dloss / d(W x_t + R h_{t-1}) and * elementwise:
 row by row, in place.
 
 One code path serves two shapes. On a CPU each network is a lane of its own, `[T, B, H]`. On a GPU the whole stack is one lane,
-`[S, T, B, H]`, its products batched, and an iteration is captured once as a CUDA graph and replayed.
+`[S, T, B, H]`, with batched products, and an iteration is captured as a CUDA graph and replayed.
 
-Without a bias a state is exactly 0 until its image's first row that is not blank, and passes nothing back from there: h = tanh(0).
-On a CPU a batch is therefore put in order of that row, and each product takes only the images that have begun (`active`). On MNIST
-this leaves out 17% of the work of the recurrences and changes no term of any sum that is not 0.
+Without a bias, the state is exactly 0 until the first non-blank row of an image, and no gradient flows back beyond that row. On a
+CPU a batch is therefore sorted by that row, and each product uses only the images that have begun (`active`). On MNIST this saves
+17% of the work of the recurrences; only terms that are 0 are left out of the sums.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ WARM_UP = 3  # iterations before a CUDA graph is captured, so that the libraries
 
 
 class TanhLane(Lane):
-    """Networks of the paper's cell whose products are made together: a whole stack on a GPU, one on a CPU.
+    """Networks of the paper's cell whose products are computed together: a whole stack on a GPU, one network on a CPU.
 
-    Every tensor below has the leading dimension S, or lacks it.
+    The tensors below have a leading dimension S on a GPU, and none on a CPU.
     """
 
     stacked = True
@@ -54,8 +54,8 @@ class TanhLane(Lane):
             self.step(indices, active)
 
     def batches(self, order: torch.Tensor, size: int) -> Iterator[tuple[torch.Tensor, list[int]]]:
-        """An epoch's batches of image indices `[.., size]` (the last one may be smaller), and by row how many of a batch's
-        images have begun; all, in the order given, on a GPU, whose captured iteration has one shape."""
+        """An epoch's batches of image indices `[.., size]` (the last one may be smaller), and for each row the number of images of
+        the batch that have begun. On a GPU, whose captured iteration has a fixed shape, this is always all, in the given order."""
         rows = self.images.shape[1]
         if self._first_rows is None:  # on a GPU
             yield from ((indices, [indices.shape[-1]] * rows) for indices in order.to(self.weights.device).split(size, dim=-1))
@@ -84,12 +84,12 @@ class TanhLane(Lane):
         self.adam()
 
     def backpropagate(self, buffers: _Buffers, active: list[int]) -> torch.Tensor:
-        """Fills `gradients` with those of the mean cross-entropy on the images `buffers.indices`; the loss `[..]`."""
+        """Fills `gradients` with those of the mean cross-entropy on the images `buffers.indices`; returns the loss `[..]`."""
         x, h, d = buffers.input, buffers.hidden, buffers.delta
         batch, begun = x.shape[-2], next((t for t, count in enumerate(active) if count), 0)
         product, add_product = (torch.bmm, torch.Tensor.baddbmm_) if self.batched else (torch.mm, torch.Tensor.addmm_)
         weights, gradients, exact = self.network, self.gradients, x.dtype == self.weights.dtype
-        if not exact:  # bf16: the products are rounded, the weights they change are not
+        if not exact:  # bf16: products are rounded, weights are not
             weights = weights.each(lambda tensor: tensor.to(x.dtype))
 
         chosen = buffers.indices.flatten()
@@ -97,8 +97,8 @@ class TanhLane(Lane):
         x.copy_(images.transpose(-3, -2)).div_(255)
         labels = self.labels.index_select(0, chosen).view(buffers.indices.shape)[..., None]
 
-        transposed = buffers.transposed.copy_(weights.recurrent.mT)  # both factors are then read along their rows
-        # Rows of x and h that have not begun are 0, and so is each product with them.
+        transposed = buffers.transposed.copy_(weights.recurrent.mT)  # so that both factors are read along their rows
+        # Before an image has begun, its x and h are 0, and so are products with them.
         product(x.flatten(-3, -2), weights.input.mT, out=h.flatten(-3, -2))
         states, deltas, last = buffers.states, buffers.deltas, len(active) - 1
         states[begun, active[begun]].tanh_()
@@ -124,7 +124,7 @@ class TanhLane(Lane):
             product(deltas[t + 1, count], weights.recurrent, out=deltas[t, count])
             _through_tanh(deltas[t, count], states[t, count])
 
-        # From row `full` on all images have begun; to that one product the rows before are added, each with those that have.
+        # From row `full` on, all images have begun: one product. Each earlier row is added with the images that have begun by then.
         full = next((t for t, count in enumerate(active) if count == batch), last)
         pairs = [
             (gradients.readout, d_logits, state),
@@ -153,7 +153,7 @@ class TanhLane(Lane):
                 indices=torch.zeros(*shape[:-2], batch, dtype=torch.int64, device=self.weights.device),
                 input=torch.empty(*shape, self.images.shape[2], dtype=dtype, device=self.weights.device),
                 hidden=torch.empty(*shape, self.network.hidden_size, dtype=dtype, device=self.weights.device),
-                # Never NaN: what an image that has not begun left here is multiplied by its 0.
+                # Zeros, never NaN: entries of images that have not begun are multiplied by 0.
                 delta=torch.zeros(*shape, self.network.hidden_size, dtype=dtype, device=self.weights.device),
                 transposed=torch.empty(self.network.recurrent.shape, dtype=dtype, device=self.weights.device),
             )
@@ -193,8 +193,8 @@ class _Buffers:
 
 
 class _Views(dict):
-    """The views `tensor[.., t, :n, :]` of a tensor `[.., T, B, H]` by (t, n), each made once: making one takes as long as a
-    twentieth of the product it is for."""
+    """The views `tensor[.., t, :n, :]` of a tensor `[.., T, B, H]` by (t, n), cached: creating a view takes a twentieth of the time
+    of the product it is used in."""
 
     def __init__(self, tensor: torch.Tensor):
         super().__init__()
@@ -207,7 +207,7 @@ class _Views(dict):
 
 
 def _first_rows(images: torch.Tensor) -> torch.Tensor:
-    """The first row of each image `[N, T, features]` that is not blank, from 0; T where there is none; int64 `[N]`."""
+    """The index of the first non-blank row of each image `[N, T, features]`, T where all are blank; int64 `[N]`."""
     seen = (images != 0).any(dim=2)
     return torch.where(seen.any(dim=1), seen.byte().argmax(dim=1), images.shape[1])
 

@@ -1,4 +1,4 @@
-"""What happened to one network epoch by epoch."""
+"""The history of one network's training, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ HISTORY = ("losses", "accuracies", "spectra")
 
 @dataclass
 class History:
-    """One network's mean training `losses` and test `accuracies`, one an epoch, and the `spectra` of the
-    blank map's Jacobian at rest `[D, 2]`, the first before training."""
+    """One network's mean training `losses` and test `accuracies`, one per epoch, and `spectra`, the eigenvalues of the blank map's
+    Jacobian at rest `[D, 2]`, the first before training."""
 
     losses: list[float] = field(default_factory=list)
     accuracies: list[float] = field(default_factory=list)
     spectra: list[np.ndarray] = field(default_factory=list)
 
     def begin(self, network: RecurrentNetwork) -> None:
-        """Notes the network before the first epoch, once."""
+        """Records the network before the first epoch, unless that was done already."""
         if not self.spectra:
             self.spectra.append(rest_eigenvalues(network))
 
     def add(self, loss: float, accuracy: float, network: RecurrentNetwork) -> None:
-        """Notes an epoch, after which the network is as given."""
+        """Records an epoch and the network after it."""
         self.losses.append(loss)
         self.accuracies.append(accuracy)
         self.spectra.append(rest_eigenvalues(network))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The history as float64 arrays by the names of `HISTORY`."""
+        """The history as float64 arrays, by the names in `HISTORY`."""
         return {name: np.array(getattr(self, name), dtype=np.float64) for name in HISTORY}
 
     @classmethod
@@ -44,8 +44,8 @@ class History:
         return cls(arrays["losses"].tolist(), arrays["accuracies"].tolist(), list(arrays["spectra"]))
 
     def labelled(self, network: RecurrentNetwork) -> xr.Dataset:
-        """Of the `network` whose history it is: `train_loss` and `test_accuracy_by_epoch` over `epoch`; over (`epoch_from_0`,
-        `mode`), the spectra as `eigenvalue_real_by_epoch` and `eigenvalue_imaginary_by_epoch`; and `spectral_radius_by_epoch`."""
+        """The labelled history of a `network`: `train_loss` and `test_accuracy_by_epoch` over `epoch`; `eigenvalue_real_by_epoch`
+        and `eigenvalue_imaginary_by_epoch` over (`epoch_from_0`, `mode`); and `spectral_radius_by_epoch`."""
         missing = no_rest(network)
         trained = {"epoch": np.arange(1, len(self.losses) + 1)}
         begun = {"epoch_from_0": np.arange(len(self.spectra))}

@@ -1,4 +1,4 @@
-"""What lanes of every kind share: flat weights, Adam's state and its update."""
+"""The common part of all lanes: flat weights, Adam's state and its update."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ADAM_BETAS, ADAM_EPSILON = (0.9, 0.999), 1e-8  # PyTorch's defaults
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the tensors of a network of a `cell` lie in one flat vector of its P weights: their `shapes` by name, in order."""
+    """The layout of a network's P weights in one flat vector: its `cell`, and the `shapes` of the tensors by name, in order."""
 
     cell: Cell
     shapes: dict[str, torch.Size]
@@ -41,9 +41,9 @@ class Layout:
 
 
 class Lane(ABC):
-    """Networks trained together: their `weights` `[P]`, or `[S, P]` where a lane can be a stack (`stacked`), with Adam's moments,
-    the number of `steps` done, the `network` whose tensors are views of the weights, that of the `gradients`, and the sum of the
-    losses of an epoch's images, `loss` `[..]`."""
+    """Networks trained together: their `weights` `[P]`, or `[S, P]` if the lane can be a stack (`stacked`), Adam's moments, the
+    number of `steps` done, the `network` whose tensors are views of the weights, the same for the `gradients`, and `loss` `[..]`,
+    the sum of the losses over an epoch's images."""
 
     stacked: ClassVar[bool]
 
@@ -66,13 +66,13 @@ class Lane(ABC):
 
     @abstractmethod
     def pass_over(self, order: torch.Tensor, size: int) -> None:
-        """Trains on all images once, in the `order` of their indices `[.., N]`, in batches of `size` (the last may be smaller), and
-        adds each batch's loss before its step, times its images, to `loss`."""
+        """Trains for one pass over the images in the `order` of indices `[.., N]`, in batches of `size` (the last may be smaller).
+        Adds each batch's loss before its step, times the number of its images, to `loss`."""
 
     def adam(self) -> None:
         """One step of Adam (Kingma & Ba 2015) along `gradient`."""
         self.step_count += 1
-        # The kernel itself: `torch.optim.Adam.step` around it takes four times as long at 200 units.
+        # The kernel is called directly: `torch.optim.Adam.step` takes four times as long at 200 units.
         torch._fused_adam_(  # pyright: ignore[reportPrivateImportUsage]
             [self.weights],
             [self.gradient],

@@ -15,7 +15,7 @@ from made import made_study
 from analysis.claims import CLAIMS, register_claim, stored
 from analysis.claims.findings import evaluate
 from reports.figures import FIGURES
-from reports.text.claims import said
+from reports.text.claims import filled
 from reports.text.content import APPENDIX, sections
 from study.measurements.attractors import STATE_TRANSIENT
 from study.measurements.geometry import NEIGHBOUR_IMAGES
@@ -34,7 +34,8 @@ def test_every_figure_has_its_section_and_every_claim_s_figure_is_one():
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"), [({}, "already"), ({"id": "C 9"}, "expected an id"), ({"id": "C9", "bound": None}, "expected a bound")]
+    ("changes", "words"),
+    [({}, "is taken"), ({"id": "C 9"}, "expected a letter"), ({"id": "C9", "bound": None}, "expected a bound")],
 )
 def test_a_claim_that_cannot_be_registered_is_refused(changes, words):
     with pytest.raises(ValueError, match=words):
@@ -45,8 +46,8 @@ def test_a_claim_that_cannot_be_registered_is_refused(changes, words):
 def test_a_phrase_is_said_where_its_numbers_are_there():
     numbers = {"a": 1.5, "rows": (1.0, 2.0, 3.0, 7.0), "one": (4.0,), "none": ()}
     phrases = ("{a:.1f} and {b:.1f}", ("{b:.1f}", "{a:.2f}", "neither"), "at {rows:row}", "at {one:step}", "at {none:step}")
-    assert said(phrases, numbers) == ["1.50", "at rows 1-3, 7", "at step 4", "at no step"]
-    assert said(("this is so{a:given}", "this is not{b:given}", "{rows:.0f}"), numbers) == ["this is so", "1, 2, 3, 7"]
+    assert filled(phrases, numbers) == ["1.50", "at rows 1-3, 7", "at step 4", "at no step"]
+    assert filled(("this is so{a:given}", "this is not{b:given}", "{rows:.0f}"), numbers) == ["this is so", "1, 2, 3, 7"]
 
 
 @pytest.fixture(scope="module")

@@ -71,11 +71,11 @@ def test_without_the_study_s_images_verdicts_remain_and_the_rest_is_named(folder
     found = analyse(place.client, "latest", data_dir=tmp_path / folder)
     assert (found.embeddings, found.similarities) == ({}, {})
     [line] = found.left_out
-    assert line.startswith("left out: the picture of hidden states at H=4, the similarities of networks at H=4: ")
-    assert ("is another data set than the study's" if folder != "nowhere" else "no data set mnist under data_dir=") in line
+    assert line.startswith("left out: the embedding of hidden states at H=4, the similarities of networks at H=4: ")
+    assert ("is not the study's data set" if folder != "nowhere" else "no data set mnist under data_dir=") in line
     assert "--data-dir" in line
     assert found.findings.ledger
-    assert any("Left out: the picture of hidden states" in warning for warning in content(found, {})["warnings"])
+    assert any("Left out: the embedding of hidden states" in warning for warning in content(found, {})["warnings"])
     assert not (tmp_path / "cache").exists()
 
 

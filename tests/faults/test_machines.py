@@ -81,7 +81,7 @@ def test_a_study_whose_output_goes_nowhere_ends_well_all_the_same(redirected, st
     assert run.info.status == "FINISHED"
     assert len(place.networks(run)) == 2
     if redirected == "> /dev/full":
-        assert study.output == "error: the output could not be written (No space left on device); the command itself ended well\n"
+        assert study.output == "error: the output could not be written (No space left on device); the command itself succeeded\n"
 
 
 def test_a_cache_that_is_removed_while_a_study_runs_costs_no_more_than_what_was_in_it(place):

@@ -305,7 +305,7 @@ def test_two_studies_that_measure_differently_do_not_train_the_same_networks_at_
     first.until_printed("networks on cpu")
     second = place.run(epochs="800", measurements="standard", blank_rows="5")
     assert second.process.returncode == 2
-    assert "is being run already" in second.output
+    assert "is already running" in second.output
     first.kill()
 
 

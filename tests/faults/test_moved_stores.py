@@ -61,7 +61,7 @@ def test_networks_whose_artifacts_were_moved_are_neither_trained_again_nor_missi
         refused = odd.run(**ONE)
         assert refused.process.returncode == 1
         [line] = refused.output.splitlines()
-        assert line.startswith("error: the artifacts of 1 stored networks, of 1 in all, cannot be reached: file://")
+        assert line.startswith("error: the artifacts of 1 stored networks (1 in all) cannot be reached: file://")
         for words in ("a%23b%3Fc%2525", "is not there or empty", "python -m study relocate", "resume=never"):
             assert words in line
         other = odd.run(**ONE | {"seeds": "5"})  # would be written to where the store was
@@ -106,7 +106,7 @@ def test_an_artifact_that_is_no_ordinary_file_is_damaged_and_blocks_nothing(kind
             os.mkfifo(file)
         else:
             file.mkdir()
-        with pytest.raises(DamagedRecordError, match=f"is a {kind}" if kind in ("link", "folder") else "is no ordinary file"):
+        with pytest.raises(DamagedRecordError, match=f"is a {kind}" if kind in ("link", "folder") else "is not an ordinary file"):
             fetch(odd.client, run, tmp_path)
     finally:
         if kind == "folder":
@@ -130,7 +130,7 @@ def test_an_experiment_whose_artifacts_cannot_be_written_is_refused(tmp_path):
     client = MlflowClient(store_in(tmp_path))
     (tmp_path / "file").touch()
     blocked = client.create_experiment("blocked", artifact_location=str(tmp_path / "file" / "artifacts"))
-    with pytest.raises(InputError, match=r"belong in .*file/artifacts, where none can be written \(no file can be made"):
+    with pytest.raises(InputError, match=r"belong in .*file/artifacts, which cannot be written to \(no file can be created"):
         checked_location(client, blocked)
     new = client.create_experiment("new", artifact_location=str(tmp_path / "new" / "artifacts"))
     checked_location(client, new)

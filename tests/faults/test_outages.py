@@ -11,7 +11,7 @@ import mlflow
 import pytest
 from places import Place
 
-from study.command_line import IMPATIENCE
+from study.command_line import SHORT_TIMEOUTS
 from study.execution import delivery
 from study.record import spool
 from study.terminal.errors import InputError
@@ -92,7 +92,7 @@ def one_line(place: Place, command: str, seconds: float, *words: str) -> None:
 
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_a_server_that_is_no_tracking_server_is_named(answer, server, monkeypatch):
-    for name, value in IMPATIENCE.items():
+    for name, value in SHORT_TIMEOUTS.items():
         monkeypatch.setenv(name, value)
     server.answer = answer
     before = mlflow.get_tracking_uri()
@@ -121,7 +121,7 @@ def test_a_store_that_is_not_there_is_not_made_to_read_from_it(command, tmp_path
 
 
 def test_a_store_that_cannot_be_made_is_named_at_once(tmp_path):
-    one_line(Place(tmp_path, "sqlite:////proc/nowhere/mlflow.db"), "check", 60, "no file can be made in /proc")
+    one_line(Place(tmp_path, "sqlite:////proc/nowhere/mlflow.db"), "check", 60, "no file can be created in /proc")
 
 
 @pytest.mark.parametrize(

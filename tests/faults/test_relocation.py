@@ -91,7 +91,7 @@ def test_there_and_back_again_is_where_it_was(plain, name, pointed, undisturbed,
     assert moved.rewritten == {"experiments": 1, "runs": 5, "logged models": 4}
     assert {root.place for root in roots() if root.runs} == {str(new)}
     there = _dump(pointed.store)
-    with pytest.raises(InputError, match=r"nothing in this store lies there \(10 places are below"):
+    with pytest.raises(InputError, match=r"this store has no artifacts there \(10 locations are below"):
         relocate(str(old), new)
     assert _dump(pointed.store) == there
     assert relocate(str(new), old).rewritten == moved.rewritten
@@ -107,7 +107,7 @@ def test_a_folder_inside_the_old_one_is_moved_to_once(pointed, undisturbed):
     try:
         relocate(str(old), inside)
         assert {root.place for root in roots() if root.runs} == {str(inside)}
-        with pytest.raises(InputError, match="nothing in this store lies there"):
+        with pytest.raises(InputError, match="this store has no artifacts there"):
             relocate(str(old), inside)
     finally:
         inside.unlink()
@@ -118,7 +118,7 @@ def test_names_are_compared_whole_and_nothing_is_changed_where_the_artifacts_are
     empty = tmp_path / "empty"
     empty.mkdir()
     for wrong, new, words in (
-        (str(old)[:-1], empty, f"nothing in this store lies there; its artifacts are in: .*{old}"),
+        (str(old)[:-1], empty, f"this store has no artifacts there; its artifacts are in: .*{old}"),
         (str(old), tmp_path / "nowhere", "expected the folder that holds the artifacts now"),
         (str(old), empty, "holds the artifacts of 0 of 4 complete networks, and nothing was changed"),
     ):
@@ -133,7 +133,7 @@ def test_names_are_compared_whole_and_nothing_is_changed_where_the_artifacts_are
     [
         (
             "http://me:hunter2@127.0.0.1:9",
-            "http://127.0.0.1:9 is no database: set MLFLOW_TRACKING_URI to the server's own database",
+            "http://127.0.0.1:9 is not a database: set MLFLOW_TRACKING_URI to the server's own database",
         ),
         ("sqlite:////nowhere/mlflow.db", "is not there: set MLFLOW_TRACKING_URI to where the database is now"),
     ],
@@ -149,7 +149,7 @@ def test_another_store_is_refused(store, words, tmp_path):
 
 
 def test_a_database_that_is_none_of_mlflow_s_is_named(tmp_path):
-    for content, words in ((b"", "is no database of MLflow's"), (b"not a database" * 100, "failed .*file is not a database")):
+    for content, words in ((b"", "is not a database of MLflow"), (b"not a database" * 100, "failed .*file is not a database")):
         (tmp_path / "other.db").write_bytes(content)
         before = mlflow.get_tracking_uri()
         mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'other.db'}")

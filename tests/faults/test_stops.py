@@ -38,7 +38,7 @@ def test_a_stop_is_clean_within_ten_seconds_and_the_same_command_goes_on(number,
     assert time.monotonic() - begun < 10
     [run] = place.studies()
     assert run.info.status == "KILLED"
-    assert f"of 4 networks are stored in run {run.info.run_id}; the same command goes on" in study.output
+    assert f"of 4 networks are stored in run {run.info.run_id}; the same command resumes" in study.output
     assert "Traceback" not in study.output
     assert workers and not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
     assert not place.runs("attributes.status = 'RUNNING'")
@@ -58,7 +58,7 @@ def test_ctrl_c_on_a_terminal_reaches_all_processes_and_is_as_clean(place):
     assert time.monotonic() - begun < 10
     [run] = place.studies()
     assert run.info.status in ("KILLED", "FAILED")  # `mlflow run` marks its run FAILED by itself
-    assert "the same command goes on" in study.output
+    assert "the same command resumes" in study.output
     assert not place.runs("attributes.status = 'RUNNING'")
 
 
@@ -70,7 +70,7 @@ def test_a_second_start_of_a_living_study_is_refused(place):
         second = place.run(epochs="800", **overlapping)
         assert second.process.returncode == 2
         assert (
-            f"is being run already: run {run.info.run_id} on host {socket.gethostname()}, process {first.process.pid}"
+            f"is already running: run {run.info.run_id} on host {socket.gethostname()}, process {first.process.pid}"
             in second.output
         )
         assert len(second.output.strip().splitlines()) == 1
@@ -118,14 +118,14 @@ def _claimed_elsewhere(place) -> str:
 def test_a_coordinator_elsewhere_is_told_by_its_heartbeat(place):
     run_id = _claimed_elsewhere(place)
     study = place.start()
-    study.until_printed("watching 25 s for a sign of life")
+    study.until_printed("watching its heartbeat for 25 s")
     time.sleep(2)
     place.client.set_tag(run_id, "heartbeat", datetime.now(UTC).isoformat())
     assert study.wait(20) == 2
-    assert f"is being run already: run {run_id} on host another, process 1" in study.output
+    assert f"is already running: run {run_id} on host another, process 1" in study.output
     # It is silent from now on.
     study = place.start(seeds="0")
-    study.until_printed("watching 25 s for a sign of life")
+    study.until_printed("watching its heartbeat for 25 s")
     study.until_printed("networks on cpu", 40)
     study.kill()
     run = place.client.get_run(run_id)

@@ -185,7 +185,7 @@ def test_a_second_run_of_our_own_request_is_ended_and_is_no_other_coordinator(cl
         run = client.get_run(twin)
         assert (run.info.status, run.data.tags["superseded_by"], run.data.tags["kind"]) == ("KILLED", study.run_id, "refused")
     assert client.get_run(study.run_id).info.status == "RUNNING"
-    with pytest.raises(InputError, match="is being run already"):
+    with pytest.raises(InputError, match="is already running"):
         _claim(client, experiment, config, "twins").look()
     study.end("FINISHED")
 
@@ -201,13 +201,13 @@ def test_grids_of_any_length_are_compared(name, client, experiment, source):
     study = StudyRun(client, long, source, claim.tags)
     run = client.get_run(study.run_id)
     assert max(map(len, run.data.tags.values())) <= 4000
-    assert len(run.data.params[name]) == 6000 and run.data.params[name].endswith("whole in study.json)")
+    assert len(run.data.params[name]) == 6000 and run.data.params[name].endswith("all in study.json)")
     assert len(run.info.run_name) < 150
     for value, overlaps in ((SCATTERED[-1], True), (SCATTERED[-1] - 1, False)):
         other = long.model_copy(update={name: (value,)})
         look = _claim(client, experiment, other, f"long {name}").look
         if overlaps:
-            with pytest.raises(InputError, match="is being run already"):
+            with pytest.raises(InputError, match="is already running"):
                 look()
         else:
             assert look() == []
@@ -222,7 +222,7 @@ def test_a_claim_that_cannot_be_read_may_be_of_the_same_networks(seeds, client, 
     regime = f"unreadable {len(seeds)}"
     tags = _claim(client, experiment, config, regime).tags | {"seeds": seeds, "kind": "study"}
     run = client.create_run(experiment, tags=tags)
-    with pytest.raises(InputError, match="is being run already"):
+    with pytest.raises(InputError, match="is already running"):
         _claim(client, experiment, config, regime).look()
     client.set_terminated(run.info.run_id)
 

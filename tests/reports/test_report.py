@@ -348,7 +348,7 @@ def test_one_figure_by_its_name(real_study, tmp_path):
         (["figure", "nothing"], "figure=nothing: expected one of: truncation"),
         (["figure"], "figure=: expected one of: truncation"),
         (["figure", "truncation", "--out", "f.gif"], "out=f.gif: expected a file name that ends in one of: .svg"),
-        (["figure", "surface", "--out", "s.svg"], "holds too little to draw it"),
+        (["figure", "surface", "--out", "s.svg"], "does not have the data for it"),
         (["compare", "latest", "nothing"], "study=nothing: the tracking store has no such run"),
     ],
 )

@@ -87,12 +87,12 @@ def _altered(base: type[Cell], **changes) -> Cell:
         (_altered(TanhCell, blank_map=lambda self, weights: BlankMap(BIASED, weights | {"shift": torch.ones(7)})), "its blank_map"),
         (_altered(TanhCell, name="Has Spaces"), "its name"),
         (_altered(TanhCell, description="two\nlines"), "description"),
-        (_altered(TanhCell, names={"input": "a"}), "not of the same parameters"),
+        (_altered(TanhCell, names={"input": "a"}), "not for the same parameters"),
         (
             _altered(BiasedTanh, shapes=lambda self, h, f: {"input": (f, h), "recurrent": (h, h), "shift": (h,)}),
             "no parameters input",
         ),
-        (_altered(TanhCell, observed=lambda self, state: state[..., :3]), "have not the shapes"),
+        (_altered(TanhCell, observed=lambda self, state: state[..., :3]), "do not have the shapes"),
     ],
 )
 def test_a_cell_that_is_not_what_it_says_is_refused(cell, words):
@@ -110,9 +110,7 @@ def test_a_name_belongs_to_one_cell():
 
 @pytest.mark.parametrize("name", ["none", "os", "../tanh", 3, None, ["tanh"], "biased_cell"])
 def test_a_name_that_is_not_registered_is_one_line_that_says_what_to_do(name):
-    with pytest.raises(
-        InputError, match="expected one of tanh, biased_tanh, or the module that registers it in HIDDEN_ORBITS_EXTEN"
-    ):
+    with pytest.raises(InputError, match="expected one of tanh, biased_tanh, or a module that registers it in HIDDEN_ORBITS_EXTEN"):
         known(name)
     with pytest.raises(InputError, match=r"cell=.*no cell of this name is registered"):
         validated(StudyConfig, {"cell": name})

@@ -156,11 +156,11 @@ def _large(path):
     ("make", "word"),
     [
         (_folder, "is a folder"),
-        (_fifo, "is no ordinary file, but a device, a FIFO or a socket"),
+        (_fifo, "is not an ordinary file, but a device, a FIFO or a socket"),
         (_large, "more than the"),
         (_link("/dev/zero"), "but a device"),
         (_link("nowhere"), "is missing"),
-        (_link("train-images-idx3-ubyte.gz"), "is no text|cannot be read"),
+        (_link("train-images-idx3-ubyte.gz"), "is not a text file|cannot be read"),
         (_link("/proc/self/mem"), "cannot be read"),
     ],
 )
@@ -202,16 +202,16 @@ IMAGES, LABELS = torch.zeros(20, 28, 28, dtype=torch.uint8), torch.arange(20).re
         ("t10k_labels_idx1_ubyte", idx(LABELS[:19]), "holds 19 labels for 20 images"),
         ("t10k_images_idx3_ubyte", idx(IMAGES[:, :, :27]), "holds images of 28 x 27 pixels, but the training images have 28 x 28"),
         ("t10k_images_idx3_ubyte", idx(IMAGES[:, :27]), "holds images of 27 x 28 pixels, but the training images have 28 x 28"),
-        ("t10k_images_idx3_ubyte", idx(IMAGES[:0]), "unpacks to no IDX file of at least one unsigned byte"),
-        ("t10k_images_idx3_ubyte", idx(IMAGES[:, :, :0]), "unpacks to no IDX file of at least one unsigned byte"),
+        ("t10k_images_idx3_ubyte", idx(IMAGES[:0]), "does not unpack to an IDX file of at least one unsigned byte"),
+        ("t10k_images_idx3_ubyte", idx(IMAGES[:, :, :0]), "does not unpack to an IDX file of at least one unsigned byte"),
         ("t10k_images_idx3_ubyte", idx(IMAGES)[:-1], "one unsigned byte, [images, rows, pixels], as many as its header"),
-        ("t10k_images_idx3_ubyte", idx(IMAGES) + b"x", "unpacks to no IDX file"),
-        ("t10k_images_idx3_ubyte", idx(IMAGES.view(20, 784)), "unpacks to no IDX file"),
-        ("t10k_images_idx3_ubyte", b"\1" + idx(IMAGES)[1:], "unpacks to no IDX file"),
-        ("t10k_images_idx3_ubyte", idx(IMAGES).replace(b"\0\0\x08\3", b"\0\0\x09\3"), "unpacks to no IDX file"),
-        ("t10k_images_idx3_ubyte", b"\0\0\x08\3" + b"\xff" * 12, "unpacks to no IDX file"),
-        ("t10k_images_idx3_ubyte", b"", "unpacks to no IDX file"),
-        ("t10k_labels_idx1_ubyte", idx(IMAGES), "unpacks to no IDX file of at least one unsigned byte, [labels]"),
+        ("t10k_images_idx3_ubyte", idx(IMAGES) + b"x", "does not unpack to an IDX file"),
+        ("t10k_images_idx3_ubyte", idx(IMAGES.view(20, 784)), "does not unpack to an IDX file"),
+        ("t10k_images_idx3_ubyte", b"\1" + idx(IMAGES)[1:], "does not unpack to an IDX file"),
+        ("t10k_images_idx3_ubyte", idx(IMAGES).replace(b"\0\0\x08\3", b"\0\0\x09\3"), "does not unpack to an IDX file"),
+        ("t10k_images_idx3_ubyte", b"\0\0\x08\3" + b"\xff" * 12, "does not unpack to an IDX file"),
+        ("t10k_images_idx3_ubyte", b"", "does not unpack to an IDX file"),
+        ("t10k_labels_idx1_ubyte", idx(IMAGES), "does not unpack to an IDX file of at least one unsigned byte, [labels]"),
     ],
 )
 def test_files_that_make_no_data_set_are_named_for_all_their_right_digests(file, content, words, tmp_path, own_cache):
@@ -271,7 +271,7 @@ def test_other_files_on_this_machine_are_not_taken_for_those_prepared(tmp_path, 
     source = sources.prepare_data("mnist", write_data_set(tmp_path / "one"))
     shutil.rmtree(own_cache)
     other = write_data_set(tmp_path / "other", t10k_labels_idx1_ubyte=idx(LABELS.flip(0)))
-    with pytest.raises(InputError, match="is another data set than the coordinator's"):
+    with pytest.raises(InputError, match="is not the coordinator's data set"):
         sources.load_images(replace(source, data_dir=other), train=True)
 
 

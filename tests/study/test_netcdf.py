@@ -218,7 +218,7 @@ HOSTILE: list[tuple[Callable[[h5py.File, Path], None], str]] = [
     (_pointer, "neither a text nor numbers"),
     (_odd_name, "a variable called"),
     (_no_dimension, "dimensions"),
-    (_twice_the_same, "of no dimension of their own"),
+    (_twice_the_same, "without a dimension of their own"),
     (_too_short, "do not fit together"),
     (_empty, "or none at all"),
 ]
@@ -319,7 +319,7 @@ def test_only_ordinary_files_are_opened_and_nothing_blocks(kind, file, tmp_path)
         other.mkdir()
     else:
         other = Path("/dev/zero")
-    with pytest.raises(Refused, match=f"is a {kind}" if kind in ("link", "folder") else "is no ordinary file"):
+    with pytest.raises(Refused, match=f"is a {kind}" if kind in ("link", "folder") else "is not an ordinary file"):
         netcdf.read(other)
 
 

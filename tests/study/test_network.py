@@ -105,7 +105,7 @@ def _altered(**changes):
         (_altered(**{"rnn.bias_ih_l0": torch.zeros(48)}), "rnn.bias_ih_l0 has the shape .*expected \\(16,\\)"),
         (_altered(**{"rnn.weight_hh_l0": torch.full((16, 16), 1e300, dtype=torch.float64)}), "rnn.weight_hh_l0 holds values"),
         (_altered(**{"readout.bias": torch.zeros(0), "readout.weight": torch.zeros(0, 16)}), "and 0 classes"),
-        (_altered(**{"rnn.weight_ih_l0": torch.zeros(16, 0)}), "0 pixels a row"),
+        (_altered(**{"rnn.weight_ih_l0": torch.zeros(16, 0)}), "0 pixels per row"),
         (tanh_network(torch.zeros(0, 28), torch.zeros(0, 0), torch.zeros(10, 0), torch.zeros(10)).state_dict(), "0 hidden units"),
         (_altered(**{"readout.bias": None, "readout.weight": None}), "lacks readout.bias, readout.weight, a readout"),
         ({}, "it holds no tensors"),
@@ -235,8 +235,8 @@ def _odd_type(kind: str, shape: list[int], size: int):
 
 ODD_FILES = {
     "folder": (lambda path: path.mkdir(), "it is a folder"),
-    "FIFO": (os.mkfifo, "it is no ordinary file, but a device, a FIFO or a socket"),
-    "device": (lambda path: path.symlink_to("/dev/zero"), "it is no ordinary file, but a device"),
+    "FIFO": (os.mkfifo, "it is not an ordinary file, but a device, a FIFO or a socket"),
+    "device": (lambda path: path.symlink_to("/dev/zero"), "it is not an ordinary file, but a device"),
     "no end": (lambda path: (path.touch(), os.truncate(path, 1 << 40)), "more than the 1,024 MiB"),
     "empty": (lambda path: path.touch(), "does not begin with the length of a header"),
     "cut": (lambda path: path.write_bytes(b"\x10" + bytes(7) + b"{}"), "does not begin with the length of a header"),

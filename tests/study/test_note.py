@@ -111,7 +111,7 @@ def _study(networks: int, missing: int) -> tuple[xr.Dataset, Findings]:
     estimate = Estimate(0.9, 0.8, 0.95, 10)
     ledger = [Finding(f"C{claim}", size, estimate, "supported") for claim in range(1, 9) for size in range(20)]
     dataset = xr.Dataset({"run_id": ("seed", np.full(networks, "id"))})
-    reasons = {f"H=8 seed={seed}": "its run is killed and not complete" for seed in range(missing)}
+    reasons = {f"H=8 seed={seed}": "its run is killed and incomplete" for seed in range(missing)}
     return dataset.assign_attrs(missing=json.dumps(reasons)), Findings(ledger, [], {}, {}, {}, [])
 
 

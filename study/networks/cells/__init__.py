@@ -1,4 +1,4 @@
-"""The recurrent cells there are, by name. Each defines its map; whatever runs a network asks its cell."""
+"""The registered recurrent cells, by name. A cell defines its map; all code that runs a network uses its cell."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CELLS: dict[str, Cell] = {TANH.name: TANH}
 def register_cell(cell: Cell) -> Cell:
     """Makes a cell known under its name, for configurations, files of weights and stored studies; returns it.
 
-    Raises `InputError` where the name is taken, or the cell is not what it says.
+    Raises `InputError` where the name is taken, or where the cell does not have the properties it declares.
     """
     if wrong := faults(cell):
         raise InputError(f"cell {quoted(getattr(cell, 'name', ''))}: {'; '.join(wrong)}")
@@ -36,7 +36,7 @@ def known(name: object, origin: str = "cell") -> Cell:
     if isinstance(name, str) and name in CELLS:
         return CELLS[name]
     raise InputError(
-        f"{origin}={quoted(name)}: no cell of this name is registered; expected one of {', '.join(CELLS)}, or the module that "
+        f"{origin}={quoted(name)}: no cell of this name is registered; expected one of {', '.join(CELLS)}, or a module that "
         f"registers it in {EXTENSIONS}"
     )
 

@@ -1,4 +1,4 @@
-"""What a recurrent cell is: its parameters, its initial values, one step, and what holds of the map that blank rows apply."""
+"""The definition of a recurrent cell: its parameters, initial values, one step, and properties of the map of blank rows."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Weights = Mapping[str, torch.Tensor]
 class Cell(ABC):
     """One kind of recurrent layer.
 
-    A cell defines `shapes` and `step`; everything else follows from these, and may be replaced by something faster that gives the
-    same. `weights` maps the names of parameters to tensors; those of a stack of networks have a leading dimension S. Two parameters
-    are always there: `input`, whose last dimension is the number of features, and `recurrent`, whose last one is the hidden size.
-    A state is `[N, D]`: all that the next step needs, of which `observed` is the hidden state h `[N, H]` that the readout sees.
+    A cell defines `shapes` and `step`; everything else follows from these, and may be overridden by something faster with the same
+    result. `weights` maps the names of parameters to tensors; those of a stack of networks have a leading dimension S. Two
+    parameters are always there: `input`, whose last dimension is the number of features, and `recurrent`, whose last one is the
+    hidden size. A state is `[N, D]`: all that the next step needs; `observed` is the hidden state h `[N, H]` in it, which the
+    readout sees.
 
-    Attributes: `name`, by which a configuration asks for it; `description`, which completes "one recurrent layer of ..."; `names`,
-    each parameter's name in a state dictionary; `absent`, further names that a state dictionary may have if all their values are
-    0; `odd`, whether the blank map f has f(-s) = -f(s), and `rests_at_zero`, whether f(0) = 0, both tested by
-    `register_cell`;
+    Attributes: `name`, used in configurations; `description`, which completes "one recurrent layer of ..."; `names`, the name of
+    each parameter in a state dictionary; `absent`, further names that a state dictionary may have if all their values are 0; `odd`,
+    whether the blank map f satisfies f(-s) = -f(s), and `rests_at_zero`, whether f(0) = 0 (`register_cell` tests both);
     `classifier`, a file of code from which MLflow makes a model of the weights without this project, if there is one.
     """
 
@@ -61,7 +61,7 @@ class Cell(ABC):
         return recurrent.new_zeros(*recurrent.shape[:-2], count, self.state_size(recurrent.shape[-1]))
 
     def state_size(self, hidden_size: int) -> int:
-        """D, the numbers in a state."""
+        """D, the dimension of the state."""
         return hidden_size
 
     def observed(self, state: torch.Tensor) -> torch.Tensor:
@@ -73,7 +73,7 @@ class Cell(ABC):
         return self.step(weights, state, state.new_zeros(1, weights["input"].shape[-1]))
 
     def jacobian(self, weights: Weights, state: torch.Tensor, following: torch.Tensor | None = None) -> torch.Tensor:
-        """The derivatives `[N, D, D]` of the blank map at states `[N, D]`; `following` are their next ones, if known."""
+        """The Jacobians `[N, D, D]` of the blank map at states `[N, D]`; `following` are the next states, if known."""
         return vmap(jacrev(lambda one: self.blank(weights, one[None])[0]))(state)
 
     def rows(self, weights: Weights, images: torch.Tensor) -> Iterator[torch.Tensor]:
@@ -84,7 +84,7 @@ class Cell(ABC):
             yield state
 
     def blank_rows(self, weights: Weights, state: torch.Tensor, count: int) -> Iterator[torch.Tensor]:
-        """The states after 1 .. `count` blank rows; one may be overwritten two steps after it was yielded."""
+        """The states after 1 .. `count` blank rows; each may be overwritten two steps later."""
         for _ in range(count):
             state = self.blank(weights, state)
             yield state
@@ -106,7 +106,7 @@ class BlankMap:
 
     def tangent(self, state: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The state after `state` `[D]`, and the Jacobian there times `frame` `[D, count]`."""
-        # The same state once for each direction: forward-mode differentiation then needs no more than one step.
+        # One copy of the state per direction: forward-mode differentiation then takes a single step.
         directions = torch.from_numpy(np.ascontiguousarray(frame.T))
         with forward_ad.dual_level():
             states = forward_ad.make_dual(torch.from_numpy(state).expand_as(directions).clone(), directions)

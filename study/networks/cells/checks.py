@@ -1,4 +1,4 @@
-"""Whether a cell is what it says: tried on random weights and states."""
+"""Tests, on random weights and states, whether a cell has the properties it declares."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ ROUNDING = 1e-9  # of numbers near 1, in float64
 def faults(cell: Cell) -> list[str]:
     """What is wrong with a cell, in words; empty where nothing is.
 
-    On random weights and states, in float64: that `odd` and `rests_at_zero` hold if, and only if, it says so, and that what it
-    computes in a way of its own (`blank`, `rows`, `blank_rows`, `jacobian`, `blank_map`) agrees with its `step`.
+    Tested in float64: `odd` and `rests_at_zero` must be true exactly if the map has these properties, and methods that the cell
+    overrides (`blank`, `rows`, `blank_rows`, `jacobian`, `blank_map`) must agree with its `step`.
     """
     return list(dict.fromkeys(_named_badly(cell))) or list(dict.fromkeys(_computed_badly(cell)))
 
 
 def _named_badly(cell: Cell) -> Iterator[str]:
     if not isinstance(getattr(cell, "name", None), str) or not re.fullmatch("[a-z][a-z0-9_]{0,39}", cell.name):
-        yield "its name is not one of lower-case letters, digits and _, 40 at most"
+        yield "its name must consist of lower-case letters, digits and _, at most 40 of them"
     if not isinstance(getattr(cell, "description", None), str) or not cell.description.isprintable():
-        yield "it has no description of one line"
+        yield "it has no one-line description"
     shapes = cell.shapes(HIDDEN, FEATURES)
     if set(cell.names) != set(shapes):
-        yield "its names and its shapes are not of the same parameters"
+        yield "its names and its shapes are not for the same parameters"
     elif not {"input", "recurrent"} <= set(shapes) or (shapes["input"][-1], shapes["recurrent"][-1]) != (FEATURES, HIDDEN):
         yield "it has no parameters input [.., features] and recurrent [.., hidden size]"
     elif {name: tuple(value.shape) for name, value in cell.initial(HIDDEN, FEATURES, torch.Generator()).items()} != shapes:
-        yield "its initial values have not the shapes it names"
+        yield "its initial values do not have the shapes it declares"
 
 
 def _computed_badly(cell: Cell) -> Iterator[str]:
@@ -48,7 +48,7 @@ def _computed_badly(cell: Cell) -> Iterator[str]:
         states, images, zero = random(STATES, size), random(STATES, ROWS, FEATURES), torch.zeros(1, size, dtype=torch.float64)
         blank = cell.step(weights, states, torch.zeros(STATES, FEATURES, dtype=torch.float64))
         if blank.shape != states.shape or cell.observed(states).shape != (STATES, HIDDEN):
-            yield "its states or what is observed of them have not the shapes [N, D] and [N, hidden size]"
+            yield "its states, or the hidden states in them, do not have the shapes [N, D] and [N, hidden size]"
             return
         if _near(cell.blank(weights, -states), -blank) != cell.odd:
             yield f"it says that it is {'' if cell.odd else 'not '}odd, which is not so"

@@ -38,7 +38,7 @@ class TanhCell(Cell):
         return (1 - following.square())[:, :, None] * weights["recurrent"]
 
     def rows(self, weights: Weights, images: torch.Tensor) -> Iterator[torch.Tensor]:
-        # In place, with R transposed once, and without a product at the first row: h_0 is 0.
+        # In place; R is transposed only once, and there is no product at the first row, because h_0 = 0.
         transposed = weights["recurrent"].mT.contiguous()
         add_product = torch.Tensor.baddbmm_ if transposed.ndim == 3 else torch.Tensor.addmm_
         state = None
