@@ -26,7 +26,7 @@ Role = Literal["curve", "number", "category", "detail"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 MEASURED = "measured"  # the attribute of a record that names its measurements, each with its version
-MEASUREMENT = "measurement"  # the attribute of a variable that names the measurement it is of
+MEASUREMENT = "measurement"  # the attribute of a variable that names its measurement
 MEASURED_WORDS = re.compile(r"[a-z]\w*(:[1-9]\d{0,5})?( [a-z]\w*(:[1-9]\d{0,5})?)*", re.ASCII)
 
 SOURCE = "source"

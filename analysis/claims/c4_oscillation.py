@@ -54,12 +54,12 @@ register_claim(
         section="Too many blank rows",
         figures=("oscillation", "predicted"),
         method=f"""A network oscillates if it passes two tests. The first is significance: the periodogram of its accuracy curve,
-        after {ACCURACY_TRANSIENT} blank rows, is divided by the spectrum of a fitted AR(1) process, and its largest peak is compared with
-        those of {SURROGATES} simulated AR(1) curves, at 5% after adjustment over networks (Benjamini and Hochberg). The second is
-        size: an amplitude of at least {100 * SMALLEST_AMPLITUDE:g} percentage points. Its period is that of the largest peak, or
-        of a clear subharmonic of it; the curve need not repeat itself exactly. For the cycle, each half of the images (even and
-        odd numbers) is aligned by the phase of the other half, because a phase fitted to the same images would create a peak out
-        of noise.""",
+        after {ACCURACY_TRANSIENT} blank rows, is divided by the spectrum of a fitted AR(1) process, and its largest peak is
+        compared with those of {SURROGATES} simulated AR(1) curves, at 5% after adjustment over networks (Benjamini and Hochberg).
+        The second is size: an amplitude of at least {100 * SMALLEST_AMPLITUDE:g} percentage points. Its period is that of the
+        largest peak, or of a clear subharmonic of it; the curve need not repeat itself exactly. For the cycle, each half of the
+        images (even and odd numbers) is aligned by the phase of the other half, because a phase fitted to the same images would
+        create a peak out of noise.""",
         power="share",
         bound=BOUND,
     )

@@ -1,4 +1,4 @@
-"""What a study shows: the ledger of claims, the bands, and each network's periodicity."""
+"""The findings of a study: the ledger of claims, the bands, and the periodicity of each network."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ class Change:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a study shows: the ledger, the bands, by hidden size each network's periodicity and the cycle of those that oscillate,
-    how numbers change with the size; the `cautions`, what a reader has to know before all of these; and the claims left `unjudged`.
+    """The findings of a study: the `ledger` of claims; the `bands`; by hidden size, the `oscillations` of all networks and the
+    `cycles` of those that oscillate; the `trends` over hidden sizes; the `cautions` to read first; and the claims left `unjudged`.
     """
 
     ledger: list[Finding]
     bands: list[CurveBands]
     oscillations: dict[int, Oscillation]
     cycles: dict[int, Cycle] = field(default_factory=dict)
-    withheld: dict[int, int] = field(default_factory=dict)  # hidden size -> networks, where too few for a band
+    withheld: dict[int, int] = field(default_factory=dict)  # hidden size -> number of networks, where too few for a band
     trends: list[Change] = field(default_factory=list)
     cautions: list[str] = field(default_factory=list)
     unjudged: list[str] = field(default_factory=list)
@@ -72,8 +72,8 @@ class Findings:
         }
 
     def table(self) -> pd.DataFrame:
-        """The ledger as a table, a row a claim and hidden size; value and limits are in the `units` of their row, and `numbers` are
-        JSON.
+        """The ledger as a table: one row per claim and hidden size; value and limits are in the `units` of their row, and `numbers`
+        are JSON.
         """
         rows = []
         for finding in self.ledger:
@@ -99,7 +99,7 @@ class Findings:
         return pd.DataFrame(rows)
 
     def trend_table(self) -> pd.DataFrame:
-        """The trends over hidden sizes, a row a number, with the Holm-adjusted p value of each pair of sizes."""
+        """The trends over hidden sizes: one row per number, with the Holm-adjusted p value of each pair of sizes."""
         rows = [
             {
                 "variable": change.variable,
@@ -114,7 +114,7 @@ class Findings:
         return pd.DataFrame(rows)
 
     def spectrum_table(self) -> pd.DataFrame:
-        """The mean spectrum of the accuracy under blank rows, relative to red noise: a row a hidden size and frequency."""
+        """The mean power spectrum of the accuracy under blank rows, over red noise: one row per hidden size and frequency."""
         frames = [
             pd.DataFrame(
                 {
@@ -130,7 +130,7 @@ class Findings:
         return _joined(frames)
 
     def cycle_table(self) -> pd.DataFrame:
-        """The accuracy over a cycle, about its mean: a row a hidden size and phase, with the band if networks suffice."""
+        """The accuracy over a cycle, about its mean: one row per hidden size and phase, with the band if networks suffice."""
         frames = []
         for size, one in self.cycles.items():
             limits = {"lower": one.band.lower, "upper": one.band.upper} if one.band else {"lower": np.nan, "upper": np.nan}
@@ -202,7 +202,7 @@ def summed_up(
     cycles: dict[int, Cycle],
     trends: list[Change],
 ) -> Findings:
-    """Findings in the order of claims, with what follows from the dataset at once: where bands are withheld, and the cautions."""
+    """Findings in the order of claims, completed from the dataset: withheld bands, cautions and unjudged claims."""
     order = list(CLAIMS)
     ledger = sorted(ledger, key=lambda finding: order.index(finding.claim))
     counts = {int(size): present(dataset, int(size)).sizes["seed"] for size in dataset.hidden_size.values}
@@ -213,8 +213,8 @@ def summed_up(
 def judged(sample: Sample) -> Iterator[Finding]:
     """The findings on the networks of one hidden size; not trained where their mean test accuracy is below `TRAINED`.
 
-    The estimates stay as they are. All networks count, whatever they learned: leaving out those that did not would choose networks
-    by their outcome.
+    The estimates are kept. All networks count, whether or not they learned: leaving out those that did not would select networks by
+    their outcome.
     """
     for claim in CLAIMS.values():
         finding = claim.judge(sample) if set(claim.needs) <= set(sample.arrays) else None
@@ -243,7 +243,7 @@ def estimate_text(finding: Finding) -> str:
 
 
 def _changes(dataset: xr.Dataset) -> Iterator[Change]:
-    """How every number that a network logs changes with the hidden size."""
+    """The change of every number that networks log with the hidden size."""
     sizes, _ = np.broadcast_arrays(dataset.hidden_size.values[:, None], dataset.run_id.values)
     for name, variable in dataset.data_vars.items():
         if role_of(variable, GRID) != "number":
@@ -269,18 +269,18 @@ def representatives(dataset: xr.Dataset) -> dict[int, int]:
 
 
 def step_curves(variable: xr.DataArray) -> xr.DataArray:
-    """A variable over (`seed`, step, ...) as one curve a network: averaged over what follows the step, such as the digit."""
+    """A variable over (`seed`, step, ...) as one curve per network, averaged over further dimensions, such as the digit."""
     return variable.mean(variable.dims[2:]) if variable.ndim > 2 else variable
 
 
 def curve_bands(networks: xr.Dataset) -> Iterator[CurveBands]:
-    """A band for every curve that the networks of one hidden size log, as far as values are possible."""
+    """A band for every curve that the networks of one hidden size log, over the steps at which there are values."""
     for name, variable in networks.data_vars.items():
         if role_of(variable, GRID) != "curve":
             continue
         for source, part in by_source(variable):
             curves = step_curves(part)
-            curves = curves.dropna(curves.dims[1], how="all")  # exponents that so few units have not
+            curves = curves.dropna(curves.dims[1], how="all")  # exponents that do not exist with so few units
             steps = curves[curves.dims[1]].values
             try:
                 band = simultaneous_band(curves.values, LEVEL, "beta", rng=int(networks.hidden_size))
@@ -295,12 +295,12 @@ def curve_bands(networks: xr.Dataset) -> Iterator[CurveBands]:
 def markdown(dataset: xr.Dataset, findings: Findings, running: bool = False, room: int = 8000) -> str:
     """The verdicts and the missing networks as Markdown, for the study run's description; of a `running` study, those so far.
 
-    In at most `room` characters, if its first line fits: without the list of what is missing, and with so many rows of the table as
-    there is room for.
+    In at most `room` characters, if its first line fits: if necessary without the list of missing networks, and with as many rows
+    of the table as fit.
     """
     missing = json.loads(dataset.attrs["missing"])
     networks = dataset.run_id.size - len(missing)
-    state = "measured when this was drawn: the study ran on, and these verdicts are preliminary" if running else "measured"
+    state = "measured so far: the study is still running, and these verdicts are preliminary" if running else "measured"
     head = f"**{networks} of {dataset.run_id.size} networks** {state}."
     verdicts = "; ".join(f"{claim} {verdict}" for claim, verdict in findings.overall().items())
     overall = f"Over all hidden sizes: {verdicts}." if verdicts else ""
@@ -313,7 +313,7 @@ def markdown(dataset: xr.Dataset, findings: Findings, running: bool = False, roo
     listed = counted = ""
     if missing and not running:
         listed = "\n".join(["Missing:", "", *(f"- {_plain(name)}: {_plain(reason)}" for name, reason in missing.items())])
-        counted = f"({len(missing)} networks are missing; their list is left out here: report.pdf has it)"
+        counted = f"({len(missing)} networks are missing; report.pdf lists them)"
     begun = _paragraphs(f"{head}\n{overall}" if overall else head, notes)
     unjudged = "\n".join(f"- {_plain(line)}" for line in findings.unjudged)
     texts = [_paragraphs(begun, _table(rows, len(rows)), unjudged, listed)]
@@ -332,6 +332,6 @@ def _paragraphs(*parts: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that came from outside, so that Markdown and HTML show it as it is."""
+    """A foreign text, escaped so that Markdown and HTML show it literally."""
     one_line = visible(text, 1000)
     return re.sub(r"[^\w\s,;/'-]", lambda match: f"&#{ord(match[0])};", one_line).replace("_", "&#95;").replace("/", "&#47;")

@@ -1,7 +1,7 @@
-"""Findings as JSON, so that a study is evaluated once: numbers alone, checked against the dataset when they are read.
+"""Findings as JSON, so that a study is evaluated only once: numbers only, checked against the dataset when they are read.
 
-Who can write the file can write what it should hold, so nothing in it is taken on trust: what is not of the dataset's own
-networks, variables, steps and claims is refused, and the findings are made anew.
+Whoever can write the file can also write the right key, so nothing in it is trusted: networks, variables, steps or claims that the
+dataset does not have are refused, and the findings are computed anew.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from study.schema import SOURCE, SOURCES, Source, metric_name, of_source, role_o
 
 FILE = "findings.json"
 LARGEST = 64 * MEBIBYTE  # 999 networks have 3
-CODE = ("claims", "statistics")  # folders of this package whose text decides what is found
+CODE = ("claims", "statistics")  # folders of this package whose code determines the findings
 
 Number = Annotated[float, Field(gt=-1e12, lt=1e12)]  # more would run off the page
 Numbers = list[Number | None]  # None for what is not finite
@@ -116,7 +116,7 @@ class _Findings(_Part):
 
 
 def current_or_new(dataset: xr.Dataset, stored: bytes | None) -> Findings:
-    """The findings on a dataset: those `stored`, where they were made of the same numbers by the same code, else made anew."""
+    """The findings on a dataset: those `stored`, if the same code made them from the same numbers, else computed anew."""
     try:
         return evaluate(dataset) if stored is None else restored(dataset, stored)
     except Refused:
@@ -124,7 +124,7 @@ def current_or_new(dataset: xr.Dataset, stored: bytes | None) -> Findings:
 
 
 def as_json(dataset: xr.Dataset, findings: Findings) -> bytes:
-    """Findings on a dataset, to be stored. They are checked when they are read: what is refused then is made anew."""
+    """Findings on a dataset, to be stored. They are checked when they are read; if they are refused, they are computed anew."""
     return (
         _Findings.model_construct(
             key=_key(dataset),
@@ -193,7 +193,7 @@ def as_json(dataset: xr.Dataset, findings: Findings) -> bytes:
 
 
 def restored(dataset: xr.Dataset, text: bytes) -> Findings:
-    """Findings that were stored; raises `Refused` where they were not made of this dataset by this code, or cannot have been."""
+    """Findings that were stored; raises `Refused` where this code did not make them from this dataset."""
     try:
         stored = _Findings.model_validate_json(text)
     except ValidationError:
@@ -306,7 +306,7 @@ def _only_once(names: Iterable[Hashable]) -> None:
 
 
 def _key(dataset: xr.Dataset) -> str:
-    """What decides the findings: every number of the dataset, the libraries, and the text of the code and of all claims."""
+    """The key of the findings: a digest of the dataset's numbers, the library versions, and the code of statistics and claims."""
     digest = hashlib.sha256(json.dumps(versions() | {"commit": ""}, sort_keys=True).encode())
     for text in _code():
         digest.update(text)
@@ -319,7 +319,7 @@ def _key(dataset: xr.Dataset) -> str:
 
 
 def _code() -> list[bytes]:
-    """The text of each module that takes part in finding something, those of a person's own claims among them."""
+    """The text of each module that contributes to findings, including the modules of a user's own claims."""
     here = Path(analysis.__file__).parent
     files = {file for folder in CODE for file in (here / folder).glob("*.py")} | {Path(periodogram.__file__)}
     for claim in CLAIMS.values():

@@ -28,8 +28,8 @@ Layout = tuple[tuple[Hashable, ...], tuple]  # of a variable: its dimensions, an
 FOLDER = CACHE / "datasets-of-studies"
 KEPT = 20  # cached datasets
 SHOWN = 5  # networks named one by one in a variable's attribute
-GRID = {"hidden_size", "seed", "run_id"}  # names that the dataset has for itself
-# What findings and figures ask for by name, with its dimensions. A record has all of a group or none of it, and all of the first.
+GRID = {"hidden_size", "seed", "run_id"}  # names reserved for the dataset
+# Variables that findings and figures use by name, with their dimensions. A record has all or none of a group, and all of the first.
 GROUPS: tuple[dict[str, tuple[str, ...]], ...] = (
     {
         "test_accuracy": (),
@@ -59,7 +59,7 @@ GROUPS: tuple[dict[str, tuple[str, ...]], ...] = (
 
 @dataclass(frozen=True)
 class Record:
-    """One network's record: its `variables`, labels of dimensions among them, and its `attributes`."""
+    """One network's record: its `variables`, including dimension labels, and its `attributes`."""
 
     file: Path
     variables: dict[str, xr.Variable]
@@ -67,7 +67,7 @@ class Record:
 
     @property
     def measurements(self) -> dict[str, int]:
-        """What was measured, by name, and the version of each."""
+        """The measurements by name, with their versions."""
         return measured(self.attributes)
 
 
@@ -90,7 +90,7 @@ def stack(
     (`analysis.dataset.provenance`).
     """
     read, bad = {}, {}
-    order = sorted(files, key=lambda place: (-place[0], place[1]))  # the largest size makes room for all
+    order = sorted(files, key=lambda place: (-place[0], place[1]))  # largest size first: it determines the shape
 
     def keep_those(test: Callable[[Place], object]) -> None:
         for place in [place for place in order if place not in bad]:
@@ -142,7 +142,7 @@ def stack(
 
 
 def _read(file: Path, hidden_size: int, needed: set[str]) -> Record:
-    """A record; raises `ValueError` where it is none as this code writes it."""
+    """A record; raises `ValueError` where this code would not have written it."""
     variables, attributes = netcdf.parts(file, described=False)  # their words are the same in all
     if earlier_layout.is_earlier(attributes):
         variables, attributes = earlier_layout.as_of_today(variables, attributes)
@@ -177,7 +177,7 @@ def _counts(labels: np.ndarray, first: int, least: int) -> bool:
 
 
 def _shapes(record: Record) -> dict[str, str | Layout]:
-    """What records must have in common to stand in one dataset: dimensions, labels, versions of measurements, the data set."""
+    """What records in one dataset must have in common: dimensions, labels, versions of measurements, the data set."""
     shapes: dict[str, str | Layout] = {"data set's digest": str(record.attributes.get("data_digest", "unknown"))}
     shapes |= {f"version of the measurement {name}": str(version) for name, version in record.measurements.items()}
     for name, variable in record.variables.items():
@@ -187,7 +187,7 @@ def _shapes(record: Record) -> dict[str, str | Layout]:
 
 
 def _most(records: Sequence[Record]) -> dict[str, str | Layout]:
-    """What most records have of each thing that they must have in common; of equally many, what the first of them has."""
+    """The most frequent value of each property that records must have in common; of ties, the first."""
     counts: dict[str, Counter] = {}
     for record in records:
         for name, shape in _shapes(record).items():
@@ -196,7 +196,7 @@ def _most(records: Sequence[Record]) -> dict[str, str | Layout]:
 
 
 def _agrees(record: Record, most: Mapping[str, str | Layout]) -> None:
-    """Raises `ValueError` where a record is not like most."""
+    """Raises `ValueError` where a record differs from most others."""
     for name, shape in _shapes(record).items():
         if shape == most[name]:
             continue
@@ -213,7 +213,7 @@ def _list(names: Iterable[Hashable]) -> str:
 
 
 def _room(records: Iterable[Record], words: Mapping[str, dict], grid: tuple[int, int]) -> dict[str, xr.Variable]:
-    """Variables with a place for each network, all NaN; raises `StudyError` where memory does not suffice."""
+    """Variables with room for each network, all NaN; raises `StudyError` where there is not enough memory."""
     shapes: dict[str, tuple[tuple, tuple[int, ...]]] = {}
     for record in records:
         for name, variable in record.variables.items():
@@ -233,7 +233,7 @@ def _room(records: Iterable[Record], words: Mapping[str, dict], grid: tuple[int,
 
 
 def _note_missing(dataset: xr.Dataset, records: Mapping[Place, Record], expected: set[str]) -> dict[str, list[str]]:
-    """Says in each variable that some records lack, which do and why; returns the networks without each measurement."""
+    """Notes in each variable which records lack it, and why; returns the networks without each measurement."""
     made = {place: set(record.measurements) for place, record in records.items()}
     for name, variable in dataset.data_vars.items():
         without = [place for place in records if name not in records[place].variables]
@@ -251,12 +251,12 @@ def _note_missing(dataset: xr.Dataset, records: Mapping[Place, Record], expected
 
 
 def in_words(place: Place) -> str:
-    """A network as it is named to people."""
+    """A network in words."""
     return f"H={place[0]} seed={place[1]}"
 
 
 def cache_key(marks: object) -> str:
-    """The name in the cache of what `marks` (plain JSON) identifies."""
+    """The cache name of the dataset that `marks` (plain JSON) identify."""
     return hashlib.sha256(json.dumps(marks, sort_keys=True).encode()).hexdigest()
 
 
@@ -272,7 +272,7 @@ def cached(key: str) -> xr.Dataset | None:
 
 
 def keep(key: str, dataset: xr.Dataset) -> None:
-    """Stores a dataset under a key, and drops those used longest ago."""
+    """Stores a dataset under a key, and removes the least recently used ones."""
     durable.write(FOLDER / f"{key}.nc", netcdf.written(dataset))
     for old in sorted(FOLDER.glob("*.nc"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
         old.unlink(missing_ok=True)

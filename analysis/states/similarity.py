@@ -1,4 +1,4 @@
-"""How alike the hidden states of different networks are: linear CKA and SVCCA between all pairs of one hidden size."""
+"""Similarity of the hidden states of different networks: linear CKA and SVCCA between all pairs of one hidden size."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DIMENSIONS = {
 
 
 def similarity(networks: dict[int, RecurrentNetwork], test: Images) -> xr.Dataset:
-    """Similarities of networks of one hidden size, by seed, and of their untrained selves, on the same test images.
+    """Similarities of networks of one hidden size, by seed, before and after training, on the same test images.
 
     Returns `cka` and `svcca` over (`source`, `time_step`, `seed`, `other_seed`): 1 where two networks' states differ by a rotation
     and a scale (CKA) or by an invertible map of the kept directions (SVCCA). NaN where the states do not differ between images, as

@@ -1,4 +1,4 @@
-"""What can be read off the hidden state: by a linear probe, by the network's own readout, and by the controls."""
+"""What can be decoded from the hidden state: by a linear probe, by the network's own readout, and by controls."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ CURVES = (
     Curve("probe_accuracy", "linear probe", BLUE, "-"),
     Curve("readout_accuracy", "the network's readout", VERMILION, "--"),
     Curve("probe_accuracy", "probe, untrained network", PURPLE, "-.", "untrained"),
-    Curve("probe_accuracy", "probe of pixels so far", GREEN, ":", "pixels"),
+    Curve("probe_accuracy", "probe of the pixels so far", GREEN, ":", "pixels"),
     Curve("probe_accuracy", "probe, permuted labels", GREY, (0, (1, 3)), "permuted"),
 )
 
 
 def decoding(analysis: Analysis) -> Figure | None:
-    """Accuracy against the time step; a panel a hidden size. None where no probe was measured."""
+    """Accuracy against the time step; one panel per hidden size. None where no probe was measured."""
     if not sizes(analysis) or "probe_accuracy" not in analysis.dataset:
         return None
     return curve_figure(

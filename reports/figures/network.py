@@ -1,4 +1,4 @@
-"""One network on one page: what was measured on it, for its own page in the MLflow UI."""
+"""One network on one page: all its measurements, for its run in the MLflow UI."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COLUMNS = 3
 
 
 def network(record: xr.Dataset) -> Drawing:
-    """Every panel whose variables a network's record (`measurements.nc`, or one network of a study's dataset) holds."""
+    """All panels for which a network's record (`measurements.nc`, or one network of a study's dataset) has the variables."""
     drawn = [(panel, needed) for panel, needed in PANELS.items() if all(_holds(record, name) for name in needed)]
     rows = max(1, -(-len(drawn) // COLUMNS))
     with styled():
@@ -97,7 +97,7 @@ def _probes(axes: Axes, record: xr.Dataset) -> None:
             _curve(axes, probes[source], label, colour, style, 100)
     _curve(axes, record.readout_accuracy, "readout", VERMILION, "--", 100)
     axes.set(
-        title="what can be read off the state",
+        title="decoding from the hidden state",
         xlabel="time step",
         ylabel="test accuracy (%)",
         ylim=(0, 128),
@@ -126,7 +126,7 @@ def _neighbours(axes: Axes, record: xr.Dataset) -> None:
 
 def _generalisation(axes: Axes, record: xr.Dataset) -> None:
     axes.figure.colorbar(generalisation_matrix(axes, record.temporal_generalisation), ax=axes, label="test accuracy (%)")
-    axes.set(title="temporal generalisation", xlabel="step scored (dotted: image ends)")
+    axes.set(title="temporal generalisation", xlabel="test step (dotted: image ends)")
 
 
 def _surface(axes: Axes, record: xr.Dataset) -> None:

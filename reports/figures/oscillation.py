@@ -61,9 +61,9 @@ def oscillation(analysis: Analysis) -> Figure | None:
         f"accuracy, and below it all networks, one line each; oscillating networks come first, sorted by period{asterisk}. Right, "
         f"top: one cycle of each oscillating network about its mean accuracy (grey; aligned by the phase of the other half of the "
         f"images), and their mean with its simultaneous {LEVEL:.0%} band where there are at least 6. Right, bottom: each network's "
-        f"periodogram after {ACCURACY_TRANSIENT} rows, relative to red noise with the same lag-one correlation (grey), and their mean "
-        f"(black); triangles mark the periods of oscillating networks (rule under Methods). Networks differ in phase, so a mean of "
-        f"their curves would say nothing. Networks: {counts(analysis)}.",
+        f"periodogram after {ACCURACY_TRANSIENT} rows, relative to red noise with the same lag-one correlation (grey), and their "
+        f"mean (black); triangles mark the periods of oscillating networks (rule under Methods). Networks differ in phase, so a "
+        f"mean of their curves would say nothing. Networks: {counts(analysis)}.",
         "For each hidden size a line chart of accuracy against blank rows for one network, a heat map of all networks, one cycle "
         "of those that oscillate, and their periodograms.",
         pd.concat(numbers, ignore_index=True),

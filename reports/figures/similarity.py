@@ -1,4 +1,4 @@
-"""How alike the hidden states of networks of one hidden size are, step after step."""
+"""Similarity of the hidden states of networks of one hidden size at each time step."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ MEASURES = (("cka", "linear CKA", BLUE), ("svcca", "SVCCA", VERMILION))
 
 
 def similarity(analysis: Analysis) -> Figure | None:
-    """The mean over all pairs of networks of a hidden size, trained and untrained, with all pairs behind it; a panel a hidden
-    size."""
+    """The mean and range over all pairs of networks, trained and untrained; one panel per hidden size."""
     if not analysis.similarities:
         return None
     rows = []
@@ -59,9 +58,9 @@ def similarity(analysis: Analysis) -> Figure | None:
     return Figure(
         "similarity",
         figure,
-        f"Similarity of the hidden states of different networks on the same test images: linear CKA, and SVCCA of the directions "
-        f"that carry 99% of the variance, between trained networks and between the same networks before training. Lines: mean over "
-        f"all pairs; shading: from the least to the most similar pair (a range, no confidence band).{undefined} "
+        f"Similarity of the hidden states of different networks at each time step, before and after training, on the same test "
+        f"images: linear CKA, and SVCCA of the directions that carry 99% of the variance. Lines: mean over all pairs of networks; "
+        f"shading: range from the least to the most similar pair, which is not a confidence band.{undefined} "
         f"Networks: {networks}.",
         "Line charts, one for each hidden size, of similarity against the time step.",
         pd.concat(rows, ignore_index=True),

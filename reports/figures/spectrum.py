@@ -1,4 +1,4 @@
-"""The spectrum of the blank map's Jacobian at rest, and how far it foretells what the network does under blank rows."""
+"""Eigenvalues of the blank map's Jacobian at rest, and how well they predict what the network does under blank rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reports.figures.style import BLUE, GREY, INK, SKY, VERMILION, panels, style
 from study.measurements.attractors import KINDS
 
 LOWEST = -1.5  # nat per row, of the exponents shown
-LONGEST = 100  # rows: periods beyond it stand at the edge
+LONGEST = 100  # rows: longer periods are drawn at the edge
 
 
 def spectrum(analysis: Analysis) -> Figure | None:
@@ -59,19 +59,20 @@ def spectrum(analysis: Analysis) -> Figure | None:
     return Figure(
         "spectrum",
         figure,
-        f"Top: eigenvalues of {spectrum_words(analysis.dataset)} before and after training, in the network of each hidden size "
-        f"nearest the median accuracy, with the way of the leading ones from epoch to epoch, and the unit circle. Middle: the "
-        f"period that the leading eigenvalue predicts against those of the state and of the accuracy under blank rows, all "
-        f"networks; lines: equal (solid){half}; periods over {LONGEST} rows, and predictions of no rotation, "
-        f"stand at the edge. Bottom: the largest Lyapunov exponents on the attractor most images reach, a line a network, "
-        f"down to {LOWEST:g} at most. Networks: {counts(analysis)}.",
-        "For each hidden size the eigenvalues in the complex plane, measured against predicted periods, and Lyapunov exponents.",
+        f"Do the eigenvalues at rest predict the dynamics under blank rows? Top: eigenvalues of {spectrum_words(analysis.dataset)} "
+        f"before and after training, the trajectory of the leading eigenvalue over the epochs, and the unit circle, in the network "
+        f"of each hidden size nearest the median accuracy. Middle: measured periods of the state and of the accuracy against the "
+        f"period predicted by the leading eigenvalue, all networks; lines: equal (solid){half}; periods over {LONGEST} rows, and "
+        f"predictions without rotation, are drawn at the edge. Bottom: the largest Lyapunov exponents on the attractor that most "
+        f"images reach, one line per network, cut off at {LOWEST:g}. Networks: {counts(analysis)}.",
+        "For each hidden size the eigenvalues in the complex plane, measured periods against predicted ones, and Lyapunov "
+        "exponents.",
         pd.concat(frames, ignore_index=True),
     )
 
 
 def eigenvalues(axes: Axes, record: xr.Dataset) -> float:
-    """The eigenvalues at rest before and after one network's training, and the unit circle; returns how far it reaches sideways."""
+    """The eigenvalues at rest before and after one network's training, and the unit circle; returns the half-width to show."""
     turn = np.linspace(0, 2 * np.pi, 200)
     axes.plot(np.cos(turn), np.sin(turn), color=GREY, linewidth=0.6)
     real, imaginary = record.eigenvalue_real_by_epoch, record.eigenvalue_imaginary_by_epoch
@@ -83,7 +84,7 @@ def eigenvalues(axes: Axes, record: xr.Dataset) -> float:
 
 
 def _eigenvalue_paths(axes: Axes, record: xr.Dataset) -> None:
-    """With the way of the leading eigenvalue from epoch to epoch."""
+    """The eigenvalues, with the trajectory of the leading eigenvalue over the epochs."""
     reach = eigenvalues(axes, record)
     leading = record.isel(mode=0)
     axes.scatter(
@@ -126,5 +127,5 @@ def _periods(axes: Axes, networks: xr.Dataset, accuracy: np.ndarray) -> None:
 def _exponents(axes: Axes, networks: xr.Dataset) -> None:
     axes.plot(networks.exponent, networks.lyapunov.transpose("exponent", "seed"), color=INK, linewidth=0.5, alpha=0.7)
     reference(axes, 0)
-    axes.set_ylim(max(LOWEST, axes.get_ylim()[0]))  # what contracts faster than that is gone within a row or two
+    axes.set_ylim(max(LOWEST, axes.get_ylim()[0]))  # a faster contraction is over within a row or two
     axes.set(xlabel="exponent", xticks=[1, 5, 10, 15, 20])

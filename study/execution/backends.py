@@ -23,7 +23,7 @@ from joblib import Parallel, delayed, parallel_config
 from study.config import StudyConfig
 from study.data.sources import DataSource
 from study.execution import checkpoints
-from study.execution.stacks import Remeasurement, Task, workers
+from study.execution.stacks import Remeasurement, Task, worker_count
 from study.execution.workers import measure_again, train_and_measure
 from study.measurements import MEASUREMENTS, versions_of
 from study.record.network_record import RECORD_VERSION, Failure, NetworkRecord, versions
@@ -108,7 +108,7 @@ def opened(config: StudyConfig) -> Iterator[Backend]:
         from joblib.externals.loky import BrokenProcessPool as LokyPoolBroken
 
         yield Backend(
-            partial(workers, available_jobs(config)),
+            partial(worker_count, available_jobs(config)),
             here,
             "n_jobs",
             Coordinator(_ours(), os.getpid()),

@@ -1,4 +1,4 @@
-"""Measures a network that others trained, and says what it is taken for: its file may not tell."""
+"""Measures a network that others trained, and says how its file is interpreted, which the file may not determine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from study.terminal.errors import InputError
 NEAR_CHANCE = 3  # times 1 / classes: an accuracy below that is near chance
 TOLERANCE = 0.005  # of an expected accuracy, which may be rounded to whole percents
 TRIED = 1000  # the first test images, on which other readings of the weights are tried
-BETTER = 0.05  # an accuracy by which another reading must be ahead to be named: some four standard errors near chance
+BETTER = 0.05  # lead in accuracy that another reading needs to be named: some four standard errors near chance
 
 
 # What plain PyTorch code would make of the same tensors, ours first.
@@ -38,7 +38,7 @@ SCALES: dict[str, Map] = {
 
 
 def measure_file(config: MeasureConfig, names: Sequence[str], out: Path, console: Console) -> None:
-    """Measures the network in a safetensors file (all, where nothing is named) and writes `out`.
+    """Measures the network in a safetensors file (all measurements by default) and writes `out`.
 
     Its test accuracy is printed first, with what the file does not say, and a warning where the network may be another. Raises
     `InputError`, with nothing written, where the accuracy is not the expected one or the file holds another network.
@@ -80,12 +80,12 @@ def _taken(cell: Cell) -> str:
 def _what_may_be_wrong(network: RecurrentNetwork, test: Images) -> str:
     return _better_reading(network, test) or (
         "if it was trained to more, it may have another nonlinearity, read columns instead of rows, see pixels on another scale, "
-        "have lost its biases, number its classes otherwise, or its accuracy is of other images"
+        "have lost its biases or number its classes differently, or its accuracy was measured on other images"
     )
 
 
 def _better_reading(network: RecurrentNetwork, test: Images) -> str | None:
-    """How else the weights may be meant, in words, where they are right on clearly more images when read so.
+    """Another reading of the weights, in words, if it classifies clearly more images correctly; else None.
 
     Among readings that hardly differ the one that departs least from ours is named. Only of the paper's cell is it known what else
     its weights may be.

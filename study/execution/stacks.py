@@ -1,4 +1,4 @@
-"""Plans which networks are trained together, from the memory there is, and which stored ones are measured again."""
+"""Plans, from the available memory, which networks are trained together."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from study.record.remeasuring import StoredNetwork
 from study.terminal.errors import InputError
 from study.training.engine import lanes_of
 
-GPU_WIDTH = 128  # networks in lockstep on a GPU; more gain nothing once its multiprocessors are full
+GPU_WIDTH = 128  # networks in lockstep on a GPU; more gain nothing once its multiprocessors are busy
 WORKER = 500 << 20  # bytes of a worker process that has loaded its libraries and the data
-KEPT_BY_AUTOGRAD = 8  # numbers a unit and row that it keeps for the way back, of a cell of a few operations
+KEPT_BY_AUTOGRAD = 8  # numbers per unit and row kept for the backward pass, for a cell of a few operations
 SHARE = 0.8  # of the free memory; the rest is for the libraries' workspaces and for fragmentation
 
 
@@ -28,8 +28,8 @@ SHARE = 0.8  # of the free memory; the rest is for the libraries' workspaces and
 class Stack:
     """Networks of one hidden size that are trained in lockstep, on images of one shape, `data`.
 
-    A GPU's library may choose another kernel, and so other roundings, for another number of products in a batch. The stack is
-    therefore padded to `width` there: a network comes out bit for bit the same in any stack of that width.
+    For another number of products in a batch, a GPU's library may choose another kernel with other rounding. On a GPU the stack is
+    therefore padded to `width`: a network is the same bit for bit in any stack of that width.
     """
 
     configs: tuple[NetworkConfig, ...]
@@ -48,7 +48,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class Remeasurement:
-    """A stored network, to be measured again on `data` by the measurements of these `names` alone."""
+    """A stored network, to be measured again on `data`, by the measurements `names` only."""
 
     stored: StoredNetwork
     data: DataShape
@@ -65,8 +65,8 @@ Task = Stack | Remeasurement
 def stacks(configs: Sequence[NetworkConfig], data: DataShape, free: int | None = None) -> list[Stack]:
     """Groups networks into stacks, in the order given.
 
-    Networks of mixed hidden sizes are grouped by size. On a CPU each network is a stack of its own: a core's cache holds no more.
-    On a GPU the width is a power of two that fits into `free` bytes (those free now, where not given), and 1 for a cell whose
+    Networks of mixed hidden sizes are grouped by size. On a CPU each network is a stack of its own: a core's cache does not hold
+    more. On a GPU the width is a power of two that fits into `free` bytes (those free now, where not given), and 1 for a cell whose
     networks are not trained as stacks.
     """
     groups: dict[int, list[NetworkConfig]] = {}
@@ -111,8 +111,8 @@ def measuring_memory(config: NetworkConfig, data: DataShape, test_images: int = 
 
 
 def checked_memory(config: NetworkConfig, data: DataShape, name: str = "hidden_sizes") -> None:
-    """Raises `InputError`, naming the parameter, where a network takes more memory than this machine has in all."""
-    history = 3 * 2 * 8 * config.hidden_size * config.epochs  # a spectrum an epoch, gathered, converted and stored
+    """Raises `InputError`, naming the parameter, where a network needs more memory than this machine has."""
+    history = 3 * 2 * 8 * config.hidden_size * config.epochs  # eigenvalues of each epoch: gathered, converted and stored
     answers = 3 * 8 * config.blank_rows * (500 + 200)  # of a chunk of images at each step, and their counts by label
     needed = max(training_memory(config, data), measuring_memory(config, data)) + history + answers + WORKER
     present = psutil.virtual_memory().total
@@ -127,12 +127,12 @@ def checked_memory(config: NetworkConfig, data: DataShape, name: str = "hidden_s
 
 
 def free_gpu_memory() -> int:
-    """Bytes free on the GPU; without bound where the GPUs are another machine's, whose workers halve what does not fit."""
+    """Free bytes on the GPU; unlimited where the GPUs are on other machines, whose workers halve a stack that does not fit."""
     return torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else 1 << 60
 
 
-def workers(jobs: int, planned: Sequence[Task], free: int | None = None) -> int:
-    """How many workers of `jobs` to start: no more than there are tasks, and than fit into `free` bytes of main memory."""
+def worker_count(jobs: int, planned: Sequence[Task], free: int | None = None) -> int:
+    """The number of worker processes: at most `jobs`, the number of tasks, and what fits into `free` bytes of main memory."""
     largest = max(measuring_memory(config, task.data) for task in planned for config in task.configs)
     available = free if free is not None else psutil.virtual_memory().available
     fitting = int(SHARE * available) // (largest + WORKER)

@@ -1,4 +1,4 @@
-"""What is measured on each network: pure functions from a recording to labelled arrays, registered here.
+"""The measurements of a network: pure functions from a recording to labelled arrays, registered here.
 
 To add a measurement, write a function of a `Recording` that yields labelled arrays (`study.schema.labelled`), and add one line to
 `MEASUREMENTS`, or call `register_measurement` in a module of your own. The arrays then appear in the record and in the analysis
@@ -23,7 +23,7 @@ from study.measurements.recording import Extent, Recording, nothing_more
 from study.schema import MEASURED, labelled, measured_in_words, with_measurement, with_sources_of_both
 from study.terminal.errors import InputError, quoted
 
-# Each set holds those before it: what the paper reports; what a study measures unless told otherwise; everything.
+# Each set includes those before it: what the paper reports; the default of a study; everything.
 SETS = ("paper", "standard", "full")
 NAME = re.compile("[a-z][a-z0-9_]*", re.ASCII)
 DROPPED = "weights_dropped"
@@ -48,7 +48,7 @@ class Measurement:
     memory: Callable[[Extent], int] = nothing_more
 
 
-# In this order: the surface rolls images out furthest, and the experiments are read off it.
+# The surface comes first: it rolls images out furthest, and the experiments are lines on it.
 MEASUREMENTS: dict[str, Measurement] = {
     "surface": Measurement(experiments.surface, "full", reads_blank_rows=False),
     "experiments": Measurement(experiments.accuracies, "paper"),
@@ -76,17 +76,17 @@ def register_measurement(
 ) -> None:
     """Adds a measurement to those that studies make.
 
-    For the parameters see `Measurement`. Raise the `version` with every change of what the function yields: networks that were
-    stored before are then measured again, by it alone. Raises `InputError` where the name is taken, or a parameter is not accepted.
-    """
+    For the parameters see `Measurement`. Raise the `version` with every change of what the function yields: stored
+    networks are then measured again, with this measurement only. Raises `InputError` where the name is taken, or a parameter is not
+    accepted."""
     if not NAME.fullmatch(name):
-        raise InputError(f"measurement {quoted(name)}: expected a name of small letters, digits and _, such as my_measurement")
+        raise InputError(f"measurement {quoted(name)}: expected a name of lower-case letters, digits and _, such as my_measurement")
     if part_of not in SETS:
         raise InputError(f"measurement {name}: part_of={quoted(part_of)}; expected one of {', '.join(SETS)}")
     if not isinstance(version, int) or version < 1:
         raise InputError(f"measurement {name}: version={quoted(version)}; expected an integer of at least 1")
     if name in MEASUREMENTS:
-        raise InputError(f"measurement {name}: there is one of this name already; expected another name")
+        raise InputError(f"measurement {name}: this name is taken; expected another name")
     MEASUREMENTS[name] = Measurement(function, part_of, version, reads_blank_rows, memory)
 
 
@@ -106,7 +106,7 @@ def memory(extent: Extent, names: Iterable[str]) -> int:
 
 
 def known(names: Sequence[str]) -> list[str]:
-    """The names as they are; raises `InputError` where one is no measurement."""
+    """The names, unchanged; raises `InputError` where one is not a measurement."""
     if unknown := [name for name in names if name not in MEASUREMENTS]:
         raise InputError(f"no measurement {quoted(unknown[0])}: expected some of {', '.join(MEASUREMENTS)}")
     return list(names)

@@ -1,6 +1,7 @@
-"""Where blank rows take the network: the attractors of its blank map that test images reach, and what they tell of the digit.
+"""The attractors of a network's blank map that test images reach, and what they reveal about the digit.
 
-All in float64, on whole states. Where the map is odd, an attractor and its mirror image count as two unless they are the same set.
+Everything is computed in float64, on whole states. If the map is odd, an attractor and its mirror image count as two, unless they
+are the same set.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from study.networks.cells.cell import BlankMap
 from study.schema import labelled
 
 IMAGES = 300  # the first test images
-STATE_TRANSIENT = 2000  # blank rows before an orbit is taken to be on its attractor
+STATE_TRANSIENT = 2000  # blank rows after which an orbit counts as being on its attractor
 WINDOW = 1000  # blank rows over which attractors are compared and periods measured
-SAME_ATTRACTOR = 0.05  # of the root mean square state: averages of two orbits that differ by less are of one attractor
-NO_DISTANCE = 1e-6  # of the root mean square state: a distance below it is none
-AT_ZERO = 1e-6  # an orbit whose root mean square state is smaller is at 0, or on its way there
+SAME_ATTRACTOR = 0.05  # of the root mean square state: two orbits whose averages differ by less are on the same attractor
+NO_DISTANCE = 1e-6  # of the root mean square state: a smaller distance counts as 0
+AT_ZERO = 1e-6  # root mean square state below which an orbit is at 0, or approaching it
 EXPONENTS = 20  # the largest
 LYAPUNOV_STEPS = 10_000
-LEAST_GROWTH = 1e-3  # nat a row: a leading exponent above it, and above three standard errors, is chaos; one within it is zero
+LEAST_GROWTH = 1e-3  # nat per row: a leading exponent above it, and above three standard errors, is chaos; smaller: 0
 KINDS = ("fixed_point", "cycle", "closed_curve", "chaos", "unresolved")
 
 
@@ -62,7 +63,7 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
     size = _size(main)
     motion = float(np.linalg.norm(np.diff(main, axis=0), axis=1).max()) / size if size >= AT_ZERO else 0.0
     lag, closeness = recurrence(main)
-    growth = lyapunov.spectrum(step.tangent, main[-1], min(EXPONENTS, main.shape[1]), LYAPUNOV_STEPS)
+    growth = lyapunov.exponents(step.tangent, main[-1], min(EXPONENTS, main.shape[1]), LYAPUNOV_STEPS)
     separation = lyapunov.leading_by_separation(step, main[-1], LYAPUNOV_STEPS)
     kind = attractor_kind(motion, closeness, growth.exponents, growth.error)
     period = strongest_period(main) if motion > NO_DISTANCE else np.nan
@@ -80,7 +81,7 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
         flag_values=np.arange(len(KINDS)),
         flag_meanings=" ".join(KINDS),
     )
-    yield labelled("attractor_motion", motion, {}, "longest way of the state in one row, in units of its root mean square")
+    yield labelled("attractor_motion", motion, {}, "longest step of the state in one row, in units of its root mean square")
     yield labelled("attractor_recurrence", closeness, {}, "distance after the best recurrence, in units of the root mean square")
     yield labelled(
         "lyapunov", growth.exponents, exponents, "Lyapunov exponents", units="nat/row", role="curve", metric="attractor/lyapunov"
@@ -188,8 +189,8 @@ def recurrence(orbit: np.ndarray) -> tuple[int, float]:
 
 
 def strongest_period(orbit: np.ndarray) -> float:
-    """The period, in rows, at the largest peak of the power of all units of an orbit `[W, H]` together; NaN where it stands
-    still, or does not come round three times.
+    """The period, in rows, at the largest peak of the power of all units of an orbit `[W, H]` together; NaN where it is
+    constant, or does not complete three cycles.
 
     The series are tapered (Hann) and padded four times, and the peak is placed by the parabola through its logarithm.
     """
@@ -198,7 +199,7 @@ def strongest_period(orbit: np.ndarray) -> float:
     frequencies = rfftfreq(4 * len(orbit))
     lowest = 12  # of the padded frequencies: three cycles in the window
     peak = lowest + int(np.argmax(power[lowest:]))
-    if power[peak] <= 0 or power[peak - 1] > power[peak]:  # no peak, but the flank of something slower than can be told
+    if power[peak] <= 0 or power[peak - 1] > power[peak]:  # not a peak, but the flank of an oscillation too slow to resolve
         return float("nan")
     if peak + 1 == len(power):
         return float(1 / frequencies[peak])
@@ -209,8 +210,8 @@ def strongest_period(orbit: np.ndarray) -> float:
 
 
 def attractor_kind(motion: float, recurrence: float, exponents: np.ndarray, error: np.ndarray) -> str:
-    """One of `KINDS`: a state that stands still, comes back exactly, comes back nearly on an orbit that neither grows nor shrinks
-    in one direction alone (a closed curve: one exponent 0, the next negative), or one whose neighbours part (chaos)."""
+    """One of `KINDS`: a constant state; a state that recurs exactly; a closed curve (a nearly recurrent state, with one exponent 0
+    and the next one negative); or chaos (neighbouring orbits diverge)."""
     leading, room = exponents[0], max(LEAST_GROWTH, 3 * error[0])
     if motion <= NO_DISTANCE:
         return "fixed_point"

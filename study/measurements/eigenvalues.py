@@ -1,4 +1,4 @@
-"""The spectrum of the blank map's Jacobian at rest: of the recurrent weights R, for the paper's cell."""
+"""Eigenvalues of the blank map's Jacobian at rest: of the recurrent weights R, for the paper's cell."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from study.schema import labelled
 
 
 def predicted_period(spectrum: np.ndarray) -> float:
-    """2 pi / |arg mu_1| of the leading eigenvalue of `[H, 2]`, in rows; NaN where it is a positive number: no rotation."""
+    """2 pi / |arg mu_1| of the leading eigenvalue of `[H, 2]`, in rows; NaN where it is real and positive: no rotation."""
     angle = abs(np.arctan2(spectrum[0, 1], spectrum[0, 0]))
     return float(2 * np.pi / angle) if angle > 0 else float("nan")
 

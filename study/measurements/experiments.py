@@ -17,8 +17,8 @@ from study.schema import labelled
 
 @dataclass(frozen=True)
 class Answers:
-    """What the readout says after 0 .. B blank rows: the share of images that is right, float64 `[B + 1]`, that of the images of
-    even and of odd number, `[B + 1, 2]`, and the share of images given each label, `[B + 1, classes]`."""
+    """The readout's answers after 0 .. B blank rows: the share of correct images, float64 `[B + 1]`, the same for even and odd
+    image numbers, `[B + 1, 2]`, and the share of images given each label, `[B + 1, classes]`."""
 
     accuracy: np.ndarray
     by_half: np.ndarray
@@ -109,7 +109,7 @@ def surface(recording: Recording) -> Iterator[xr.DataArray]:
 
 
 def answers(recording: Recording, shown: int, blank: int) -> Answers:
-    """The readout's answers after `shown` rows and 0 .. `blank` blank rows; a roll-out that went further is read off."""
+    """The readout's answers after `shown` rows and 0 .. `blank` blank rows; a longer roll-out is reused."""
     known = recording.cached(_rolled)
     if shown not in known or len(known[shown].accuracy) <= blank:
         longest = max(blank, recording.blank_rows) if shown == recording.rows else blank
@@ -125,7 +125,7 @@ def _rolled(_: Recording) -> dict[int, Answers]:
 def _roll(recording: Recording, shown: int, blank: int) -> Answers:
     """Rolls images out in chunks, in place, so that a core's cache holds them from the first step to the last.
 
-    Where a cell rests at 0, a state of exactly 0 stays there: images that are blank so far need not be rolled out.
+    If a cell rests at 0, a state of exactly 0 stays there: images that are blank so far are not rolled out.
     """
     network, labels, classes = recording.network, recording.test.labels, recording.test.classes
     state = recording.state(shown, 0, len(labels))

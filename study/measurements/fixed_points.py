@@ -15,7 +15,7 @@ from study.networks.rest import descend
 from study.schema import labelled
 
 STARTS = 48  # states of test images, from which the search begins
-SAME = 1e-4  # distance below which two fixed points are one
+SAME = 1e-4  # distance below which two fixed points count as one
 DESCRIBED = 16  # at most
 
 

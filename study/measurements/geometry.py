@@ -1,7 +1,7 @@
-"""Geometry of the hidden states: dimensionality by three measures, scatter between digits, neighbours; and what to compare it with.
+"""Geometry of the hidden states: dimensionality by three measures, scatter between digits, neighbours; and the controls.
 
-What depends on the number of images is measured on as many for each digit, and on random groups of as many images (`by_group`),
-whatever their digit. A digit is compared with a group, never with the whole.
+Measures that depend on the number of images use the same number for each digit and for random groups of images of any digit
+(`by_group`). A digit is compared with a group, never with all images.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from study.measurements.variance import between_class_share, participation_ratio
 from study.networks.network import scaled
 from study.schema import labelled
 
-NEIGHBOUR_IMAGES = 2500  # the first test images: among them neighbours are looked for
+NEIGHBOUR_IMAGES = 2500  # the first test images, among which neighbours are searched for
 EARLY_STEP, EARLY_DIGIT = 4, 6  # where the paper saw the first cluster (section 4, figure 4)
-IMAGES_EACH = 500  # of each digit and in each group, at most: neighbours take the square of it
-EVERY = 9  # blank rows, after as many as an image has rows, at which what takes long is measured
+IMAGES_EACH = 500  # at most, per digit and per group: the cost of neighbours is quadratic
+EVERY = 9  # slow measures are made at every so many blank rows, beyond the number of rows of an image
 
 RATIO = "participation ratio of the states' covariance"
 CORRECTED = f"{RATIO}, without bias in the number of images"
@@ -108,7 +108,7 @@ def nulls_memory(extent: Extent) -> int:
 def appended(recording: Recording) -> Iterator[xr.DataArray]:
     """The geometry under appended blank rows (`..._appended`), rolled out in float64, since states may come very close there.
 
-    What is quick is measured after every blank row, over `blank_rows`; the rest after some, over `blank_rows_sampled`.
+    Fast measures are made after every blank row, over `blank_rows`; slow ones after some, over `blank_rows_sampled`.
     """
     members = _members(recording.test)
     images = torch.cat(members[0])  # as many of each digit

@@ -1,6 +1,6 @@
-"""Linear probes: what a classifier of its own could read off the hidden states at each time step (Alain & Bengio 2017).
+"""Linear probes: what a separate classifier can decode from the hidden states at each time step (Alain & Bengio 2017).
 
-Probes learn from the first training images and are scored once, on all test images.
+Probes are trained on the first training images and tested once, on all test images.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CALIBRATED = 2_000  # further training images on which its confidence is calibra
 
 @dataclass(frozen=True)
 class Probes:
-    """A probe a time step, and its logits on the images it is `calibrated` on `[T, K, M]` and on all `test` images `[T, K, N]`."""
+    """One probe per step, and its logits on the images it is `calibrated` on `[T, K, M]` and on all `test` images `[T, K, N]`."""
 
     classifiers: LogisticClassifiers
     calibrated: torch.Tensor
@@ -137,7 +137,7 @@ def _pixels(train: Images, test: Images) -> np.ndarray:
     accuracies, start = [], None
     for rows in range(1, learned.shape[1] + 1):
         probe = fit(learned[None, :, :rows].flatten(2), train.labels, test.classes, start)
-        start = torch.nn.functional.pad(probe.weights, (0, learned.shape[2]))  # one row more, of which it knows nothing yet
+        start = torch.nn.functional.pad(probe.weights, (0, learned.shape[2]))  # one more row, with weights 0
         accuracies.append(_accuracy(probe.logits(shown[:, :rows].flatten(1)), test.labels))
     return np.concatenate(accuracies)
 

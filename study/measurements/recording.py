@@ -1,4 +1,4 @@
-"""A network and the images it is shown: what every measurement starts from."""
+"""A network and the images it is shown, the input of every measurement."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Recording:
         return len(self.test) if self.test.images.is_cuda else CPU_CHUNK
 
     def cached(self, function: Callable[[Recording], Result]) -> Result:
-        """What a function makes of this recording: computed on first use, kept for all measurements that build on it."""
+        """The result of a function of this recording, computed on first use and cached for all measurements that use it."""
         if function not in self._kept:
             self._kept[function] = function(self)
         return self._kept[function]

@@ -1,7 +1,8 @@
-"""What a network is known by: a training key for what decides its weights, a record key for what was measured on them as well.
+"""The keys of a network: a training key for everything that determines its weights, and a record key that also covers what was
+measured.
 
-Weights and checkpoints go by the training key. A network whose training key is stored is not trained again: what its record lacks
-is measured on the stored weights.
+Weights and checkpoints are identified by the training key. A network whose training key is stored is not trained again: whatever
+its record lacks is measured on the stored weights.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from study.config import NetworkConfig
 from study.networks.cells import TANH
 from study.training.engine import ENGINE_VERSION
 
-# The fields of a `NetworkConfig` that decide the weights; all others say what is measured on them.
+# The fields of a `NetworkConfig` that determine the weights; all others define what is measured.
 PLACE = ("seed", "hidden_size")  # in which the networks of one study differ
 OF_ALL_CELLS = (*PLACE, "epochs", "learning_rate", "batch_size", "dataset", "train_images", "device", "precision")
 TRAINING_FIELDS = ("cell", *OF_ALL_CELLS)
 
-# Stores written before there were two keys hold one, the tag `network_key`, made of these fields and of the record's version. All
-# their networks have the paper's cell.
+# Older stores have a single key, the tag `network_key`, made from these fields and the record's version. All their networks have
+# the paper's cell.
 FUSED_FIELDS = (*OF_ALL_CELLS, "blank_rows", "measurements")
 FUSED_VERSION = 4
 NO_CHANGES: Mapping[str, object] = MappingProxyType({})

@@ -36,7 +36,7 @@ from study.schema import (
     with_source_names,
 )
 
-RECORD_VERSION = 5  # raised whenever a record would be laid out differently; what is in it has versions of its own
+RECORD_VERSION = 5  # raised whenever the layout of a record changes; measurements have versions of their own
 LIBRARIES = ("torch", "torchvision", "mlflow", "numpy", "scipy", "xarray", "h5netcdf", "safetensors")
 
 WEIGHTS = "weights.safetensors"
@@ -51,7 +51,7 @@ LONGEST_WORDS, LARGEST_LABEL, ROUNDING = 1000, 2**31, 1e-6
 
 @dataclass(frozen=True)
 class NetworkRecord:
-    """What is kept of one network.
+    """The record of one network.
 
     Attributes: its `config`, its trained `network` and its `measurements`, among them the training history
     (`train_loss` and `test_accuracy_by_epoch` over `epoch`); `started` and `ended` in seconds since 1970; `remeasured_from`, where
@@ -78,7 +78,7 @@ class Failure:
 
 @cache
 def versions() -> dict[str, str]:
-    """The versions of Python, of the libraries that decide a result, and of this code."""
+    """The versions of Python, of the libraries that affect results, and of this code."""
     return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}, "commit": commit()}
 
 
@@ -115,8 +115,8 @@ def write_measurements(measurements: xr.Dataset, path: Path) -> None:
 def read_measurements(path: Path) -> xr.Dataset:
     """Reads what `write_measurements` wrote, into memory.
 
-    Raises `study.files.untrusted.Refused` where the file holds anything else than a record; `OSError` where there is none, or it
-    cannot be reached.
+    Raises `study.files.untrusted.Refused` where the file holds anything but a record; `OSError` where it is missing or
+    unreachable.
     """
     record = netcdf.read(path)
     if earlier_layout.is_earlier(record.attrs):

@@ -1,4 +1,4 @@
-"""What a stored record lacks of what a study asks for, and how what is measured afterwards joins it."""
+"""What a stored record lacks for a study, and how new measurements are added to it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from study.schema import MEASURED, NOBODY, measured_in_words, measurements_of, w
 
 @dataclass(frozen=True, eq=False)
 class StoredNetwork:
-    """A network that was trained and measured before.
+    """A network that was trained and measured earlier.
 
     Attributes: `config`, what is asked of it now; its `network`; its `record`; `blank_rows`, how many it was measured under;
     `origin`, the id of its run, or of its study's run where the network itself never reached the store.
@@ -42,10 +42,10 @@ class StoredNetwork:
         return [name for name, version in asked.items() if not self._holds(name, version)]
 
     def merged(self, made: xr.Dataset) -> xr.Dataset:
-        """The record with what was `made` now, in the place of what is outdated; its other arrays stay as they are.
+        """The record with the new measurements `made` replacing outdated ones; its other arrays are unchanged.
 
-        The attribute `versions` names, where they differ, those that made the network and those that measured it again. Raises
-        `Refused` where the labels of a dimension differ.
+        If they differ, the attribute `versions` names both the versions that made the network and those that measured it again.
+        Raises `Refused` where the labels of a dimension differ.
         """
         now = measured(made.attrs)
         kept = {name: version for name, version in self._held.items() if name not in now and self._of_these_blank_rows(name)}

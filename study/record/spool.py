@@ -1,7 +1,7 @@
 """Results on their way to the tracking store: kept on this machine's disk until the store has them.
 
-A folder a study, named by its run id, holds `study.json` and a folder a result, named by its record's key. It is made under another
-name and renamed when all of it is on disk; `result.json` names the digests of the files beside it.
+There is one folder per study, named by its run id, with `study.json` and one folder per result, named by its record key. A result's
+folder is created under another name and renamed when it is complete; its `result.json` holds the digests of the other files.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Spool:
     """The results of one study; in use by one process at a time."""
 
     def __init__(self, study: str):
-        """Opens, or makes, the spool of a study's run id; raises `filelock.Timeout` where another process uses it."""
+        """Opens or creates the spool of a study's run id; raises `filelock.Timeout` where another process uses it."""
         self.study = study
         self.folder = FOLDER / study
         try:
@@ -66,12 +66,12 @@ class Spool:
             _discard(torn)
 
     def describe(self, config: StudyConfig, data_digest: str) -> None:
-        """Keeps what the study is, so that its results can be logged without it."""
+        """Stores the study's configuration, so that its results can be logged later."""
         content = {"config": config.model_dump(mode="json"), "data_digest": data_digest}
         durable.write(self.folder / STUDY, json.dumps(content).encode())
 
     def description(self) -> tuple[StudyConfig, str] | None:
-        """The study's configuration and data digest; None where they were not kept."""
+        """The study's configuration and data digest; None where they were not stored."""
         try:
             content = json_object(untrusted.content(self.folder / STUDY, MOST_TEXT))
             return StudyConfig(**content["config"]), str(content["data_digest"])
@@ -79,7 +79,7 @@ class Spool:
             return None
 
     def add(self, result: NetworkRecord | Failure, data_digest: str) -> Entry:
-        """Keeps a result; on return it outlasts this process. Raises `StudyError` where the disk refuses."""
+        """Stores a result durably. Raises `StudyError` where it cannot be written."""
         attributes = provenance(result, data_digest) if isinstance(result, NetworkRecord) else {}
         name = attributes.get("record_key") or training_key(result.config, data_digest)
         target, folder = self.folder / name, self.folder / f".{name}.part"
@@ -110,7 +110,7 @@ class Spool:
         return self._read(target)
 
     def entries(self) -> list[Entry]:
-        """All results that are whole, the oldest first; what is not is named in a warning and set aside."""
+        """All intact results, oldest first; damaged ones are set aside with a warning."""
         entries = []
         for folder in self.folder.iterdir():
             if not folder.is_dir() or folder.name.startswith("."):
@@ -134,7 +134,7 @@ class Spool:
         return replace(entry, folder=target)
 
     def close(self) -> None:
-        """Lets go of the spool, and removes it where it holds nothing any more."""
+        """Releases the spool, and removes it if it is empty."""
         if not any(path.is_dir() for path in self.folder.iterdir()):
             shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.release()
@@ -174,7 +174,7 @@ def remove(entry: Entry) -> None:
 
 
 def abandoned() -> Iterator[Spool]:
-    """The spools that no process uses, each open while it is looked at."""
+    """The spools that no process uses; each is open while it is yielded."""
     if not FOLDER.is_dir():
         return
     for folder in sorted(FOLDER.iterdir()):

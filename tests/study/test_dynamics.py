@@ -39,14 +39,14 @@ def test_exponents_of_a_linear_map_are_the_logarithms_of_its_eigenvalues():
     basis = np.random.default_rng(0).standard_normal((5, 5))
     values = np.array([1.3, 0.9, 0.5, 0.2, 0.1])
     matrix = basis @ np.diag(values) @ np.linalg.inv(basis)
-    found = lyapunov.spectrum(lambda h, frame: (np.zeros(5), matrix @ frame), np.zeros(5), 5, 2000)
+    found = lyapunov.exponents(lambda h, frame: (np.zeros(5), matrix @ frame), np.zeros(5), 5, 2000)
     assert found.exponents == pytest.approx(np.log(values), abs=1e-3)
     assert lyapunov.leading_by_separation(lambda pair: pair @ matrix.T, np.zeros(5), 2000) == pytest.approx(np.log(1.3), abs=1e-6)
 
 
 def test_exponents_of_a_scaled_orthogonal_matrix_are_all_the_same():
     orthogonal, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((6, 6)))
-    found = lyapunov.spectrum(lambda h, frame: (h, 0.8 * orthogonal @ frame), np.zeros(6), 6, 500)
+    found = lyapunov.exponents(lambda h, frame: (h, 0.8 * orthogonal @ frame), np.zeros(6), 6, 500)
     assert found.exponents == pytest.approx(np.full(6, math.log(0.8)), abs=1e-9)
 
 
@@ -54,7 +54,7 @@ def test_the_logistic_map_s_exponent_is_ln_2():
     def tangent(h, frame):
         return 4 * h * (1 - h), (4 - 8 * h) * frame
 
-    found = lyapunov.spectrum(tangent, np.array([0.3]), 1, 20_000)
+    found = lyapunov.exponents(tangent, np.array([0.3]), 1, 20_000)
     assert found.exponents[0] == pytest.approx(math.log(2), abs=4 * max(found.error[0], 1e-3))
     direct = lyapunov.leading_by_separation(lambda h: 4 * h * (1 - h), np.array([0.3]), 20_000)
     assert direct == pytest.approx(math.log(2), abs=0.02)

@@ -172,8 +172,8 @@ def test_versions_that_differ_are_both_named(network, recording, paper):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"name": "probes"}, "measurement probes: there is one of this name already"),
-        ({"name": "My probe"}, "expected a name of small letters"),
+        ({"name": "probes"}, "measurement probes: this name is taken"),
+        ({"name": "My probe"}, "expected a name of lower-case letters"),
         ({"name": "mine", "part_of": "all"}, "part_of=all; expected one of paper, standard, full"),
         ({"name": "mine", "version": 0}, "version=0; expected an integer of at least 1"),
         ({"name": "mine", "version": "2"}, "expected an integer of at least 1"),

@@ -15,8 +15,7 @@ from study.config import StudyConfig
 from study.data.sources import DataShape
 from study.execution import checkpoints, workers
 from study.execution.checkpoints import Checkpoint
-from study.execution.stacks import GPU_WIDTH, Stack, gpu_width, stacks, training_memory
-from study.execution.stacks import workers as worker_count
+from study.execution.stacks import GPU_WIDTH, Stack, gpu_width, stacks, training_memory, worker_count
 from study.execution.workers import train_and_measure
 from study.record.keys import training_key
 from study.record.network_record import Failure
