@@ -1,4 +1,4 @@
-"""C5: dimensionality expands, then shrinks; C5b: so it does for the images of one digit."""
+"""C5: dimensionality expands, then shrinks; C5b: it does so for the images of one digit, too."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ TOLD = {
     "below one component",
     "phrases": (
         "at step {step:.0f} up {rise:.1f} from the first step and {fall:.1f} above the last ({fall_of_height:.0%} of the "
-        "{height:.1f} there, {height_per_unit:.3f} a hidden unit), in {share:.0%} of networks",
+        "{height:.1f} there, {height_per_unit:.3f} per hidden unit), in {share:.0%} of networks",
         "more than in the untrained networks by {excess:.1f} [{excess_lower:.1f}, {excess_upper:.1f}]",
     ),
     "section": "Dimensionality over time",
@@ -75,8 +75,8 @@ register_claim(
         needs=("pca90",),
         judge=of_all_images,
         method="""Expansion then compression is tested at the step where the smaller of two t statistics (rise from the first step,
-        fall to the last) is largest, against the largest t statistic over all steps under the null, so that looking for the
-        peak is paid for in p. The interval given is that at this step alone.""",
+        fall to the last) is largest, against the largest t statistic over all steps under the null, so that p allows for the
+        search for the peak. The interval is that at this step alone.""",
         **TOLD,
     )
 )

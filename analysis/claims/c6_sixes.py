@@ -42,10 +42,10 @@ register_claim(
         ),
         section="The hidden states in two dimensions",
         figures=("embedding", "embedding_steps"),
-        method="""For C6 the hidden states of the first 2,500 test images at step 4 are looked at in all dimensions,
-        not in a picture of them: of the ten nearest neighbours of each six, the share that are sixes, which chance would make a
-        tenth. The same number in the untrained networks and in the pixels of the four rows, where they were measured, tells
-        what training adds.""",
+        method="""For C6 the ten nearest neighbours of each six are found among the hidden states of the first 2,500 test
+        images at step 4, in all dimensions rather than in a picture of them, and the share of them that are sixes is counted: a
+        tenth by chance. The same share in the untrained networks and in the pixels of the four rows, where they were measured,
+        shows what training adds.""",
         power="mean",
         bound=BOUND,
     )

@@ -23,8 +23,8 @@ def decoding(analysis: Analysis) -> Figure | None:
         analysis,
         "decoding",
         [Row("test accuracy (%)", CURVES, scale=100, top=100, reference=50)],
-        "Accuracy of a linear probe, fitted at each step to the hidden states of training images, and of the readout that the "
-        "network itself learned for the last step, both on all test images. "
-        "Dotted line: 50%, by which the lead of the probe is measured.",
+        "How early the labels can be decoded from the hidden states, and how early the network's own readout does so: accuracy of "
+        "a linear probe, fitted at each step to the hidden states of training images, and of the readout that was trained for the "
+        "last step, both on all test images. Dotted line: 50%, at which the lead of the probe is measured.",
         "Line charts, one for each hidden size, of test accuracy against the time step, for the probe, the readout and controls.",
     )
