@@ -60,7 +60,7 @@ def logging(folder: Path) -> None:
         logging.append(time.perf_counter() - kept)
     study.end("FINISHED")
     box.close()
-    print("| a network of 200 units | mean | slowest | first hundred | last hundred |\n|---|---|---|---|---|")
+    print("| network of 200 units | mean | slowest | first hundred | last hundred |\n|---|---|---|---|---|")
     for name, values in (("kept in the spool, in seconds", keeping), ("logged on sqlite, in seconds", logging)):
         columns = (np.mean(values), np.max(values), np.mean(values[:100]), np.mean(values[-100:]))
         print(f"| {name} | {' | '.join(f'{value:.3f}' for value in columns)} |")
@@ -74,7 +74,7 @@ def logging(folder: Path) -> None:
 
 def cluster(folder: Path) -> None:
     """The same study on one Dask worker and on two, each of one thread, all on this machine."""
-    print("\n| Dask workers | seconds | networks | coordinator's processor seconds a network |\n|---|---|---|---|")
+    print("\n| Dask workers | seconds | networks | coordinator's processor seconds per network |\n|---|---|---|---|")
     for workers in (1, 2):
         here = folder / str(workers)
         here.mkdir()
