@@ -21,7 +21,7 @@ from analysis.statistics.intervals import Estimate, share_interval
 from analysis.statistics.oscillation import Oscillation
 from analysis.statistics.phase import PHASES, Cycle, cycle
 from analysis.statistics.trend import Difference, Trend, planned_pairs, size_trend
-from study.schema import SOURCES, by_source, metric_name, role_of
+from study.schema import SOURCES, by_source, metric_name, of_source, role_of
 from study.terminal.visible import visible
 
 GRID = ("hidden_size", "seed")  # dimensions of a study's dataset, beside those of a network's record
@@ -268,9 +268,13 @@ def representatives(dataset: xr.Dataset) -> dict[int, int]:
     return chosen
 
 
-def step_curves(variable: xr.DataArray) -> xr.DataArray:
-    """A variable over (`seed`, step, ...) as one curve per network, averaged over further dimensions, such as the digit."""
-    return variable.mean(variable.dims[2:]) if variable.ndim > 2 else variable
+def step_curves(variable: xr.DataArray, source: str = SOURCES[0]) -> xr.DataArray:
+    """A variable over (`seed`, step, ...), of one source, as one curve per network.
+
+    It is averaged over further dimensions, such as the digit.
+    """
+    curves = of_source(variable, source)
+    return curves.mean(curves.dims[2:]) if curves.ndim > 2 else curves
 
 
 def curve_bands(networks: xr.Dataset) -> Iterator[CurveBands]:

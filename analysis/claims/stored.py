@@ -30,7 +30,7 @@ from analysis.statistics.trend import Difference, Trend
 from study import periodogram
 from study.files.untrusted import MEBIBYTE, Refused
 from study.record.network_record import versions
-from study.schema import SOURCE, SOURCES, Source, metric_name, of_source, role_of
+from study.schema import SOURCE, SOURCES, Source, metric_name, role_of
 
 FILE = "findings.json"
 LARGEST = 64 * MEBIBYTE  # 999 networks have 3
@@ -243,7 +243,7 @@ def restored(dataset: xr.Dataset, text: bytes) -> Findings:
 
 def _curve_bands(networks: xr.Dataset, stored: _CurveBands) -> CurveBands:
     variable = _variable(networks, stored.variable, stored.source, "curve")
-    curves = step_curves(of_source(variable, stored.source))
+    curves = step_curves(variable, stored.source)
     steps = curves[curves.dims[1]].values
     _only_if(set(stored.steps) <= set(steps.tolist()))
     _only_once(stored.steps)

@@ -22,7 +22,7 @@ from analysis.dataset import provenance
 from analysis.study_analysis import Analysis
 from reports.figures.style import GREY, panels, styled
 from study.files import durable
-from study.schema import SOURCES, by_source, of_source
+from study.schema import SOURCES, by_source
 
 # File endings, and the metadata left out of each because it differs from one writing to the next.
 FORMATS = {".svg": {"Date": None}, ".png": {"Software": None}, ".pdf": {"CreationDate": None}}
@@ -100,7 +100,7 @@ class Curve:
 
     def of(self, networks: xr.Dataset) -> xr.DataArray:
         """The curves over (`seed`, step) of the networks of one hidden size."""
-        return step_curves(of_source(networks[self.variable], self.source))
+        return step_curves(networks[self.variable], self.source)
 
 
 @dataclass(frozen=True)
