@@ -34,6 +34,9 @@ study: $(READY) ## Run the study: 3 hidden sizes x 10 seeds, analysed and report
 quick: ## Run a small study, for a first look within two minutes
 	$(MAKE) study P="-P seeds=0-5 -P hidden_sizes=32 -P epochs=2 -P learning_rate=1e-3 $(P)"
 
+# Several processes share the cores: threads that wait for others give theirs up, as t-SNE's do thousands of times.
+test test-slow: export OMP_WAIT_POLICY = passive
+
 test: $(READY) ## Run the quick tests: every oracle and invariant, and each path from end to end once
 	$(PYTEST) -m "not slow"
 
