@@ -318,11 +318,9 @@ def empty_store(tmp_path_factory) -> str:
 COMMAND, PROJECT = [sys.executable, "-m"], ["mlflow", "run", ".", "--env-manager", "local"]
 
 
-ONCE = [
-    ([*COMMAND, "study", "run", "--out", "/dev/stdout"], "out=/dev/stdout"),
-    ([*PROJECT, "-e", "report", "-P", "out=/dev/null"], "out=/dev/null"),
-]
+ONCE = [([*COMMAND, "study", "run", "--out", "/dev/stdout"], "out=/dev/stdout")]
 MORE = [
+    ([*PROJECT, "-e", "report", "-P", "out=/dev/null"], "out=/dev/null"),
     ([*COMMAND, "study", "tune", "--storage", "/dev/full"], "storage=/dev/full"),
     ([*COMMAND, "study", "measure", "w.safetensors", "--seed", "3-9"], "seed=3-9"),
     ([*COMMAND, "analysis", "--study", "nope"], "study=nope"),

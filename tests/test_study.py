@@ -287,6 +287,7 @@ def test_a_mistake_through_mlflow_run_leaves_no_run_running(empty_store):
     MlflowClient(empty_store).delete_run(run.info.run_id)
 
 
+@pytest.mark.slow
 def test_a_study_that_is_stopped_is_marked_and_ends_soon(tmp_path):
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     client = MlflowClient(store)

@@ -18,6 +18,8 @@ from study.data import sources
 from study.networks.network import RecurrentNetwork
 from study.terminal.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, train_images, test_images):

@@ -204,6 +204,7 @@ def test_a_file_says_its_cell_and_is_read_back(tmp_path):
         RecurrentNetwork.load(tmp_path / "silent.safetensors")
 
 
+@pytest.mark.slow
 def test_a_file_of_a_cell_that_is_not_registered_is_one_line(tmp_path):
     RecurrentNetwork.initial(2, 16, 28, 10, BIASED).save(tmp_path / "w.safetensors")
     measure_it = [sys.executable, "-m", "study", "measure", str(tmp_path / "w.safetensors"), "--out", str(tmp_path / "m.nc")]
