@@ -18,6 +18,7 @@ import torch
 from filelock import FileLock
 from mlflow import MlflowClient
 from places import ROOT, Place, new_place, store_in
+from threadpoolctl import threadpool_limits
 
 from study.config import StudyConfig
 from study.data.sources import Images, load_images, prepare_data
@@ -36,6 +37,7 @@ SMALL = {
 
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # where the tests were started by nohup, commands would ignore it, too
 torch.set_num_threads(1)  # as in a worker
+threadpool_limits(1)  # NumPy's, too: the processes that run tests share the cores
 torch.backends.cudnn.rnn.fp32_precision = "ieee"  # the oracle; cuDNN would round to TF32 by itself
 
 

@@ -369,6 +369,8 @@ def test_an_experiment_that_cannot_be_is_named(command, empty_store, tmp_path, m
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", empty_store)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "x" * 5000)
+    MlflowClient(empty_store).search_experiments()  # which makes the store's tables, and says so
+    capsys.readouterr()
     line = _line("study", [command, "--data-dir", str(ROOT / "data")], monkeypatch, capsys)
     assert f"MLFLOW_EXPERIMENT_NAME={quoted('x' * 5000)}" in line
     assert not list(tmp_path.iterdir())

@@ -41,7 +41,6 @@ def test_shares_are_covered_on_the_logit_scale():
     assert (band.upper < 1).all()
 
 
-@pytest.mark.slow
 def test_skewed_curves_are_covered_by_the_beta_weighted_band():
     raw, beta = (_coverage(lambda rng: skewed_curves(20, 28, rng), 0.0, method) for method in ("raw", "beta"))
     assert raw < 0.92

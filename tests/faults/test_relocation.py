@@ -19,6 +19,7 @@ from analysis.dataset import runs
 from study.terminal.errors import InputError
 from study.tracking.relocation import relocate, roots
 
+pytestmark = pytest.mark.slow
 ODD = "a#b?c%25d e"  # each of which an address has to quote
 
 
@@ -43,7 +44,6 @@ def pointed(copied, monkeypatch):
     mlflow.set_tracking_uri(before)
 
 
-@pytest.mark.slow
 def test_a_study_that_was_moved_is_analysed_and_reused(copied, undisturbed, tmp_path):
     # MLflow itself loads no model from a path with a percent sign.
     old, new = undisturbed.folder / "artifacts", tmp_path / "new place" / ODD.replace("%25", "")
