@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from earlier import as_written_earlier
 from mlflow.entities import Run
 from places import STUDY, Place, new_place
 
@@ -22,7 +23,6 @@ from study.record import spool
 from study.record.keys import fused_network_key, fused_regime_key
 from study.record.network_record import MEASUREMENTS, WEIGHTS, NetworkRecord, read_measurements, write_measurements
 from study.record.spool import Spool
-from study.schema import MEASUREMENT
 from study.tracking.study_run import network_config
 
 pytestmark = pytest.mark.slow
@@ -247,14 +247,12 @@ def test_a_result_that_waits_in_a_spool_with_less_than_is_asked_is_measured_agai
 
 
 def _as_written_earlier(place: Place, source: DataSource) -> None:
-    """Turns the newest study into one as code without training keys wrote it: one key, and variables that name no measurement."""
+    """Turns the newest study into one as code without training keys wrote it: one key, and the earlier layout of records."""
     study = place.studies()[0]
     for run in place.networks(study):
         key = fused_network_key(network_config(run), source.digest)
         folder = _artifacts(run)
-        record = read_measurements(folder / MEASUREMENTS)
-        for array in record.data_vars.values():
-            array.attrs.pop(MEASUREMENT, None)
+        record = as_written_earlier(read_measurements(folder / MEASUREMENTS))
         for name in ("training_key", "record_key"):
             del record.attrs[name]
             place.client.delete_tag(run.info.run_id, name)
@@ -286,7 +284,7 @@ def test_a_store_that_earlier_code_wrote_is_read_and_its_weights_are_used(place,
     assert "2 networks expected: 0 trained, 2 re-measured, 0 reused, 0 failed" in larger.output
     for seed, stored in _stored(place).items():
         assert stored.without("strength", "last_strength") == weights[seed].arrays
-    fewer = place.run(blank_rows="40", **alone)  # nothing can be taken out of such a record: all is measured again
+    fewer = place.run(blank_rows="40", **alone)
     assert "2 networks expected: 0 trained, 2 re-measured, 0 reused, 0 failed" in fewer.output
     assert _same_weights(_stored(place), weights)
     assert "strength" not in _stored(place)["0"].arrays
