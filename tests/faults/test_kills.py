@@ -15,7 +15,8 @@ KILLS = 20
 
 # What joblib's loky prints for a worker that was only being started when the coordinator was killed: nobody sends it its task.
 ORPHAN_AT_START = re.compile(
-    r"-{80}\nLokyProcess-\d+ failed with traceback: \n-{80}\nTraceback \(most recent call last\):\n(?:  .*\n)+"
+    r"-{80}\nLokyProcess-\d+ failed with traceback: \n-{80}\nTraceback \(most recent call last\):\n"
+    r'  File "[^"\n]*/popen_loky_posix\.py", line \d+, in <module>\n(?:    .*\n)+'
     r"(?:EOFError: Ran out of input|_pickle\.UnpicklingError: pickle data was truncated)\n\s*-{80}\n"
 )
 
