@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import mlflow
 import pytest
 import torch
 from filelock import FileLock
@@ -141,13 +140,10 @@ def store(tmp_path_factory) -> str:
 
 @contextmanager
 def tracked_in(store: str) -> Iterator[None]:
-    """MLflow points at a store."""
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(store)
-    try:
+    """MLflow points at a store: by its variable, for what `mlflow.set_tracking_uri` sets goes before the variable from then on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", store)
         yield
-    finally:
-        mlflow.set_tracking_uri(before)
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import mlflow
 import pytest
+from conftest import tracked_in
 from places import Place
 
 from study.command_line import SHORT_TIMEOUTS
@@ -95,13 +95,9 @@ def test_a_server_that_is_no_tracking_server_is_named(answer, server, monkeypatc
     for name, value in SHORT_TIMEOUTS.items():
         monkeypatch.setenv(name, value)
     server.answer = answer
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"http://127.0.0.1:{server.server_port}")
-    try:
-        with pytest.raises(InputError, match=rf"the tracking store http://127.0.0.1:{server.server_port} cannot be reached \("):
-            connect()
-    finally:
-        mlflow.set_tracking_uri(before)
+    address = f"http://127.0.0.1:{server.server_port}"
+    with tracked_in(address), pytest.raises(InputError, match=rf"the tracking store {address} cannot be reached \("):
+        connect()
 
 
 @pytest.mark.parametrize("command", ["run", *(pytest.param(name, marks=pytest.mark.slow) for name in COMMANDS if name != "run")])

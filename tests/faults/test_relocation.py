@@ -12,6 +12,7 @@ from pathlib import Path
 import mlflow
 import pytest
 import torch
+from conftest import tracked_in
 from mlflow.utils.file_utils import local_file_uri_to_path
 from places import Place, store_in
 
@@ -36,12 +37,10 @@ def copied(undisturbed, tmp_path) -> Place:
 
 
 @pytest.fixture
-def pointed(copied, monkeypatch):
+def pointed(copied):
     """MLflow points at the copy."""
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(copied.store)
-    yield copied
-    mlflow.set_tracking_uri(before)
+    with tracked_in(copied.store):
+        yield copied
 
 
 def test_a_study_that_was_moved_is_analysed_and_reused(copied, undisturbed, tmp_path):
@@ -139,22 +138,12 @@ def test_names_are_compared_whole_and_nothing_is_changed_where_the_artifacts_are
     ],
 )
 def test_another_store_is_refused(store, words, tmp_path):
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(store)
-    try:
-        with pytest.raises(InputError, match=words):
-            relocate("/old", tmp_path)
-    finally:
-        mlflow.set_tracking_uri(before)
+    with tracked_in(store), pytest.raises(InputError, match=words):
+        relocate("/old", tmp_path)
 
 
 def test_a_database_that_is_none_of_mlflow_s_is_named(tmp_path):
     for content, words in ((b"", "is not a database of MLflow"), (b"not a database" * 100, "failed .*file is not a database")):
         (tmp_path / "other.db").write_bytes(content)
-        before = mlflow.get_tracking_uri()
-        mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'other.db'}")
-        try:
-            with pytest.raises(InputError, match=words):
-                roots()
-        finally:
-            mlflow.set_tracking_uri(before)
+        with tracked_in(f"sqlite:///{tmp_path / 'other.db'}"), pytest.raises(InputError, match=words):
+            roots()

@@ -154,12 +154,8 @@ def _the_logged_model_is_the_network(run, place, folder) -> None:
     network = RecurrentNetwork.load(Path(path))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
-        before = mlflow.get_tracking_uri()
-        mlflow.set_tracking_uri(place.store)
-        try:
-            model = mlflow.pyfunc.load_model(f"models:/{run.outputs.model_outputs[0].model_id}")
-        finally:
-            mlflow.set_tracking_uri(before)
+        patch.setenv("MLFLOW_TRACKING_URI", place.store)
+        model = mlflow.pyfunc.load_model(f"models:/{run.outputs.model_outputs[0].model_id}")
     images = np.random.default_rng(0).random((50, 9, 28), dtype=np.float32)
     import torch
 
