@@ -38,8 +38,10 @@ def log_aggregate(client: MlflowClient, study: Run, hidden_size: int, curves: Cu
     that an earlier analysis left is kept, but its tag `current` becomes ``false``, and `superseded_by` names the new one.
     """
     parent, experiment = study.info.run_id, study.info.experiment_id
-    condition = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}' and tags.kind = 'aggregate' and params.hidden_size = '{hidden_size}'"
-    tags = {"kind": "aggregate", "study": parent, MLFLOW_PARENT_RUN_ID: parent, TOKEN: uuid4().hex}
+    condition = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}' and tags.kind = 'aggregate'"
+    # The size is a tag, too: a run has its tags from the first moment, its parameters only if it is not killed before.
+    size = {"hidden_size": str(hidden_size)}
+    tags = {"kind": "aggregate", "study": parent, MLFLOW_PARENT_RUN_ID: parent, TOKEN: uuid4().hex} | size
     stamp = int(time.time() * 1000)
     points = [
         Metric(f"{metric}/{part}", float(value), stamp, int(step))
@@ -53,14 +55,14 @@ def log_aggregate(client: MlflowClient, study: Run, hidden_size: int, curves: Cu
         return client.create_run(experiment, tags=tags, run_name=f"H={hidden_size} all seeds").info.run_id
 
     with ended(begin, lambda run_id, status: terminate(client, run_id, status)) as run_id:
-        client.log_batch(run_id, params=[Param("hidden_size", str(hidden_size))])
+        client.log_batch(run_id, params=[Param(*pair) for pair in size.items()])
         for start in range(0, len(points), PAGE):
             client.log_batch(run_id, metrics=points[start : start + PAGE])
         client.log_batch(run_id, tags=[RunTag("complete", "true"), RunTag("current", "true")])
         client.set_terminated(run_id)
     end_twins(client, experiment, run_id, tags[TOKEN])
     for run in search(client, [experiment], condition):
-        if run.info.run_id == run_id:
+        if run.info.run_id == run_id or not size.items() <= (run.data.params | run.data.tags).items():
             continue
         client.log_batch(run.info.run_id, tags=[RunTag("current", "false"), RunTag("superseded_by", run_id)])
         # Left by a killed analysis; if that analysis is alive, it ends the run again.

@@ -236,6 +236,22 @@ def test_children_that_were_made_twice_end_with_their_parent(client, experiment,
     assert not client.search_runs([experiment], f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{job.run_id}' and attributes.status = 'RUNNING'")
 
 
+def test_an_aggregate_that_was_killed_before_it_had_parameters_is_superseded(client, experiment, monkeypatch):
+    study = client.create_run(experiment, tags={"kind": "study"})
+    band = {"appended/accuracy": (np.arange(2), {"mean": np.zeros(2)})}
+    other = log_aggregate(client, study, 50, band)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(client), "log_batch", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("study.tracking.results.terminate", lambda *_: None)  # as after a kill: nobody ends it
+        with pytest.raises(KeyboardInterrupt):
+            log_aggregate(client, study, 12, band)
+    [killed] = client.search_runs([experiment], f"tags.study = '{study.info.run_id}' and attributes.status = 'RUNNING'")
+    now = log_aggregate(client, study, 12, band)
+    killed = client.get_run(killed.info.run_id)
+    assert (killed.info.status, killed.data.tags["superseded_by"]) == ("KILLED", now)
+    assert "superseded_by" not in client.get_run(other).data.tags
+
+
 @pytest.mark.slow
 def test_a_whole_study_through_a_connection_that_repeats_each_creation(tmp_path):
     server = Server(tmp_path, f"sqlite:///{tmp_path / 'server.db'}").start()
