@@ -1,1 +1,8 @@
-"""Reads the runs of a study from MLflow and turns them into statistics across networks."""
+"""Pulls a study's runs out of MLflow and turns them into statistics across networks.
+
+The public names are loaded on first use; `__init__.pyi` says where each comes from.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from study.terminal import stopping
 
 if __name__ == "__main__":
-    stopping.listen()  # before what follows, which takes a while to import
+    stopping.listen()  # first: the imports below take a while
 
 from typing import Annotated
 
@@ -15,16 +15,20 @@ from rich.console import Console
 from study.command_line import run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-console = Console(soft_wrap=True, markup=False, emoji=False)  # what is stored may hold anything
+console = Console(soft_wrap=True, markup=False, emoji=False)  # stored text may hold anything
 
 
 @app.callback(invoke_without_command=True)
 def analyse(
     context: typer.Context,
     study: Annotated[str, typer.Option(help="A study's run id, or latest.")] = "latest",
-    out: Annotated[str | None, typer.Option(help="A folder for the dataset and the findings, beside MLflow.")] = None,
-    embedding: Annotated[str, typer.Option(help="How hidden states are drawn in the plane: tsne, or umap.")] = "tsne",
-    data_dir: Annotated[str | None, typer.Option(help="The folder that holds the data set's folder; else the project's.")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="A folder to write the dataset and the findings to, in addition to MLflow.")
+    ] = None,
+    embedding: Annotated[str, typer.Option(help="How hidden states are embedded in the plane: tsne or umap.")] = "tsne",
+    data_dir: Annotated[
+        str | None, typer.Option(help="The folder that holds the data set's folder; default: the project's.")
+    ] = None,
 ) -> None:
     """Pull a study's runs, judge the paper's claims, and log bands and verdicts to MLflow."""
     if context.invoked_subcommand:
@@ -41,7 +45,8 @@ def analyse(
         raise InputError(f"embedding={quoted(embedding)}: expected one of: {', '.join(METHODS)}")
     images = checked_data_dir(data_dir)
     from analysis import study_analysis
-    from analysis.claims.ledger import words
+    from analysis.claims.findings import estimate_text
+    from analysis.claims.registry import CLAIMS
     from analysis.dataset import runs
     from study.tracking import connect
 
@@ -54,38 +59,42 @@ def analyse(
     for line in analysis.left_out:
         console.print(line, highlight=False)
     for size, n in analysis.findings.withheld.items():
-        console.print(f"H={size}: bands withheld, {n} networks are fewer than 6", highlight=False)
+        console.print(f"H={size}: bands withheld: {n} network{'s' * (n != 1)}, fewer than 6", highlight=False)
     for caution in analysis.findings.cautions:
         console.print(f"note: {caution}", highlight=False)
     for finding in analysis.findings.ledger:
         console.print(
-            f"{finding.claim:4}H={finding.hidden_size:<5}{finding.verdict:14}{finding.hypothesis}: {words(finding)}",
+            f"{finding.claim:4}H={finding.hidden_size:<5}{finding.verdict:14}{CLAIMS[finding.claim].hypothesis}: "
+            f"{estimate_text(finding)}",
             highlight=False,
         )
+    for line in analysis.findings.unjudged:
+        console.print(line, highlight=False)
 
 
 @app.command("power")
 def power_command(
     study: Annotated[str, typer.Option(help="The pilot: a study's run id, or latest.")] = "latest",
-    width: Annotated[str, typer.Option(help="How wide a band may be, in points of accuracy or in components.")] = "5",
+    width: Annotated[str, typer.Option(help="The greatest width of a band, in points of accuracy or in components.")] = "5",
 ) -> None:
-    """Tell how many seeds a claim, or a band of a given width, needs, from a pilot study."""
+    """Estimate from a pilot study how many seeds each claim, or a band of a given width, needs."""
     from analysis.claims.power import MOST, Need, PowerConfig, for_band, for_claim, why_no_number
     from study.config import validated
     from study.terminal.errors import checked_study
 
     checked_study(study)
     widest = validated(PowerConfig, {"width": width}).width
-    from analysis.claims.findings import evaluate, present, step_curves
-    from analysis.dataset import runs
+    from analysis.claims.findings import step_curves
+    from analysis.claims.sample import present
+    from analysis.study_analysis import of_records
     from study.tracking import connect
 
-    dataset = runs.load(study, connect(existing=True))
+    pilot = of_records(connect(existing=True), study)
+    dataset, findings = pilot.dataset, pilot.findings
 
     def say(goal: str, need: Need) -> None:
         console.print(f"{goal}: {need.networks or f'more than {MOST}'} seeds", highlight=False)
 
-    findings = evaluate(dataset)
     for caution in findings.cautions:
         console.print(f"note: {caution}", highlight=False)
     for finding in findings.ledger:
@@ -94,15 +103,17 @@ def power_command(
             say(f"{place}a verdict with 80% power at the pilot's estimate", need)
         else:
             console.print(f"{place}no number: {why_no_number(finding)}", highlight=False)
+    for line in findings.unjudged:
+        console.print(line, highlight=False)
     for size in dataset.hidden_size.values:
-        networks = present(dataset, int(size))
+        sample = present(dataset, int(size))
         for name, scale, units in (
             ("accuracy_blanked", 100, "points"),
             ("accuracy_truncated", 100, "points"),
             ("pca90", 1, "components"),
         ):
-            if networks.sizes["seed"] > 1:
-                need = for_band(scale * step_curves(networks[name]).values, widest)
+            if sample.sizes["seed"] > 1:
+                need = for_band(scale * step_curves(sample[name]).values, widest)
                 say(f"H={size:<5}a band of {name} at most {widest:g} {units} wide", need)
 
 

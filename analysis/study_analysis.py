@@ -1,4 +1,4 @@
-"""Everything the report is made of: a study's dataset, its findings, pictures of its states, and how alike its networks are."""
+"""Everything the report is made of: a study's dataset, findings, embeddings of hidden states and similarities of networks."""
 
 from __future__ import annotations
 
@@ -14,27 +14,30 @@ from types import ModuleType
 import xarray as xr
 from mlflow import MlflowClient
 
-from analysis.claims.findings import Findings, evaluate, markdown, representatives
+from analysis.claims import stored as stored_findings
+from analysis.claims.findings import Findings, category_table, evaluate, markdown, representatives
 from analysis.dataset import records, runs
 from analysis.states import embedding, similarity
-from analysis.states.embedding import METHODS, STEPS
+from analysis.states.embedding import METHODS, chosen_steps
 from analysis.states.similarity import mean_over_pairs
-from study.data.sources import DATA_DIR, Images, load, prepare
-from study.files import durable
+from study.data.sources import DATA_DIR, Images, load_images, prepare_data
+from study.files import durable, netcdf
 from study.networks.network import RecurrentNetwork
 from study.record.network_record import versions
+from study.schema import by_source, with_source
 from study.terminal.errors import InputError
+from study.tracking import results
 
 FOLDER = "analysis"  # of the study run's artifacts
-PICTURE = "figures/truncation.png"  # among them, as soon as figures were drawn
-MOST_COMPARED, MOST_UNITS = 32, 6400  # networks of a hidden size, and their units together: memory grows with the square
+PICTURE = "figures/truncation.png"  # also among them, once figures have been drawn
+MOST_COMPARED, MOST_UNITS = 32, 6400  # networks of a hidden size, and their total units: memory grows with the square
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """A study's `dataset` and `findings`; by hidden size, the `embeddings` of the representative network, whose seed is an
-    attribute, and the `similarities` of its networks (empty where the study measured for the paper alone). `left_out` says what of
-    these could not be computed, a line a reason."""
+    """A study's `dataset` and `findings`; by hidden size, the `embeddings` of the representative network (its seed is an attribute)
+    and the `similarities` of the networks (none with ``measurements=paper``). `left_out` says which of these could not be computed,
+    one line per reason."""
 
     dataset: xr.Dataset
     findings: Findings
@@ -54,11 +57,11 @@ class Analysis:
 
 
 def analyse(client: MlflowClient, study: str, method: str | None = None, data_dir: Path = DATA_DIR) -> Analysis:
-    """Analyses a study (a run id, or ``latest``), afresh but for stored pictures and similarities.
+    """Analyses a study (a run id, or ``latest``). Stored results are reused if the same code made them from the same data.
 
-    `method` is one of `analysis.states.embedding.METHODS`, or None for what is stored, else t-SNE. Pictures and similarities that
-    are not stored need the images that the networks were measured on, from the data set's folder in `data_dir`: never from a path
-    that the study names. Where that is another data set, or none, they are left out.
+    `method` is one of `analysis.states.embedding.METHODS`; None takes the stored one, else t-SNE. Embeddings and similarities that
+    are not stored need the images that the networks were measured on. These come from the data set's folder in `data_dir`, never
+    from a path that the study names; where that is another data set, or none, embeddings and similarities are left out.
     """
     dataset = runs.load(study, client)
     stored = _Stored(client, dataset, data_dir)
@@ -67,29 +70,35 @@ def analyse(client: MlflowClient, study: str, method: str | None = None, data_di
         try:
             embeddings[size] = _embedding(stored, size, seed, method)
         except _NotComputedError as error:
-            reasons[str(error)].append(f"the picture of hidden states at H={size}")
+            reasons[str(error)].append(f"the embedding of hidden states at H={size}")
         if runs.configuration(dataset).get("measurements") == "paper":
             continue
         try:
-            if (found := _similarity(stored, size)) is not None:
-                similarities[size] = found
+            if (pairs := _similarity(stored, size)) is not None:
+                similarities[size] = pairs
         except _NotComputedError as error:
             reasons[str(error)].append(f"the similarities of networks at H={size}")
     left_out = tuple(f"left out: {', '.join(what)}: {reason}" for reason, what in reasons.items())
-    return Analysis(dataset, evaluate(dataset), embeddings, similarities, left_out)
+    return Analysis(dataset, _findings(client, dataset), embeddings, similarities, left_out)
+
+
+def of_records(client: MlflowClient, study: str) -> Analysis:
+    """The analysis of a study's records alone: without embeddings and similarities, which need the networks themselves."""
+    dataset = runs.load(study, client)
+    return Analysis(dataset, _findings(client, dataset), {}, {})
 
 
 def of_dataset(dataset: xr.Dataset) -> Analysis:
-    """What a dataset shows by itself, such as one that was opened from netCDF: without pictures of states and similarities."""
+    """The analysis of a dataset alone, for example one opened from netCDF: without embeddings and similarities."""
     return Analysis(dataset, evaluate(dataset), {}, {})
 
 
 def log(client: MlflowClient, analysis: Analysis) -> None:
-    """Stores an analysis in MLflow: its files and verdicts on the study run, the bands on one run a hidden size."""
-    study = runs.find(client, analysis.study)
+    """Stores an analysis in MLflow: files and verdicts on the study run, bands on one run per hidden size."""
+    study = runs.find(client, analysis.study).run
     with tempfile.TemporaryDirectory() as folder:
         save(analysis, Path(folder))
-        runs.log_files(client, study.run_id, Path(folder), FOLDER)
+        results.log_files(client, analysis.study, Path(folder), FOLDER)
     describe(client, analysis)
     for size in sorted({band.hidden_size for band in analysis.findings.bands} | set(analysis.similarities)):
         curves = {
@@ -97,38 +106,50 @@ def log(client: MlflowClient, analysis: Analysis) -> None:
             for band in analysis.findings.bands
             if band.hidden_size == size
         }
-        found = analysis.similarities.get(size, xr.Dataset())
-        curves |= {
-            f"similarity/{name}": (array.time_step.values, {"mean": mean_over_pairs(array).values})
-            for name, array in found.data_vars.items()
-        }
-        runs.log_aggregate(client, study, size, curves)
+        for name, measure in analysis.similarities.get(size, xr.Dataset()).data_vars.items():
+            for source, similarities in by_source(measure):
+                means = {"mean": mean_over_pairs(similarities).values}
+                curves[with_source(f"similarity/{name}", source)] = (similarities.time_step.values, means)
+        results.log_aggregate(client, study, size, curves)
 
 
 def describe(client: MlflowClient, analysis: Analysis, running: bool = False) -> None:
-    """Sets the study run's description: the verdicts, those so far of a `running` study, and a picture if there is one."""
-    runs.log_description(client, analysis.study, lambda room: markdown(analysis.dataset, analysis.findings, running, room), PICTURE)
+    """Sets the study run's description: the verdicts (preliminary while the study is `running`), and a picture if there is one."""
+    results.log_description(
+        client, analysis.study, lambda room: markdown(analysis.dataset, analysis.findings, running, room), PICTURE
+    )
 
 
 def save(analysis: Analysis, folder: Path) -> None:
-    """Writes `dataset.nc`; `findings.csv`; `trends.csv`, how numbers change with hidden size; `spectra.csv` and `cycles.csv`, the
-    mean spectrum and cycle of the accuracy under blank rows; and, for each hidden size, `embedding-H.nc` and `similarity-H.nc`.
-    All open without this project.
+    """Writes all of an analysis, as files that open without this project.
+
+    These are `dataset.nc`; `findings.csv`, and all findings as `findings.json`; `trends.csv`, how numbers change with hidden size;
+    `categories.csv`, how many networks are of each kind; `spectra.csv` and `cycles.csv`, the mean power spectrum and cycle of
+    the accuracy under blank rows; and, for each hidden size, `embedding-H.nc` and `similarity-H.nc`.
     """
-    found = analysis.findings
+    findings = analysis.findings
     tables = {
-        "findings": found.table(),
-        "trends": found.trend_table(),
-        "spectra": found.spectrum_table(),
-        "cycles": found.cycle_table(),
+        "findings": findings.table(),
+        "trends": findings.trend_table(),
+        "spectra": findings.spectrum_table(),
+        "cycles": findings.cycle_table(),
+        "categories": category_table(analysis.dataset),
     }
     for name, table in tables.items():
         durable.write(folder / f"{name}.csv", table.to_csv(index=False).encode())
-    files = {"dataset": analysis.dataset}
-    files |= {f"embedding-{size}": found for size, found in analysis.embeddings.items()}
-    files |= {f"similarity-{size}": found for size, found in analysis.similarities.items()}
+    durable.write(folder / stored_findings.FILE, stored_findings.as_json(analysis.dataset, findings))
+    # Nothing here reads it again, so that it can hold words.
+    durable.write(folder / "dataset.nc", bytes(analysis.dataset.to_netcdf(engine="h5netcdf")))
+    files = {f"embedding-{size}": picture for size, picture in analysis.embeddings.items()}
+    files |= {f"similarity-{size}": pairs for size, pairs in analysis.similarities.items()}
     for name, dataset in files.items():
-        durable.write(folder / f"{name}.nc", bytes(dataset.to_netcdf(engine="h5netcdf")))
+        durable.write(folder / f"{name}.nc", netcdf.written(dataset))
+
+
+def _findings(client: MlflowClient, dataset: xr.Dataset) -> Findings:
+    """The findings stored by an earlier analysis, if they are still valid; otherwise computed anew."""
+    path = f"{FOLDER}/{stored_findings.FILE}"
+    return stored_findings.current_or_new(dataset, runs.stored_bytes(client, dataset.attrs["study"], path, stored_findings.LARGEST))
 
 
 class _NotComputedError(Exception):
@@ -137,7 +158,7 @@ class _NotComputedError(Exception):
 
 @dataclass(frozen=True)
 class _Stored:
-    """What a study has stored, and the images its networks were measured on, in the data set's folder in `data_dir`."""
+    """A study's stored artifacts, and the images its networks were measured on, from the data set's folder in `data_dir`."""
 
     client: MlflowClient
     dataset: xr.Dataset
@@ -145,10 +166,12 @@ class _Stored:
 
     @cached_property
     def test(self) -> Images:
-        """The test images, where something must be computed from them."""
+        """The test images, loaded only if something has to be computed from them."""
         try:
-            source = prepare(runs.configuration(self.dataset).get("dataset"), self.data_dir, self.dataset.attrs["data_digest"])
-            return load(source, train=False)
+            source = prepare_data(
+                str(runs.configuration(self.dataset).get("dataset")), self.data_dir, self.dataset.attrs["data_digest"]
+            )
+            return load_images(source, train=False)
         except InputError as error:
             raise _NotComputedError(f"{error} (--data-dir)") from None
 
@@ -157,45 +180,47 @@ class _Stored:
         return str(self.dataset.run_id.sel(hidden_size=size, seed=seed).item())
 
     def network(self, run_id: str, size: int) -> RecurrentNetwork:
-        """A stored network, once it is one of `size` that reads these images."""
+        """A stored network, checked to have the hidden `size` and to read these images."""
         try:
             network = runs.weights(run_id, self.client).checked_for(self.test, f"the network of run {run_id}")
         except InputError as error:
             raise _NotComputedError(str(error)) from None
         if network.hidden_size != size:
-            raise _NotComputedError(f"the network of run {run_id} has {network.hidden_size} hidden units where it says {size}")
+            raise _NotComputedError(f"the network of run {run_id} has {network.hidden_size} hidden units, but its run says {size}")
         return network
 
     def or_computed(
         self, name: str, made_of: list, code: ModuleType, compute: Callable[[], xr.Dataset], method: str | None = None
     ) -> xr.Dataset:
-        """What the study run holds under a name where it was made of the same, by the same code and libraries, and the method if
-        one is asked for; else computed afresh.
+        """The stored result of a name, if it was made from the same inputs, by the same code and libraries, and with the same
+        method (if one is given); otherwise computed anew.
 
-        The code is a module's text, not the commit: it takes minutes, and few commits touch it.
+        The code is identified by a module's text rather than the commit: the computation takes minutes, and few commits change it.
         """
         made_by = versions() | {"commit": inspect.getsource(code)}
         key = records.cache_key([made_of, self.dataset.attrs["data_digest"], made_by])
         stored = runs.stored_dataset(self.client, self.dataset.attrs["study"], f"{FOLDER}/{name}.nc")
-        made = stored is not None and stored.attrs.get("key") == key and method in (None, stored.attrs.get("method"))
-        # The key is no secret: who can write the file can write what it should be.
-        if made and {str(name): variable.dims for name, variable in stored.variables.items()} == code.DIMENSIONS:
-            return stored
+        if stored is not None and stored.attrs.get("key") == key and method in (None, stored.attrs.get("method")):
+            # The key is no secret: whoever can write the file can also write the right key.
+            dimensions = {str(name): variable.dims for name, variable in stored.variables.items()}
+            if dimensions == code.DIMENSIONS:
+                return stored
         return compute().assign_attrs(key=key)
 
 
 def _embedding(stored: _Stored, size: int, seed: int, method: str | None) -> xr.Dataset:
-    """The picture of one network: of every step where the study measured in full, else of the paper's steps."""
+    """The embedding of one network: of every step with ``measurements=full``, else of some steps."""
     full = runs.configuration(stored.dataset).get("measurements") == "full"
-    steps = tuple(int(step) for step in stored.dataset.time_step.values) if full else STEPS
+    rows = stored.dataset.sizes["time_step"]
+    steps = tuple(range(1, rows + 1)) if full else chosen_steps(rows)
     run_id = stored.run_id(size, seed)
 
     def compute() -> xr.Dataset:
         return embedding.embed(stored.network(run_id, size), stored.test, steps, method or METHODS[0])
 
-    found = stored.or_computed(f"embedding-{size}", [run_id, steps], embedding, compute, method)
-    drawn_by = found.attrs["method"] if found.attrs.get("method") in METHODS else METHODS[0]
-    return found.assign_attrs(hidden_size=size, seed=seed, run_id=run_id, method=drawn_by)
+    picture = stored.or_computed(f"embedding-{size}", [run_id, steps], embedding, compute, method)
+    drawn_by = picture.attrs["method"] if picture.attrs.get("method") in METHODS else METHODS[0]
+    return picture.assign_attrs(hidden_size=size, seed=seed, run_id=run_id, method=drawn_by)
 
 
 def _similarity(stored: _Stored, size: int) -> xr.Dataset | None:

@@ -102,7 +102,8 @@ def coverage(repeats: int, study: str | None) -> Iterator[tuple[str, int, float]
 def _real(study: str) -> Iterator[tuple[str, np.ndarray, str]]:
     """Curves of a stored study's hidden size with most networks, and the bands they get; if they are the population, their mean is
     the truth."""
-    from analysis.claims.findings import present, step_curves
+    from analysis.claims.findings import step_curves
+    from analysis.claims.sample import present
     from analysis.dataset import runs
 
     dataset = runs.load(study)

@@ -1,4 +1,6 @@
-"""What every finding on 1,000 networks costs, and a report on 200: ``python -m benchmarks.findings --study latest``.
+"""What every finding on 1,000 networks costs, to make and to read back, and a report on 200.
+
+``python -m benchmarks.findings --study latest``.
 
 The networks are drawn with replacement from a stored study's, all measured variables with them, and a little noise is added, so
 that no two are equal.
@@ -17,6 +19,7 @@ import numpy as np
 import xarray as xr
 from mlflow import MlflowClient
 
+from analysis.claims import stored
 from analysis.claims.findings import evaluate
 from analysis.study_analysis import analyse
 from benchmarks.machine import describe
@@ -41,8 +44,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--study", default="latest", help="the stored study to draw networks from")
     given = parser.parse_args()
-    stored = analyse(MlflowClient(), given.study)
-    dataset = enlarged(stored.dataset, NETWORKS, np.random.default_rng(0))
+    study = analyse(MlflowClient(), given.study)
+    dataset = enlarged(study.dataset, NETWORKS, np.random.default_rng(0))
     begun = time.perf_counter()
     found = evaluate(dataset)
     seconds = time.perf_counter() - begun
@@ -52,9 +55,15 @@ def main() -> None:
         f"{dataset.run_id.size} networks, {dataset.nbytes / 2**20:.0f} MiB of measurements: {len(found.ledger)} findings and "
         f"{len(found.bands)} bands in {seconds:.0f} s, {peak:.2f} GiB at most"
     )
-    dataset = enlarged(stored.dataset, REPORTED, np.random.default_rng(1))
     begun = time.perf_counter()
-    analysis = dataclasses.replace(stored, dataset=dataset, findings=evaluate(dataset))
+    text = stored.as_json(dataset, found)
+    writing, begun = time.perf_counter() - begun, time.perf_counter()
+    stored.restored(dataset, text)
+    reading = time.perf_counter() - begun
+    print(f"stored in {writing:.1f} s and read back in {reading:.1f} s, {len(text) / 2**20:.1f} MiB")
+    dataset = enlarged(study.dataset, REPORTED, np.random.default_rng(1))
+    begun = time.perf_counter()
+    analysis = dataclasses.replace(study, dataset=dataset, findings=evaluate(dataset))
     with tempfile.TemporaryDirectory() as folder:
         size = build(analysis, Path(folder)).stat().st_size / 2**20
     print(f"report on {analysis.networks} networks: {time.perf_counter() - begun:.0f} s, {size:.1f} MiB")

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from study.config import NetworkConfig, StudyConfig
-from study.data.sources import Images, load, prepare
+from study.data.sources import Images, load_images, prepare_data
 from study.data.torchvision_operators import import_datasets
 from study.training.engine import TrainingStack
 
@@ -22,7 +22,7 @@ LEARNING_RATE = 1e-4
 
 
 def training_images(device: str = "cpu") -> Images:
-    return load(prepare("mnist", Path("data")), train=True).to(device)
+    return load_images(prepare_data("mnist", Path("data")), train=True).to(device)
 
 
 def engine_configs(hidden: int, batch: int, networks: int, device: str, precision: str = "fp32") -> list[NetworkConfig]:
@@ -100,7 +100,7 @@ def tutorial_loop(hidden: int, batch: int) -> Run:
     datasets = import_datasets()
     from torchvision.transforms import ToTensor
 
-    source = prepare("mnist", Path("data"))
+    source = prepare_data("mnist", Path("data"))
     dataset = datasets.MNIST(str(source.root), transform=ToTensor())
     loader = torch.utils.data.DataLoader(dataset, batch, shuffle=True, drop_last=True)
 

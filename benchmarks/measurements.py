@@ -16,8 +16,8 @@ from analysis.states.embedding import embed
 from analysis.states.similarity import similarity
 from benchmarks.machine import describe
 from study.config import StudyConfig
-from study.data.sources import load, prepare
-from study.measurements import MEASUREMENTS, SETS, measure, of_set
+from study.data.sources import load_images, prepare_data
+from study.measurements import MEASUREMENTS, SETS, measure, names_in_set
 from study.measurements.recording import Recording
 from study.networks.network import RecurrentNetwork
 from study.training.engine import TrainingStack
@@ -29,8 +29,8 @@ EPOCHS = 2
 def main() -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    source = prepare("mnist", Path("data"))
-    train, test = load(source, train=True), load(source, train=False)
+    source = prepare_data("mnist", Path("data"))
+    train, test = load_images(source, train=True), load_images(source, train=False)
     print(f"{describe()}\n")
     trained = {size: _trained(size, train) for size in SIZES}
     network, _ = trained[SIZES[0]]
@@ -44,11 +44,11 @@ def main() -> None:
     print("| hidden units | set | seconds on one core | share of the training time |\n|---|---|---|---|")
     for size, (network, seconds) in trained.items():
         for part in SETS:
-            took = _seconds(lambda: measure(Recording(network, test, train), of_set(part)))  # noqa: B023
+            took = _seconds(lambda: measure(Recording(network, test, train), names_in_set(part)))  # noqa: B023
             print(f"| {size} | `{part}` | {took:.1f} | {took / seconds:.2f} |", flush=True)
     torch.set_num_threads(threads)
     network, _ = trained[SIZES[0]]
-    others = {seed: RecurrentNetwork.initial(seed, SIZES[0]) for seed in range(9)}
+    others = {seed: RecurrentNetwork.initial(seed, SIZES[0], 28, 10) for seed in range(9)}
     print("\n| analysis, all cores | seconds |\n|---|---|")
     print(f"| t-SNE of steps 4, 16 and 28, 10,000 images | {_seconds(lambda: embed(network, test)):.0f} |", flush=True)
     print(

@@ -22,7 +22,7 @@ from analysis.dataset import records, runs
 from benchmarks.machine import describe
 from study.command_line import quiet_libraries
 from study.config import StudyConfig
-from study.data.sources import prepare
+from study.data.sources import prepare_data
 from study.execution.stacks import Stack
 from study.execution.workers import train_and_measure
 from study.record import spool
@@ -42,9 +42,9 @@ def logging(folder: Path) -> None:
     client.create_experiment("hidden-orbits", artifact_location=(folder / "artifacts").as_uri())
     spool.FOLDER, records.FOLDER = folder / "spool", folder / "datasets"
     config = StudyConfig(seeds=f"0-{NETWORKS - 1}", hidden_sizes="200", epochs=1, device="cpu")
-    source = prepare(config.dataset, config.data_dir)
+    source = prepare_data(config.dataset, config.data_dir)
     networks = config.networks()
-    [record] = train_and_measure(Stack((networks[0],)), source)
+    [record] = train_and_measure(Stack((networks[0],), source.shape), source)
     study = StudyRun(client, config, source)
     study.describe()
     box = Spool(study.run_id)
@@ -60,7 +60,7 @@ def logging(folder: Path) -> None:
         logging.append(time.perf_counter() - kept)
     study.end("FINISHED")
     box.close()
-    print("| a network of 200 units | mean | slowest | first hundred | last hundred |\n|---|---|---|---|---|")
+    print("| network of 200 units | mean | slowest | first hundred | last hundred |\n|---|---|---|---|---|")
     for name, values in (("kept in the spool, in seconds", keeping), ("logged on sqlite, in seconds", logging)):
         columns = (np.mean(values), np.max(values), np.mean(values[:100]), np.mean(values[-100:]))
         print(f"| {name} | {' | '.join(f'{value:.3f}' for value in columns)} |")
@@ -74,7 +74,7 @@ def logging(folder: Path) -> None:
 
 def cluster(folder: Path) -> None:
     """The same study on one Dask worker and on two, each of one thread, all on this machine."""
-    print("\n| Dask workers | seconds | networks | coordinator's processor seconds a network |\n|---|---|---|---|")
+    print("\n| Dask workers | seconds | networks | coordinator's processor seconds per network |\n|---|---|---|---|")
     for workers in (1, 2):
         here = folder / str(workers)
         here.mkdir()

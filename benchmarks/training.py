@@ -1,7 +1,7 @@
 """The training engine beside what else there is: ``python -m benchmarks.training [--quick] [--json FILE]``.
 
 Ours and theirs run in turns in one session, because machines are noisy and only ratios travel; a row is the median over rounds of
-networks a second, ours over theirs.
+networks per second, ours over theirs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SIZES = (25, 50, 100, 200, 400)
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison; `ratio` is ours over theirs in networks a second (None: not measured), `cores` 0 on a GPU; `lowest` and
+    """One comparison; `ratio` is ours over theirs in networks per second (None: not measured), `cores` 0 on a GPU; `lowest` and
     `highest` over the rounds; `ours_ms` a training step of one network."""
 
     against: str
@@ -40,7 +40,7 @@ class Row:
 
 
 def seconds(run: loops.Run, steps: int) -> float:
-    """Seconds a step."""
+    """Seconds per step."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     begun = time.perf_counter()
@@ -87,7 +87,7 @@ def _serve(end, hidden: int) -> None:
 def compare(
     ours: loops.Run, theirs: loops.Run, ours_networks: int, theirs_networks: int, steps: int, rounds: int, threads: tuple[int, int]
 ) -> tuple[list[float], float]:
-    """The ratios over rounds, and our milliseconds a step and network; `threads` of torch for ours and for theirs."""
+    """The ratios over rounds, and our milliseconds per step and network; `threads` of torch for ours and for theirs."""
     ratios, times = [], []
     for number in range(rounds + 1):
         torch.set_num_threads(threads[0])
@@ -197,8 +197,8 @@ def gpu_rows(quick: bool) -> list[Row]:
     if not torch.cuda.is_available():
         return [
             Row("cuDNN nn.RNN, fused Adam, TF32 off", 200, 0, None, 15.0),
-            Row("2.5 networks a second, fp32 (ratio: of that rate)", 200, 0, None, 1.0),
-            Row("5 networks a second, TF32 (ratio: of that rate)", 200, 0, None, 1.0),
+            Row("2.5 networks per second, fp32 (ratio: of that rate)", 200, 0, None, 1.0),
+            Row("5 networks per second, TF32 (ratio: of that rate)", 200, 0, None, 1.0),
         ]
     rows, width, steps, rounds = [], 128, 60, 3 if quick else 7
     torch.backends.cudnn.rnn.fp32_precision = "ieee"
@@ -216,7 +216,12 @@ def gpu_rows(quick: bool) -> list[Row]:
         rates = [1 / (second * 600 * 30) / rate for second in each]
         rows.append(
             _row(
-                f"{rate:g} networks a second, {precision} (ratio: of that rate)", 200, 0, 1.0, rates, 1000 * statistics.median(each)
+                f"{rate:g} networks per second, {precision} (ratio: of that rate)",
+                200,
+                0,
+                1.0,
+                rates,
+                1000 * statistics.median(each),
             )
         )
     return rows
@@ -237,7 +242,7 @@ def _row(against: str, hidden: int, cores: int, target: float, ratios: list[floa
 
 def table(rows: list[Row]) -> str:
     """The rows as Markdown."""
-    lines = ["| on | against | hidden size | ours / theirs | range | target | ours, ms a step |", "|---|---|---|---|---|---|---|"]
+    lines = ["| on | against | hidden size | ours / theirs | range | target | ours, ms per step |", "|---|---|---|---|---|---|---|"]
     for row in rows:
         place = f"{row.cores} core{'s' * (row.cores > 1)}" if row.cores else "one GPU"
         if row.ratio is None:

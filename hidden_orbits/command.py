@@ -1,4 +1,4 @@
-"""The command ``orbits``: those of ``python -m study``, ``python -m analysis`` and ``python -m reports`` under one name."""
+"""The command ``orbits``: all commands of ``python -m study``, ``python -m analysis`` and ``python -m reports`` under one name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Runs ``orbits`` and exits with its status."""
-    stopping.listen()  # before what follows, which takes a while to import
+    stopping.listen()  # first: the imports below take a while
     from study.command_line import run
 
     run(application())
@@ -36,7 +36,7 @@ def application() -> typer.Typer:
 
         return begun
 
-    about = "Train many recurrent networks, measure each, and judge what was claimed of one."
+    about = "Train many recurrent networks, measure each of them, and test what was claimed from a single one."
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=about)
     app.registered_commands += study.app.registered_commands
     app.command("analyse")(analysis.analyse)

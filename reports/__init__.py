@@ -1,1 +1,8 @@
-"""Draws and typesets what the analysis found; computes nothing of its own."""
+"""Draws and typesets the results of the analysis; computes nothing.
+
+The public names are loaded on first use; `__init__.pyi` says where each comes from.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from study.terminal import stopping
 
 if __name__ == "__main__":
-    stopping.listen()  # before what follows, which takes a while to import
+    stopping.listen()  # first: the imports below take a while
 
 import logging
 import os
@@ -20,10 +20,10 @@ from rich.console import Console
 from study.command_line import run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-console = Console(soft_wrap=True, markup=False, emoji=False)  # what is stored may hold anything
+console = Console(soft_wrap=True, markup=False, emoji=False)  # stored text may hold anything
 
 Study = Annotated[str, typer.Option(help="A study's run id, or latest.")]
-DataDir = Annotated[str | None, typer.Option(help="The folder that holds the data set's folder; else the project's.")]
+DataDir = Annotated[str | None, typer.Option(help="The folder that holds the data set's folder; default: the project's.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -43,20 +43,19 @@ def report(
     checked_study(study)
     target = checked_target("out", out)
     images = checked_data_dir(data_dir)
-    from analysis.dataset import runs
     from analysis.study_analysis import analyse, describe
     from reports.pages import log_pages
-    from reports.typesetting.pdf import build
+    from reports.typesetting.pdf import build_report
     from study.files import durable
-    from study.tracking import connect
+    from study.tracking import connect, results
 
     client = connect(existing=True)
     analysis = analyse(client, study, data_dir=images)
     for line in analysis.left_out:
         console.print(line, highlight=False)
     with tempfile.TemporaryDirectory() as folder:
-        built = build(analysis, Path(folder))
-        runs.log_files(client, analysis.study, Path(folder))
+        built = build_report(analysis, Path(folder))
+        results.log_files(client, analysis.study, Path(folder))
         durable.write(target, built.read_bytes())
     describe(client, analysis)
     log_pages(client, analysis.dataset)
@@ -72,13 +71,13 @@ def refresh_command(study: Study = "latest") -> None:
     from reports.live import refresh
     from study.tracking import connect
 
-    networks = refresh(connect(existing=True), study)
-    console.print(f"figures of study {study} drawn from {networks} networks", highlight=False)
+    count = refresh(connect(existing=True), study)
+    console.print(f"figures of study {study} drawn from {count} networks", highlight=False)
 
 
 @app.command("figure")
 def figure_command(
-    name: Annotated[str, typer.Argument(help="Its name, such as truncation; without one they are listed.")] = "",
+    name: Annotated[str, typer.Argument(help="Name of the figure, such as truncation; without one, the names are listed.")] = "",
     study: Study = "latest",
     out: Annotated[str | None, typer.Option(help="The file to write: .svg, .png or .pdf. By default NAME.svg.")] = None,
     data_dir: DataDir = None,
@@ -98,19 +97,18 @@ def figure_command(
         raise InputError(f"out={quoted(file)}: expected a file name that ends in one of: {', '.join(FORMATS)}")
     target = checked_target("out", file)
     images = checked_data_dir(data_dir)
-    from analysis.dataset import runs
-    from analysis.study_analysis import analyse, of_dataset
+    from analysis.study_analysis import analyse, of_records
     from study.tracking import connect
 
     client = connect(existing=True)
     of_states = name in OF_STATES
-    analysis = analyse(client, study, data_dir=images) if of_states else of_dataset(runs.load(study, client))
+    analysis = analyse(client, study, data_dir=images) if of_states else of_records(client, study)
     figure = FIGURES[name](analysis)
     if figure is None and analysis.left_out:
         raise InputError(f"figure={name}: {'; '.join(analysis.left_out)}")
     if figure is None:
         raise InputError(
-            f"figure={name}: study {analysis.study} holds too little to draw it; it may need more "
+            f"figure={name}: study {analysis.study} does not have the data for it; it may need more "
             "networks, more blank rows, or measurements=full"
         )
     figure.draw(target)
@@ -129,8 +127,7 @@ def compare_command(
 
     studies = [checked_study(first), checked_study(second)]
     target = checked_target("out", out)
-    from analysis.dataset import runs
-    from analysis.study_analysis import of_dataset
+    from analysis.study_analysis import of_records
     from reports.text.comparison import settings, verdicts
     from reports.typesetting.pdf import build_comparison
     from study.files import durable
@@ -138,26 +135,26 @@ def compare_command(
     from study.tracking import connect
 
     client = connect(existing=True)
-    one, other = (of_dataset(runs.load(study, client)) for study in studies)
+    one, other = (of_records(client, study) for study in studies)
     with tempfile.TemporaryDirectory() as folder:
         durable.write(target, build_comparison(one, other, Path(folder)).read_bytes())
     for letter, study in (("A", one), ("B", other)):
-        for caution in study.findings.cautions:
+        for caution in (*study.findings.cautions, *study.findings.unjudged):
             console.print(f"note on {letter}: {caution}", highlight=False)
     for name, *values in settings(one, other):
         console.print(f"{visible(name, 40)}: {' | '.join(map(visible, values))}", highlight=False)
     for row in verdicts(one, other):
-        told = " | ".join(f"{study['estimate']} {study['verdict']}".strip() for study in row["studies"])
-        console.print(f"{row['claim']:4}H={row['hidden_size']:<5}{told}", highlight=False)
+        judged = " | ".join(f"{study['estimate']} {study['verdict']}".strip() for study in row["studies"])
+        console.print(f"{row['claim']:4}H={row['hidden_size']:<5}{judged}", highlight=False)
     console.print(f"comparison of two studies: {out}", highlight=False)
 
 
 def import_matplotlib() -> None:
-    """Imports matplotlib as it was installed, for this process: the user's matplotlibrc and backend are read at the import, and may
-    be a notebook's, or broken.
+    """Imports matplotlib with its installed defaults, for this process. It reads the user's matplotlibrc and backend on import, and
+    those may be a notebook's, or broken.
     """
     os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns where its folder cannot be written, and does without
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns where its folder cannot be written, and works without
     with chdir(Path(__file__).parent):  # a matplotlibrc in the current folder would come first
         import matplotlib  # noqa: F401
 

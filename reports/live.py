@@ -1,4 +1,4 @@
-"""Figures of a study that is still running, so that those who browse it see its bands tighten."""
+"""Figures of a study that is still running: whoever browses it can watch the bands tighten."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from analysis.dataset import runs
-from analysis.study_analysis import describe, of_dataset
+from analysis.study_analysis import describe, of_records
 from reports.figures import drawn
+from study.tracking import results
 
-FOLDER = "figures"  # where the report puts them in the end
+FOLDER = "figures"  # where the report will put them
 
 
 def refresh(client: MlflowClient, study: str) -> int:
-    """Logs the figures and the description of a study from the networks it has so far; returns their number.
+    """Logs the figures and the description of a study, from the networks it has so far; returns the number of networks.
 
-    What takes long is left to the report: figures of hidden states, and the pages of single networks.
+    Slow parts are left to the report: figures of hidden states, and the pages of single networks.
     """
-    analysis = of_dataset(runs.load(study, client))
+    analysis = of_records(client, study)
     with tempfile.TemporaryDirectory() as folder:
         for figure in drawn(analysis).values():
             figure.save(Path(folder))
-        runs.log_files(client, analysis.study, Path(folder), FOLDER)
+        results.log_files(client, analysis.study, Path(folder), FOLDER)
     describe(client, analysis, running=True)
     return analysis.networks

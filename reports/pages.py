@@ -9,20 +9,20 @@ import numpy as np
 import xarray as xr
 from mlflow import MlflowClient
 
-from analysis.dataset import runs
 from reports.figures.network import network
 from reports.figures.style import styled
+from study.tracking import results
 
 PAGE = "network.png"
 
 
 def log_pages(client: MlflowClient, dataset: xr.Dataset) -> None:
-    """Draws and logs the page of every network of a study's dataset that has none yet."""
+    """Draws and logs a page for every network of a study's dataset that does not have one."""
     for size, seed in zip(*np.nonzero(dataset.run_id.values != ""), strict=True):
         record = dataset.isel(hidden_size=int(size), seed=int(seed))
         run_id = str(record.run_id.item())
-        if runs.holds(client, run_id, PAGE):
+        if results.holds(client, run_id, PAGE):
             continue
         with tempfile.TemporaryDirectory() as folder, styled():
             network(record.drop_vars("run_id")).savefig(Path(folder) / PAGE, dpi=150, metadata={"Software": None})
-            runs.log_files(client, run_id, Path(folder))
+            results.log_files(client, run_id, Path(folder))

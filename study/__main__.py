@@ -5,7 +5,7 @@ from __future__ import annotations
 from study.terminal import stopping
 
 if __name__ == "__main__":
-    stopping.listen()  # before what follows, which takes a while to import
+    stopping.listen()  # first: the imports below take a while
 
 import shlex
 import sys
@@ -18,9 +18,9 @@ from rich.console import Console
 from study.command_line import run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-console = Console(soft_wrap=True, markup=False, emoji=False)  # what is stored may hold anything
+console = Console(soft_wrap=True, markup=False, emoji=False)  # stored text may hold anything
 
-# Values reach the configuration as they were written: one place checks them, and says what is wrong in one line.
+# Values reach the configuration as they were written: they are checked in one place, and a mistake is reported in one line.
 Text = str | None
 
 
@@ -28,22 +28,23 @@ Text = str | None
 def run_command(
     seeds: Annotated[Text, typer.Option(help="Seeds, as a list with ranges: 0-9 or 0,3,7-9.")] = None,
     hidden_sizes: Annotated[Text, typer.Option(help="Hidden sizes, as a list with ranges.")] = None,
+    cell: Annotated[Text, typer.Option(help="The recurrent cell: tanh, or one that an extension registers.")] = None,
     epochs: Annotated[Text, typer.Option(help="Passes over the training images.")] = None,
     learning_rate: Annotated[Text, typer.Option(help="Adam's learning rate.")] = None,
-    batch_size: Annotated[Text, typer.Option(help="Images a training step.")] = None,
+    batch_size: Annotated[Text, typer.Option(help="Images per training step.")] = None,
     dataset: Annotated[Text, typer.Option(help="The data set: mnist.")] = None,
     data_dir: Annotated[Text, typer.Option(help="The folder that holds the data set's folder.")] = None,
-    train_images: Annotated[Text, typer.Option(help="Training images, taken from the first on.")] = None,
+    train_images: Annotated[Text, typer.Option(help="Number of training images, taken from the start.")] = None,
     blank_rows: Annotated[Text, typer.Option(help="Blank rows appended in experiment 3.")] = None,
     measurements: Annotated[Text, typer.Option(help="What is measured: paper, standard, or full.")] = None,
     device: Annotated[Text, typer.Option(help="cpu, cuda, or auto.")] = None,
-    precision: Annotated[Text, typer.Option(help="fp32, or on a GPU tf32 or bf16, faster and coarser.")] = None,
-    jobs: Annotated[Text, typer.Option(help="Worker processes, or auto: one a core.")] = None,
-    resume: Annotated[Text, typer.Option(help="auto: take networks that are stored; never: train all afresh.")] = None,
+    precision: Annotated[Text, typer.Option(help="fp32; tf32 or bf16 are faster and coarser on a GPU.")] = None,
+    jobs: Annotated[Text, typer.Option(help="Number of worker processes, or auto: one per core.")] = None,
+    resume: Annotated[Text, typer.Option(help="auto: reuse stored networks; never: train all anew.")] = None,
     backend: Annotated[Text, typer.Option(help="loky: this machine; dask: a cluster.")] = None,
     scheduler: Annotated[Text, typer.Option(help="The cluster's Dask scheduler, as tcp://host:8786.")] = None,
-    patience: Annotated[Text, typer.Option(help="Seconds to wait, at the end, for a tracking store that is away.")] = None,
-    refresh: Annotated[Text, typer.Option(help="Seconds between two drawings of the figures meanwhile; 0: never.")] = None,
+    patience: Annotated[Text, typer.Option(help="Seconds to wait, at the end, for a store that does not answer.")] = None,
+    refresh: Annotated[Text, typer.Option(help="Seconds between figure refreshes during the run; 0: never.")] = None,
     out: Annotated[str, typer.Option(help="Where the report is written.")] = "report.pdf",
     report: Annotated[bool, typer.Option(help="Analyse the study and build its report.")] = True,
 ) -> None:
@@ -67,20 +68,20 @@ def run_command(
 
 
 def _analyse_and_report(run_id: str, out: Path, data_dir: Path) -> int:
-    """The next two stages, which read the study from MLflow as anyone could: commands, not imports. The first bad status."""
+    """Runs the next two stages as separate commands, which read the study from MLflow; returns the first status that is not 0."""
     from study.execution.live import run_stage
 
     study = ["--study", run_id, "--data-dir", str(data_dir)]
     for stage in (["analysis", *study], ["reports", *study, "--out", str(out)]):
         if status := run_stage(stage):
-            console.print(f"the networks are stored in run {run_id}; to go on: python -m {shlex.join(stage)}", highlight=False)
+            console.print(f"the networks are stored in run {run_id}; to continue: python -m {shlex.join(stage)}", highlight=False)
             return status
     return 0
 
 
 @app.command("sync")
 def sync_command() -> None:
-    """Log the results that wait in the spool, since the tracking store was away when they came."""
+    """Log the results that wait in the spool because the tracking store was away."""
     from study.execution.syncing import sync
 
     sync(console)
@@ -88,18 +89,18 @@ def sync_command() -> None:
 
 @app.command("relocate")
 def relocate_command(
-    old: Annotated[str, typer.Argument(help="The folder that the store names, as this command lists it, or one above it.")] = "",
-    new: Annotated[str, typer.Argument(help="The folder that has taken its place.")] = "",
-    incomplete: Annotated[bool, typer.Option("--incomplete", help="Go on though some complete networks are not there.")] = False,
+    old: Annotated[str, typer.Argument(help="The folder in the store, as this command lists it, or one above it.")] = "",
+    new: Annotated[str, typer.Argument(help="The folder that replaces it.")] = "",
+    incomplete: Annotated[bool, typer.Option("--incomplete", help="Accept that some complete networks are missing.")] = False,
 ) -> None:
-    """Tell the store where its artifacts are, after their folder was moved. Without folders: list where it looks for them."""
+    """Tell the store where its artifacts are after their folder was moved. Without arguments: list where it looks for them."""
     from study.terminal.errors import InputError, quoted
     from study.tracking import relocation
 
     if bool(old) != bool(new):
         raise InputError(
-            f"old={quoted(old)}, new={quoted(new)}: expected two folders, where the artifacts were and where they "
-            "are, or none, to list them"
+            f"old={quoted(old)}, new={quoted(new)}: expected two folders (where the artifacts were and where they "
+            "are), or none to list them"
         )
     if not old:
         for root in relocation.roots():
@@ -108,7 +109,7 @@ def relocate_command(
         return
     moved = relocation.relocate(old, Path(new), incomplete)
     rewritten = ", ".join(f"{count} {name}" for name, count in moved.rewritten.items())
-    already = f"; {moved.already} places were there already" if moved.already else ""
+    already = f"; {moved.already} locations were in the new folder already" if moved.already else ""
     console.print(
         f"from {old} to {new}: {rewritten}; {moved.there} of {moved.complete} complete networks are there{already}", highlight=False
     )
@@ -116,7 +117,7 @@ def relocate_command(
 
 @app.command("check")
 def check_command() -> None:
-    """Check that the tracking store answers, and make it where it is a file that is not there yet."""
+    """Check that the tracking store answers; create it if it is a file that does not exist yet."""
     from study.tracking import connect
 
     connect()
@@ -129,9 +130,11 @@ def measure_command(
     dataset: Annotated[str, typer.Option(help="The data set: mnist.")] = "mnist",
     data_dir: Annotated[str, typer.Option(help="The folder that holds the data set's folder.")] = "data",
     blank_rows: Annotated[str, typer.Option(help="Blank rows appended in experiment 3.")] = "500",
-    seed: Annotated[str, typer.Option(help="The seed of the untrained network it is compared with.")] = "0",
-    only: Annotated[list[str] | None, typer.Option(metavar="NAME ...", help="Measure these alone, and what they need.")] = None,
-    expect_accuracy: Annotated[Text, typer.Option(help="The test accuracy it should have, such as 0.55.")] = None,
+    seed: Annotated[str, typer.Option(help="The seed of the untrained network for comparison.")] = "0",
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="NAME ...", help="Make only these measurements, and those they need.")
+    ] = None,
+    expect_accuracy: Annotated[Text, typer.Option(help="The test accuracy the network should have, such as 0.55.")] = None,
     names: Annotated[list[str] | None, typer.Argument(metavar="", hidden=True)] = None,
 ) -> None:
     """Measure any network, without a study: rnn.weight_ih_l0, rnn.weight_hh_l0, readout.weight, readout.bias."""
@@ -162,19 +165,19 @@ def measure_command(
 
 @app.command("tune")
 def tune_command(
-    trials: Annotated[str, typer.Option(help="Trials in all, those of earlier sessions counted.")] = "20",
-    target: Annotated[str, typer.Option(help="The validation accuracy to come close to.")] = "0.935",
+    trials: Annotated[str, typer.Option(help="Total number of trials, including those of earlier sessions.")] = "20",
+    target: Annotated[str, typer.Option(help="The validation accuracy to approach.")] = "0.935",
     learning_rates: Annotated[str, typer.Option(help="Lowest and highest learning rate.")] = "2e-5,2e-4",
     batch_sizes: Annotated[str, typer.Option(help="Lowest and highest batch size.")] = "100,300",
     storage: Annotated[str, typer.Option(help="The Optuna journal, continued where it exists.")] = "tune.journal",
     hidden_size: Annotated[str, typer.Option(help="Hidden units of the trial networks.")] = "200",
     epochs: Annotated[str, typer.Option(help="Passes over the training images.")] = "30",
-    train_images: Annotated[str, typer.Option(help="Training images, the validation images among them.")] = "60000",
+    train_images: Annotated[str, typer.Option(help="Number of training images, including the validation images.")] = "60000",
     dataset: Annotated[str, typer.Option(help="The data set: mnist.")] = "mnist",
     data_dir: Annotated[str, typer.Option(help="The folder that holds the data set's folder.")] = "data",
-    jobs: Annotated[str, typer.Option(help="Worker processes, or auto: one a core.")] = "auto",
+    jobs: Annotated[str, typer.Option(help="Number of worker processes, or auto: one per core.")] = "auto",
 ) -> None:
-    """Look for the learning rate and batch size whose validation accuracy comes closest to a target."""
+    """Search for the learning rate and batch size whose validation accuracy comes closest to a target."""
     values = dict(locals())
     from study.config import validated
     from study.files.targets import checked_target

@@ -1,4 +1,4 @@
-"""How a command ends: whatever goes wrong outside is one line on standard error and a status, never a traceback."""
+"""How a command ends: an external failure becomes one line on standard error and a status, never a traceback."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from study.terminal import output, stopping
 from study.terminal.errors import InputError, StudyError, printable, quoted, reason
 from study.terminal.extensions import load_extensions
 
-# typer carries its own copy of click; this is that copy's class of mistakes in the arguments.
+# typer has its own copy of click; this is the copy's class of argument errors.
 UsageError: Any = typer.BadParameter.__base__
-# Whose exceptions, or those that come through them, say that a tracking store failed.
+# An exception from one of these, or raised beneath one, means that the tracking store failed.
 STORES = ("mlflow", "requests", "urllib3", "sqlalchemy", "sqlite3")
-# A request that is not answered is ours to repeat: MLflow's own patience would hold a command for minutes. The user's stands.
-IMPATIENCE = {
+# We repeat requests that are not answered: MLflow's own retries would hold a command for minutes. The user's settings win.
+SHORT_TIMEOUTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
@@ -49,11 +49,11 @@ def run(app: typer.Typer) -> None:
             load_extensions()
             message, status = "", app(standalone_mode=False)  # an exit's status is returned, Ctrl-C's is 130
     except (InputError, StudyError, UsageError) as error:
-        message, status = _told(error)
+        message, status = _explained(error)
     except KeyboardInterrupt:
         message, status = "stopped", 130
     except Exception as error:
-        if stopping.came():  # an import that is cut short fails in any way
+        if stopping.came():  # an interrupted import can fail in any way
             message, status = "stopped", 130
         elif through_store(error):
             message, status = store_failed(error), 1
@@ -70,7 +70,7 @@ def run(app: typer.Typer) -> None:
 
 
 def usage(error: Any) -> str:
-    """What is wrong with the arguments themselves, and what a command takes."""
+    """What is wrong with the arguments, and which ones the command takes."""
     said = quoted(error.format_message().rstrip("."), 160)
     if error.ctx is None:
         return said
@@ -85,14 +85,14 @@ def usage(error: Any) -> str:
 
 
 def quiet_libraries() -> None:
-    """Keeps libraries from explaining themselves between the lines of a command, and from waiting for long."""
+    """Keeps libraries from printing between the lines of a command, and from waiting for long."""
     quiet = {
         "GIT_PYTHON_REFRESH": "quiet",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_LOGGING_LEVEL": "CRITICAL",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     }
-    for name, value in (quiet | IMPATIENCE).items():
+    for name, value in (quiet | SHORT_TIMEOUTS).items():
         os.environ.setdefault(name, value)
     for name in ("urllib3", "sqlalchemy"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -100,17 +100,17 @@ def quiet_libraries() -> None:
 
 
 def through_store(error: Exception) -> bool:
-    """Whether an error is a tracking store's: of a library that speaks to it, or raised beneath one."""
+    """Whether an error comes from the tracking store: raised by a library that talks to it, or beneath one."""
     names = [type(error).__module__, *(frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__))]
     return any(name.split(".")[0] in STORES for name in names)
 
 
 def store_failed(error: Exception) -> str:
-    """What to say of an error of a tracking store."""
+    """The message for an error of the tracking store."""
     if deleted(error):
         return (
-            f"what this command writes to was deleted meanwhile ({reason(error)}): restore it (mlflow runs restore --run-id ID "
-            "or mlflow experiments restore -x ID), then run the same command again"
+            f"the run or experiment this command writes to was deleted ({reason(error)}): restore it (mlflow runs restore --run-id "
+            "ID or mlflow experiments restore -x ID), then run the same command again"
         )
     return f"the tracking store failed ({reason(error)}): nothing stored is lost; run the same command again when it answers"
 
@@ -120,19 +120,19 @@ def deleted(error: Exception) -> bool:
     return "must be in the 'active' state" in str(error)
 
 
-def _told(error: Exception) -> tuple[str, int]:
+def _explained(error: Exception) -> tuple[str, int]:
     if isinstance(error, UsageError):
         return usage(error), 2
     return str(error), getattr(error, "status", 2)
 
 
 def _machine_failed(error: OSError) -> str:
-    advice = ADVICE.get(error.errno or 0, "mend that")
+    advice = ADVICE.get(error.errno or 0, "fix that")
     return f"this machine refused something ({reason(error)}): {advice}, then run the same command again; nothing stored is lost"
 
 
 def _end_untaken_run() -> None:
-    """Ends the run that `mlflow run` made for this command, where it was stopped before it took it for its own."""
+    """Ends the run that `mlflow run` created for this command, if the command was stopped before it took the run over."""
     if "MLFLOW_RUN_ID" in os.environ and stopping.STAGE not in os.environ:
         with suppress(Exception):
             from study.tracking.store import end_untaken

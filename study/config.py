@@ -1,4 +1,4 @@
-"""What a study is: one typed, frozen configuration, validated once, at the door."""
+"""The configuration of a study: one typed, frozen object, validated once on input."""
 
 from __future__ import annotations
 
@@ -14,31 +14,33 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from study.data.sources import DATASETS
 from study.files.targets import nameable
+from study.networks.cells import CELLS, TANH
 from study.terminal.credentials import has_user
 from study.terminal.errors import InputError, quoted
+from study.terminal.extensions import EXTENSIONS
 
 Config = TypeVar("Config", bound=BaseModel)
 
-# The regime of the paper. It names 30 epochs and "a little over 93%" test accuracy, but neither the learning rate nor
-# the batch size: these two are ours, found by `python -m study tune` (see the README for the ten accuracies).
+# The regime of the paper. It gives 30 epochs and "a little over 93%" test accuracy, but neither learning rate nor batch size:
+# these two are ours, found by `python -m study tune` (see the README for the ten accuracies).
 PAPER_EPOCHS = 30
 PAPER_LEARNING_RATE = 8e-5
 PAPER_BATCH_SIZE = 200
 
-MOST_NETWORKS = 100_000  # of a study: MLflow's stores and our dataset hold no more
+MOST_NETWORKS = 100_000  # per study: more do not fit into MLflow's stores and our dataset
 LAST_SEED = 2**63 - 1  # netCDF and NumPy label networks with 64-bit integers
-MOST_UNITS = 100_000  # whose recurrent weights take 40 GB; `study.execution.stacks` finds what fits into this machine's memory
-MOST_EPOCHS = 100_000  # each is a point of the stored curves, and a spectrum
+MOST_UNITS = 100_000  # their recurrent weights take 40 GB; `study.execution.stacks` checks what fits into this machine's memory
+MOST_EPOCHS = 100_000  # each adds a point to the stored curves, and a set of eigenvalues
 MOST_BLANK_ROWS = 100_000  # likewise, and all test images are rolled out over them
-LEARNING_RATES = 1.2e-38, 3.4e38  # beyond them single precision knows 0 and infinity
+LEARNING_RATES = 1.2e-38, 3.4e38  # beyond, single precision has only 0 and infinity
 WEEK = 7 * 24 * 3600
 
 
 def integers(text: str | int | list[int] | tuple[int, ...]) -> tuple[int, ...]:
     """Reads a list with ranges, such as ``0-9`` or ``0,3,7-9``, in the order given.
 
-    Raises `ValueError` where the text is no such list, has more than `MOST_NETWORKS` numbers, runs backwards or repeats one.
-    """
+    Raises `ValueError` where the text is not such a list, has more than `MOST_NETWORKS` numbers, runs backwards or repeats a
+    number."""
     if not isinstance(text, str):
         return tuple(text) if isinstance(text, list | tuple) else (text,)
     numbers: list[int] = []
@@ -50,11 +52,11 @@ def integers(text: str | int | list[int] | tuple[int, ...]) -> tuple[int, ...]:
         if first > last:
             raise ValueError(f"the range {part.strip(' ')} runs backwards")
         if len(numbers) + last - first >= MOST_NETWORKS:  # before it is expanded
-            raise ValueError("these are too many")
+            raise ValueError("these are too many numbers")
         numbers.extend(range(first, last + 1))
     [(number, times)] = Counter(numbers).most_common(1)
     if times > 1:
-        raise ValueError(f"{number} is listed twice")
+        raise ValueError(f"{number} is repeated")
     return tuple(numbers)
 
 
@@ -70,14 +72,14 @@ def ranges(numbers: Iterable[int]) -> str:
 
 
 def whole(text: object) -> object:
-    """A text of plain digits as the number it is: Python would read ``1_000`` and ``１``, and pydantic ``1.0``, as well."""
+    """Converts a text of plain digits: Python would also accept ``1_000`` and ``１``, and pydantic ``1.0``."""
     if isinstance(text, bool) or (isinstance(text, str) and not re.fullmatch(r"-?[0-9]{1,30}", text)):
         raise ValueError
     return int(text) if isinstance(text, str) else text
 
 
 def number(text: object) -> object:
-    """A text in decimal or exponential notation as the number it is; Python would read ``inf`` and ``1_0``, as well."""
+    """Converts a text in decimal or exponential notation; Python would also accept ``inf`` and ``1_0``."""
     written = r"-?([0-9]+\.?|[0-9]*\.[0-9]+)([eE][+-]?[0-9]+)?"
     if isinstance(text, bool) or (isinstance(text, str) and not re.fullmatch(written, text)):
         raise ValueError
@@ -94,8 +96,16 @@ def _known_dataset(name: object) -> object:
     return name
 
 
+def _known_cell(name: object) -> object:
+    if not isinstance(name, str) or name not in CELLS:
+        raise ValueError(
+            f"no cell of this name is registered; accepted are {', '.join(CELLS)}, and cells registered by a module in {EXTENSIONS}"
+        )
+    return name
+
+
 def _nameable(path: object) -> object:
-    """A path that a file system can have; whether something is there is for its reader to say."""
+    """A path that a file system can have; its reader finds out whether something is there."""
     return nameable(path) if isinstance(path, str | Path) else path
 
 
@@ -106,12 +116,12 @@ def _address(text: object) -> object:
     found = re.fullmatch(r"none|[a-z]+://[!-~]+:([0-9]{1,5})", text)
     if not found or int(found[1] or 1) not in range(1, 65536):
         raise ValueError
-    if has_user(text):  # it is stored with the study; and no scheduler knows users
-        raise ValueError("this has a user name or a password")
+    if has_user(text):  # it is stored with the study, and schedulers have no users
+        raise ValueError("this contains a user name or a password")
     return text
 
 
-# What each parameter takes. A description completes the sentence "expected ...", and bounds give their reason in it.
+# What each parameter accepts. A description completes the sentence "expected ..." and gives the reason for each bound.
 Seed = Annotated[
     int,
     BeforeValidator(whole),
@@ -122,7 +132,7 @@ Seeds = Annotated[
     BeforeValidator(integers),
     Field(
         description=f"whole numbers and ranges such as 0-9 or 0,3,7-9, of integers from 0 to {LAST_SEED}, the largest of 64 bits; "
-        f"{MOST_NETWORKS:,} at most, each a network"
+        f"at most {MOST_NETWORKS:,} of them, one network each"
     ),
 ]
 HiddenSize = Annotated[
@@ -148,7 +158,7 @@ Epochs = Annotated[
     Field(
         gt=0,
         le=MOST_EPOCHS,
-        description=f"an integer greater than 0 and at most {MOST_EPOCHS}, each a point of the stored curves, such as 30",
+        description=f"an integer greater than 0 and at most {MOST_EPOCHS}, one point of the stored curves each, such as 30",
     ),
 ]
 LearningRate = Annotated[
@@ -178,8 +188,8 @@ BlankRows = Annotated[
     Field(
         ge=1,
         le=MOST_BLANK_ROWS,
-        description=f"an integer greater than or equal to 1 and at most {MOST_BLANK_ROWS}, each a point of stored "
-        "curves, such as 500",
+        description=f"an integer greater than or equal to 1 and at most {MOST_BLANK_ROWS}, one point of the stored "
+        "curves each, such as 500",
     ),
 ]
 ExpectedAccuracy = Annotated[
@@ -190,12 +200,13 @@ ExpectedAccuracy = Annotated[
 Jobs = Annotated[
     Literal["auto"] | Annotated[int, Field(gt=0, le=1000)],
     BeforeValidator(whole_or_auto),
-    Field(description="auto, or an integer greater than 0 and at most 1000, each a process"),
+    Field(description="auto, or an integer greater than 0 and at most 1000, one process each"),
 ]
 Seconds = Annotated[
-    int, BeforeValidator(whole), Field(ge=0, le=WEEK, description=f"an integer from 0 to {WEEK}, the seconds of a week")
+    int, BeforeValidator(whole), Field(ge=0, le=WEEK, description=f"an integer from 0 to {WEEK}, the seconds in a week")
 ]
 DatasetName = Annotated[str, BeforeValidator(_known_dataset), Field(description=f"one of: {', '.join(DATASETS)}")]
+CellName = Annotated[str, BeforeValidator(_known_cell), Field(description="the name of a registered cell, such as tanh")]
 DataFolder = Annotated[
     Path, BeforeValidator(_nameable), Field(description="the folder that holds the data set's folder, such as data")
 ]
@@ -207,7 +218,7 @@ Precision = Annotated[Literal["fp32", "tf32", "bf16"], Field(description="'fp32'
 
 
 class Frozen(BaseModel):
-    """A configuration that cannot change, knows all its fields and holds finite numbers."""
+    """A configuration that is immutable, has only known fields and holds only finite numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -217,6 +228,7 @@ class NetworkConfig(Frozen):
 
     seed: int
     hidden_size: int
+    cell: CellName = TANH.name  # the default for networks stored before there were other cells
     epochs: int
     learning_rate: float
     batch_size: int
@@ -229,10 +241,11 @@ class NetworkConfig(Frozen):
 
 
 class StudyConfig(Frozen):
-    """A grid of networks (`seeds` x `hidden_sizes`), the regime they share and where they are trained."""
+    """A grid of networks (`seeds` x `hidden_sizes`), the regime they share, and where they are trained."""
 
     seeds: Seeds = tuple(range(10))
     hidden_sizes: HiddenSizes = (50, 100, 200)
+    cell: CellName = TANH.name
     epochs: Epochs = PAPER_EPOCHS
     learning_rate: LearningRate = PAPER_LEARNING_RATE
     batch_size: BatchSize = PAPER_BATCH_SIZE
@@ -252,14 +265,14 @@ class StudyConfig(Frozen):
 
     @model_validator(mode="after")
     def _of_a_size_to_be_stored(self) -> StudyConfig:
-        networks = len(self.seeds) * len(self.hidden_sizes)
-        if networks > MOST_NETWORKS:
+        count = len(self.seeds) * len(self.hidden_sizes)
+        if count > MOST_NETWORKS:
             grid = f"seeds={quoted(ranges(self.seeds))}, hidden_sizes={quoted(ranges(self.hidden_sizes))}"
-            raise ValueError(f"{grid}: these are {networks:,} networks; expected at most {MOST_NETWORKS:,} in a study")
+            raise ValueError(f"{grid}: these are {count:,} networks; expected at most {MOST_NETWORKS:,} per study")
         return self
 
     def networks(self) -> list[NetworkConfig]:
-        """One configuration a network, the largest hidden size first: long tasks first keep all cores busy to the end."""
+        """One configuration per network, largest hidden size first: starting with long tasks keeps all cores busy to the end."""
         shared = self.model_dump(include=set(NetworkConfig.model_fields)) | {"device": self.resolved_device()}
         return [
             NetworkConfig.model_validate(shared | {"seed": seed, "hidden_size": size})
@@ -270,7 +283,7 @@ class StudyConfig(Frozen):
     def resolved_device(self) -> Literal["cpu", "cuda"]:
         """The kind of device that trains; raises `InputError` where a GPU is asked for and absent.
 
-        On a cluster only its workers know what they have: there ``auto`` is the CPU, and ``cuda`` is taken at its word.
+        On a cluster only the workers know which devices they have: there ``auto`` means the CPU, and ``cuda`` is not checked.
         """
         present = torch.cuda.is_available() if self.backend == "loky" else self.device == "cuda"
         if self.device == "cuda" and not present:
@@ -281,14 +294,14 @@ class StudyConfig(Frozen):
         return device
 
     def resolved_jobs(self) -> int:
-        """The number of worker processes to start at most: one a usable core on a CPU, one on a GPU."""
+        """The maximum number of worker processes: one per usable core on a CPU, one on a GPU."""
         if self.resolved_device() == "cuda":
             return 1
         return cpu_count() if self.jobs == "auto" else self.jobs
 
 
 class MeasureConfig(Frozen):
-    """How a network without a study is measured; `seed` is of the untrained network it is compared with."""
+    """How a network without a study is measured; `seed` is that of the untrained network it is compared with."""
 
     weights: Annotated[Path, BeforeValidator(_nameable), Field(description="a file of a network's weights, as .safetensors")]
     dataset: DatasetName
@@ -299,13 +312,13 @@ class MeasureConfig(Frozen):
 
 
 def validated(model: type[Config], values: dict[str, Any]) -> Config:
-    """Builds a configuration from what a person wrote; raises `InputError` with one line on the first mistake."""
+    """Builds a configuration from user input; raises `InputError` with one line about the first mistake."""
     try:
         return model(**values)
     except ValidationError as error:
         first = error.errors()[0]
         reason = str(first.get("ctx", {}).get("error", "")) if first["type"] == "value_error" else ""
-        if not first["loc"]:  # of several parameters together
+        if not first["loc"]:  # a mistake in a combination of parameters
             raise InputError(reason) from None
         name, fields = str(first["loc"][0]), model.model_fields
         accepted = fields[name].description if name in fields else f"one of the parameters {', '.join(fields)}"

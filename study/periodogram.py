@@ -1,19 +1,19 @@
-"""Periodograms of accuracy curves, judged against red noise."""
+"""Periodograms of accuracy curves, relative to red noise."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.fft import next_fast_len, rfft, rfftfreq
 
-TRANSIENT = 50  # blank rows left out: the state is still falling onto its orbit there
-PADDING = 4  # times the length: a period between two Fourier frequencies then loses 3% of its power, not 59%
-LOWEST_CYCLES = 3  # an oscillation has to come round at least this often to be called one
-MOST_HARMONICS = 6  # the largest peak is looked upon as this harmonic at most
-SHORTEST = 4 * LOWEST_CYCLES  # rows: a shorter series has too few frequencies to tell a peak from its background
+ACCURACY_TRANSIENT = 50  # blank rows left out, during which the state approaches its orbit
+PADDING = 4  # zero padding, times the length: a period between two Fourier frequencies then loses 3% of its power, not 59%
+LOWEST_CYCLES = 3  # an oscillation must complete at least this many cycles
+MOST_HARMONICS = 6  # the largest peak is taken for at most this harmonic
+SHORTEST = 4 * LOWEST_CYCLES  # rows; a shorter series has too few frequencies to separate a peak from the background
 
 
 def normalised_periodogram(series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The periodogram of each series over that of red noise with the same lag-one correlation.
+    """The periodogram of each series, divided by the spectrum of red noise with the same lag-one correlation.
 
     Parameters: `series` `[..., N]`, already without its transient. Returns frequencies `[F]` in cycles per row, from
     `LOWEST_CYCLES`/N to 1/2, and the ratio `[..., F]`, near 1 (exponentially distributed) for red noise and large at
@@ -51,13 +51,13 @@ def dominant_period(series: np.ndarray) -> np.ndarray:
 def fundamental_period(frequencies: np.ndarray, ratio: np.ndarray) -> np.ndarray:
     """The period of the strongest oscillation, or of a clear subharmonic of it, from what `normalised_periodogram` returns.
 
-    A curve of narrow spikes can have its largest peak at a harmonic. The period is therefore up to `MOST_HARMONICS` times that of
-    the largest peak, where the spectrum reaches there and has a peak of its own: one that red noise exceeds at any of the
-    independent frequencies with a probability of 5% at most (exponentially distributed ratios, Bonferroni).
+    A curve of narrow spikes can have its largest peak at a harmonic. The period may therefore be up to `MOST_HARMONICS` times that
+    of the largest peak, if the spectrum extends that far and has a clear peak there: one that red noise exceeds at any of the
+    independent frequencies with a probability of at most 5% (exponentially distributed ratios, Bonferroni).
     """
     strongest = frequencies[np.argmax(ratio, axis=-1)]
     clear = np.log(len(frequencies) / PADDING / 0.05)
-    reach = PADDING / 2 * (frequencies[1] - frequencies[0])  # half the distance of independent frequencies
+    reach = PADDING / 2 * (frequencies[1] - frequencies[0])  # half the distance between independent frequencies
     times = np.ones_like(strongest)
     for order in range(2, MOST_HARMONICS + 1):
         near = np.abs(frequencies - strongest[..., None] / order) <= reach

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 
+import pytest
 from conftest import run_command
 
 from benchmarks.training import Row, table
 
 
+@pytest.mark.slow
 def test_the_quick_benchmark_measures_every_cpu_row(tmp_path):
     target = tmp_path / "rows.json"
     done = run_command([sys.executable, "-m", "benchmarks.training", "--quick", "--json", str(target)], "unused")

@@ -29,6 +29,7 @@ def test_every_command_of_the_packages_is_one_of_orbits():
     assert len(set(names)) == len(names)
 
 
+@pytest.mark.slow
 def test_a_command_of_orbits_does_what_the_package_s_does_from_any_folder(network, tmp_path):
     network.save(tmp_path / "w.safetensors")
     arguments = ["measure", "w.safetensors", "--only", "spectrum", "--blank-rows", "2"]
@@ -43,8 +44,8 @@ def test_a_command_of_orbits_does_what_the_package_s_does_from_any_folder(networ
     ("arguments", "words"),
     [
         (["figure", "nothing"], "figure=nothing: expected one of: truncation"),
-        (["power", "--width", "0"], "width=0: expected a number greater than 0"),
-        (["report"], "is not there, or empty: run a study first"),
+        pytest.param(["power", "--width", "0"], "width=0: expected a number greater than 0", marks=pytest.mark.slow),
+        pytest.param(["report"], "is not there, or empty: run a study first", marks=pytest.mark.slow),
         (["nonsense"], "expected orbits with the commands run, sync"),
     ],
 )

@@ -26,7 +26,7 @@ from pypdf import PdfReader
 from analysis.claims.findings import evaluate, markdown
 from analysis.dataset import records, runs
 from analysis.study_analysis import Analysis
-from reports.typesetting.pdf import build
+from reports.typesetting.pdf import build_report
 from study.config import StudyConfig, validated
 from study.execution import checkpoints
 from study.files import artifact_paths, durable
@@ -35,6 +35,7 @@ from study.record import spool
 from study.record.network_record import read_measurements
 from study.record.spool import Spool
 from study.terminal.errors import InputError, reason, without_credentials
+from study.tracking.results import log_files
 
 
 class Trap:
@@ -75,6 +76,7 @@ def small(undisturbed, tmp_path) -> Place:
     return place
 
 
+@pytest.mark.slow
 def test_no_pickle_planted_in_a_store_or_a_cache_is_ever_loaded(trap, small, tmp_path):
     content, sprung = trap
     [study] = small.studies()
@@ -99,7 +101,7 @@ def test_no_pickle_planted_in_a_store_or_a_cache_is_ever_loaded(trap, small, tmp
     assert resumed.process.returncode == 0, resumed.output
     assert "measurements.nc cannot be read" in resumed.output
     assert "cannot be read as safetensors" in resumed.output
-    assert "2 networks expected: 0 reused, 2 trained, 0 failed" in resumed.output
+    assert "2 networks expected: 2 trained, 0 re-measured, 0 reused, 0 failed" in resumed.output
     (root / "study.json").write_bytes(content)
     with pytest.raises(InputError, match=r"study\.json"):
         runs.load(study.info.run_id, small.client)
@@ -130,9 +132,10 @@ def test_no_reader_of_ours_unpickles(trap, tmp_path, monkeypatch):
     assert not sprung.exists()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_is_a_pickle_is_set_aside(trap, small):
     content, sprung = trap
-    key = small.runs("tags.kind = 'network'")[0].data.tags["network_key"]
+    key = small.runs("tags.kind = 'network'")[0].data.tags["training_key"]
     checkpoint = small.folder / "cache" / "checkpoints" / f"{key}.safetensors"
     checkpoint.parent.mkdir(exist_ok=True)
     checkpoint.write_bytes(content)
@@ -140,11 +143,12 @@ def test_a_checkpoint_that_is_a_pickle_is_set_aside(trap, small):
         small.client.delete_tag(run.info.run_id, "complete")
     again = small.run(seeds="0-1", epochs="6", train_images="400")
     assert again.process.returncode == 0, again.output
-    assert "0 reused, 2 trained" in again.output
+    assert "2 trained, 0 re-measured, 0 reused" in again.output
     assert checkpoint.with_suffix(".set-aside").exists()
     assert not sprung.exists()
 
 
+@pytest.mark.slow
 def test_a_logged_model_that_was_turned_into_a_pickle_does_not_load(trap, small, monkeypatch):
     content, sprung = trap
     run = small.runs("tags.kind = 'network'")[0]
@@ -168,6 +172,7 @@ def test_artifact_paths_stay_inside(path, tmp_path):
     assert artifact_paths.checked(tmp_path.as_uri(), "figures/a.svg") == "figures/a.svg"
 
 
+@pytest.mark.slow
 def test_links_do_not_lead_artifacts_out(small, tmp_path):
     [study] = small.studies()
     outside = tmp_path / "outside"
@@ -178,11 +183,11 @@ def test_links_do_not_lead_artifacts_out(small, tmp_path):
     (folder / "figures").mkdir(parents=True)
     (folder / "figures" / "a.svg").write_text("<svg/>")
     with pytest.raises(InputError, match=r"a link in .* leads out"):
-        runs.log_files(small.client, study.info.run_id, folder)
+        log_files(small.client, study.info.run_id, folder)
     assert not list(outside.iterdir())
     (folder / "passwd").symlink_to("/etc/passwd")
     with pytest.raises(InputError, match="is a link that leads out"):
-        runs.log_files(small.client, study.info.run_id, folder, "elsewhere")
+        log_files(small.client, study.info.run_id, folder, "elsewhere")
 
 
 MARKUP = (
@@ -201,7 +206,7 @@ def test_markup_in_names_and_reasons_is_plain_text_in_the_report_and_the_descrip
         .assign_attrs(dataset.attrs | {"study_name": MARKUP, "missing": json.dumps({"H=8 seed=0": MARKUP})})
     )
     findings = evaluate(dataset)
-    pdf = PdfReader(build(Analysis(dataset, findings, {}, {}), tmp_path))
+    pdf = PdfReader(build_report(Analysis(dataset, findings, {}, {}), tmp_path))
     text = "".join("".join(page.extract_text() for page in pdf.pages).split())
     plain = "".join(MARKUP.split())
     assert text.count(plain) == 2

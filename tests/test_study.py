@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from conftest import ROOT, SMALL, run_command
+from conftest import ROOT, SMALL, run_command, tracked_in
 from mlflow import MlflowClient
 
 from study.networks.network import RecurrentNetwork
@@ -43,7 +43,7 @@ def test_the_study_is_one_run_with_its_networks_and_aggregates_one_level_below(r
         (h, str(s)) for h in ("8", "16") for s in range(7)
     }
     assert all(n.info.status == "FINISHED" and n.data.tags["complete"] == "true" for n in networks)
-    assert len({n.data.tags["network_key"] for n in networks}) == 14
+    assert len({n.data.tags["training_key"] for n in networks}) == 14
     assert [a.data.params["hidden_size"] for a in _children(real_study, "aggregate")] == ["8", "16"]
 
 
@@ -71,11 +71,12 @@ def test_an_aggregate_run_draws_the_band(real_study):
     assert all(low.value <= mid.value <= high.value for low, mid, high in zip(*band.values(), strict=True))
 
 
-def test_the_logged_model_classifies_sequences_of_any_length(real_study, test_images, tracking, monkeypatch):
+def test_the_logged_model_classifies_sequences_of_any_length(real_study, test_images, monkeypatch):
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     network = _children(real_study, "network")[0]
     [output] = network.outputs.model_outputs
-    model = mlflow.pyfunc.load_model(f"models:/{output.model_id}")
+    with tracked_in(real_study.store):
+        model = mlflow.pyfunc.load_model(f"models:/{output.model_id}")
     images = (test_images.images.numpy() / 255).astype(np.float32)
     labels = test_images.labels.numpy()
     assert np.mean(model.predict(images) == labels) == pytest.approx(network.data.metrics["test_accuracy"], abs=1e-4)
@@ -133,7 +134,7 @@ def test_the_same_network_comes_out_of_another_study_bit_for_bit(real_study, tmp
     client = MlflowClient(store)
     [alone] = client.search_runs([e.experiment_id for e in client.search_experiments()], "tags.kind = 'network'")
     [beside] = [n for n in _children(real_study, "network") if (n.data.params["hidden_size"], n.data.params["seed"]) == ("16", "3")]
-    assert alone.data.tags["network_key"] == beside.data.tags["network_key"]
+    assert alone.data.tags["training_key"] == beside.data.tags["training_key"]
     weights, measurements = [], []
     for source, run in ((client, alone), (real_study.client, beside)):
         here = tmp_path / run.info.run_id
@@ -146,8 +147,9 @@ def test_the_same_network_comes_out_of_another_study_bit_for_bit(real_study, tmp
     assert versions[0] == versions[1]
 
 
+@pytest.mark.slow
 def test_measure_needs_no_study(tmp_path, test_images):
-    network = RecurrentNetwork.initial(0, 16)
+    network = RecurrentNetwork.initial(0, 16, 28, 10)
     network.save(tmp_path / "w.safetensors")
     command = [
         PYTHON,
@@ -213,6 +215,7 @@ BAD = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "message"), BAD, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
 def test_a_mistake_ends_at_once_with_one_line(arguments, message, empty_store):
     done = run_command([PYTHON, "-m", *arguments], empty_store)
@@ -236,6 +239,7 @@ def empty_store(tmp_path_factory) -> str:
     return uri
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", ["http://127.0.0.1:9", "sqlite:////proc/nowhere/mlflow.db"])
 def test_a_store_that_cannot_be_reached_ends_before_any_training(store):
     begun = time.monotonic()
@@ -246,6 +250,7 @@ def test_a_store_that_cannot_be_reached_ends_before_any_training(store):
     assert time.monotonic() - begun < 60
 
 
+@pytest.mark.slow
 def test_make_study_tells_an_unreachable_store_at_once():
     begun = time.monotonic()
     done = run_command(["make", "study"], "http://127.0.0.1:9")
@@ -255,6 +260,7 @@ def test_make_study_tells_an_unreachable_store_at_once():
     assert time.monotonic() - begun < 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variable", ["MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"])
 def test_a_run_or_experiment_that_is_not_there_is_named(variable, empty_store):
     done = run_command([PYTHON, "-m", "study", "run"], empty_store, **{variable: "987654"})
@@ -263,12 +269,13 @@ def test_a_run_or_experiment_that_is_not_there_is_named(variable, empty_store):
     assert not _all_runs(empty_store)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_no_study_is_named(real_study, tmp_path):
     network = _children(real_study, "network")[0]
     command = [PYTHON, "-m", "reports", "--study", network.info.run_id, "--out", str(tmp_path / "report.pdf")]
     done = run_command(command, real_study.store)
     assert done.returncode == 2
-    assert "this run is no study (its kind: network)" in done.stderr
+    assert "this run is not a study (its kind: network)" in done.stderr
 
 
 def test_a_mistake_through_mlflow_run_leaves_no_run_running(empty_store):
@@ -280,6 +287,7 @@ def test_a_mistake_through_mlflow_run_leaves_no_run_running(empty_store):
     MlflowClient(empty_store).delete_run(run.info.run_id)
 
 
+@pytest.mark.slow
 def test_a_study_that_is_stopped_is_marked_and_ends_soon(tmp_path):
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     client = MlflowClient(store)
@@ -308,6 +316,7 @@ def test_a_study_that_is_stopped_is_marked_and_ends_soon(tmp_path):
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_few_seeds_are_reported_without_bands(tmp_path):
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     MlflowClient(store).create_experiment("hidden-orbits", artifact_location=(tmp_path / "artifacts").as_uri())
@@ -318,10 +327,11 @@ def test_few_seeds_are_reported_without_bands(tmp_path):
     ]
     done = run_command([PYTHON, "-m", "study", "run", *options, "--out", str(tmp_path / "few.pdf")], store)
     assert done.returncode == 0, done.stderr
-    assert "H=8: bands withheld, 2 networks are fewer than 6" in done.stdout
+    assert "H=8: bands withheld: 2 networks, fewer than 6" in done.stdout
     assert (tmp_path / "few.pdf").read_bytes().startswith(b"%PDF")
 
 
+@pytest.mark.slow
 def test_tuning_goes_on_from_its_journal(tmp_path):
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     MlflowClient(store).create_experiment("hidden-orbits", artifact_location=(tmp_path / "artifacts").as_uri())

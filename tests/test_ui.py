@@ -21,7 +21,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from study.tracking.views import link
 
 BROWSER, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="no chromium and chromedriver on this machine")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not (BROWSER and DRIVER), reason="no chromium and chromedriver on this machine")]
 FLAGS = (
     "--headless",
     "--no-sandbox",

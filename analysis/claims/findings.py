@@ -1,32 +1,38 @@
-"""What a study shows: the ledger of claims, the bands, and each network's periodicity."""
+"""The findings of a study: the ledger of claims, the bands, and the periodicity of each network."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from analysis.claims import cautions
-from analysis.claims.claims import judged
-from analysis.claims.ledger import LEVEL, Finding, overall, words
-from analysis.dataset import provenance
+from analysis.claims.cautions import cautions, unjudged
+from analysis.claims.claim import TRAINED
+from analysis.claims.finding import LEVEL, NOT_TRAINED, Finding, overall
+from analysis.claims.registry import CLAIMS
+from analysis.claims.sample import Sample, present
 from analysis.statistics.bands import FEWEST_NETWORKS, Band, TooFewNetworks, simultaneous_band
-from analysis.statistics.oscillation import Oscillation, oscillation
+from analysis.statistics.intervals import Estimate, share_interval
+from analysis.statistics.oscillation import Oscillation
 from analysis.statistics.phase import PHASES, Cycle, cycle
 from analysis.statistics.trend import Difference, Trend, planned_pairs, size_trend
+from study.schema import SOURCES, by_source, metric_name, of_source, role_of
 from study.terminal.visible import visible
+
+GRID = ("hidden_size", "seed")  # dimensions of a study's dataset, beside those of a network's record
 
 
 @dataclass(frozen=True)
 class CurveBands:
-    """The bands of one measured variable at one hidden size, and where the UI shows them."""
+    """The band of one curve of one source at one hidden size, and where the UI shows it."""
 
     variable: str
+    source: str
     hidden_size: int
     steps: np.ndarray
     band: Band
@@ -35,86 +41,137 @@ class CurveBands:
 
 @dataclass(frozen=True)
 class Change:
-    """How one number changes with the hidden size: its `trend`, and the `pairs` of sizes compared."""
+    """How one number of one source changes with the hidden size: its `trend`, and the `pairs` of sizes compared."""
 
     variable: str
+    source: str
     trend: Trend
     pairs: list[Difference]
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a study shows: the ledger, the bands, by hidden size each network's periodicity and the cycle of those that oscillate,
-    how numbers change with the size, and the `cautions`, what a reader has to know before all of these.
+    """The findings of a study: the `ledger` of claims; the `bands`; by hidden size, the `oscillations` of all networks and the
+    `cycles` of those that oscillate; the `trends` over hidden sizes; the `cautions` to read first; and the claims left `unjudged`.
     """
 
     ledger: list[Finding]
     bands: list[CurveBands]
     oscillations: dict[int, Oscillation]
     cycles: dict[int, Cycle] = field(default_factory=dict)
-    withheld: dict[int, int] = field(default_factory=dict)  # hidden size -> networks, where too few for a band
+    withheld: dict[int, int] = field(default_factory=dict)  # hidden size -> number of networks, where too few for a band
     trends: list[Change] = field(default_factory=list)
     cautions: list[str] = field(default_factory=list)
+    unjudged: list[str] = field(default_factory=list)
 
     def overall(self) -> dict[str, str]:
         """The verdict on each claim over all hidden sizes."""
         return {
             claim: overall([finding for finding in self.ledger if finding.claim == claim])
-            for claim in sorted({finding.claim for finding in self.ledger})
+            for claim in dict.fromkeys(finding.claim for finding in self.ledger)
         }
 
     def table(self) -> pd.DataFrame:
-        """The ledger as a table, a row a claim and hidden size; value and limits are in the `units` of their row."""
-        rows = [asdict(finding) | asdict(finding.scaled()) for finding in self.ledger]
-        return pd.DataFrame(rows).drop(columns="estimate", errors="ignore")
+        """The ledger as a table: one row per claim and hidden size; value and limits are in the `units` of their row, and `numbers`
+        are JSON.
+        """
+        rows = []
+        for finding in self.ledger:
+            claim, estimate = CLAIMS[finding.claim], in_units(finding)
+            rows.append(
+                {
+                    "claim": claim.id,
+                    "hypothesis": claim.hypothesis,
+                    "hidden_size": finding.hidden_size,
+                    "quantity": claim.quantity,
+                    "units": claim.units,
+                    "test": claim.test,
+                    "p": finding.p,
+                    "verdict": finding.verdict,
+                    "rule": claim.decision_rule,
+                    "value": estimate.value,
+                    "lower": estimate.lower,
+                    "upper": estimate.upper,
+                    "n": estimate.n,
+                    "numbers": json.dumps(dict(finding.numbers)),
+                }
+            )
+        return pd.DataFrame(rows)
 
     def trend_table(self) -> pd.DataFrame:
-        """The trends over hidden sizes, a row a number, with the Holm-adjusted p value of each pair of sizes."""
+        """The trends over hidden sizes: one row per number, with the Holm-adjusted p value of each pair of sizes."""
         rows = [
-            {"variable": change.variable, "slope_per_doubling": change.trend.slope, "p": change.trend.p, "n": change.trend.n}
+            {
+                "variable": change.variable,
+                "source": change.source,
+                "slope_per_doubling": change.trend.slope,
+                "p": change.trend.p,
+                "n": change.trend.n,
+            }
             | {f"p_{pair.sizes[0]}_{pair.sizes[1]}": pair.p_adjusted for pair in change.pairs}
             for change in self.trends
         ]
         return pd.DataFrame(rows)
 
     def spectrum_table(self) -> pd.DataFrame:
-        """The mean spectrum of the accuracy under blank rows, relative to red noise: a row a hidden size and frequency."""
+        """The mean power spectrum of the accuracy under blank rows, over red noise: one row per hidden size and frequency."""
         frames = [
             pd.DataFrame(
                 {
                     "hidden_size": size,
-                    "frequency": rhythm.frequencies,
-                    "period": 1 / rhythm.frequencies,
-                    "power_over_red_noise": rhythm.mean_spectrum,
-                    "n": len(rhythm.moving_spectra),
+                    "frequency": oscillation.frequencies,
+                    "period": 1 / oscillation.frequencies,
+                    "power_over_red_noise": oscillation.mean_spectrum,
+                    "n": len(oscillation.moving_spectra),
                 }
             )
-            for size, rhythm in self.oscillations.items()
+            for size, oscillation in self.oscillations.items()
         ]
         return _joined(frames)
 
     def cycle_table(self) -> pd.DataFrame:
-        """The accuracy over a cycle, about its mean: a row a hidden size and phase, with the band if networks suffice."""
+        """The accuracy over a cycle, about its mean: one row per hidden size and phase, with the band if networks suffice."""
         frames = []
-        for size, found in self.cycles.items():
-            limits = {"lower": found.band.lower, "upper": found.band.upper} if found.band else {"lower": np.nan, "upper": np.nan}
+        for size, one in self.cycles.items():
+            limits = {"lower": one.band.lower, "upper": one.band.upper} if one.band else {"lower": np.nan, "upper": np.nan}
             frames.append(
                 pd.DataFrame(
                     {
                         "hidden_size": size,
                         "phase": np.arange(PHASES) / PHASES,
-                        "accuracy": found.curves.mean(axis=0),
-                        "n": len(found.curves),
+                        "accuracy": one.curves.mean(axis=0),
+                        "n": len(one.curves),
                     }
                     | limits
                 )
             )
         return _joined(frames)
 
-    def band(self, variable: str, hidden_size: int) -> CurveBands | None:
-        """One variable's band; None where it was withheld or not measured."""
-        matches = (b for b in self.bands if (b.variable, b.hidden_size) == (variable, hidden_size))
+    def band(self, variable: str, hidden_size: int, source: str = SOURCES[0]) -> CurveBands | None:
+        """One curve's band; None where it was withheld or not measured."""
+        matches = (b for b in self.bands if (b.variable, b.hidden_size, b.source) == (variable, hidden_size, source))
         return next(matches, None)
+
+
+def category_table(dataset: xr.Dataset) -> pd.DataFrame:
+    """How many networks of each hidden size are of each category of a variable, and the Wilson interval of their share.
+
+    One row per variable, hidden size and category.
+    """
+    rows = []
+    for name, variable in dataset.data_vars.items():
+        if role_of(variable, GRID) != "category":
+            continue
+        for size in map(int, dataset.hidden_size.values):
+            values = variable.sel(hidden_size=size).dropna("seed").values
+            for code, category in enumerate(variable.attrs["flag_meanings"].split() if len(values) else []):
+                count = int((values == code).sum())
+                share = share_interval(count, len(values), LEVEL)
+                limits = {"share": share.value, "lower": share.lower, "upper": share.upper}
+                rows.append(
+                    {"variable": name, "hidden_size": size, "category": category, "networks": count, "n": len(values)} | limits
+                )
+    return pd.DataFrame(rows)
 
 
 def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
@@ -123,43 +180,79 @@ def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
 
 def evaluate(dataset: xr.Dataset) -> Findings:
     """Every claim at every hidden size that has networks. Deterministic: resampling is seeded by hidden size."""
-    ledger, bands, oscillations, cycles, withheld, known = [], [], {}, {}, {}, []
-    for size in dataset.hidden_size.values:
-        networks = present(dataset, int(size))
-        if not networks.sizes["seed"]:
-            withheld[int(size)] = 0
+    ledger, bands, oscillations, cycles = [], [], {}, {}
+    for size in map(int, dataset.hidden_size.values):
+        sample = Sample(present(dataset, size))
+        if not sample.n:
             continue
-        rhythm = oscillation(networks.accuracy_appended.values, rng=int(size))
-        oscillations[int(size)] = rhythm
-        if found := cycle(networks, rhythm, LEVEL):
-            cycles[int(size)] = found
-        if networks.sizes["seed"] < FEWEST_NETWORKS:
-            withheld[int(size)] = networks.sizes["seed"]
-        else:
-            bands.extend(curve_bands(networks))
-        ledger.extend(judged(networks, rhythm))
-        known.extend(cautions.not_learned(networks))
-    ledger.sort(key=lambda finding: finding.claim)
-    known.extend(provenance.made_differently(dataset))
-    known.extend(cautions.not_measured(dataset))
-    return Findings(ledger, bands, oscillations, cycles, withheld, list(_changes(dataset)), known)
+        oscillations[size] = sample.oscillation
+        if oscillating := cycle(sample.arrays, sample.oscillation, LEVEL):
+            cycles[size] = oscillating
+        if sample.n >= FEWEST_NETWORKS:
+            bands.extend(curve_bands(sample.arrays))
+        ledger.extend(judged(sample))
+    return summed_up(dataset, ledger, bands, oscillations, cycles, list(_changes(dataset)))
+
+
+def summed_up(
+    dataset: xr.Dataset,
+    ledger: list[Finding],
+    bands: list[CurveBands],
+    oscillations: dict[int, Oscillation],
+    cycles: dict[int, Cycle],
+    trends: list[Change],
+) -> Findings:
+    """Findings in the order of claims, completed from the dataset: withheld bands, cautions and unjudged claims."""
+    order = list(CLAIMS)
+    ledger = sorted(ledger, key=lambda finding: order.index(finding.claim))
+    counts = {int(size): present(dataset, int(size)).sizes["seed"] for size in dataset.hidden_size.values}
+    withheld = {size: n for size, n in counts.items() if n < FEWEST_NETWORKS}
+    return Findings(ledger, bands, oscillations, cycles, withheld, trends, cautions(dataset), unjudged(dataset, ledger))
+
+
+def judged(sample: Sample) -> Iterator[Finding]:
+    """The findings on the networks of one hidden size; not trained where their mean test accuracy is below `TRAINED`.
+
+    The estimates are kept. All networks count, whether or not they learned: leaving out those that did not would select networks by
+    their outcome.
+    """
+    for claim in CLAIMS.values():
+        finding = claim.judge(sample) if set(claim.needs) <= set(sample.arrays) else None
+        if finding is None:
+            continue
+        if not claim.accuracy_only and not sample.mean_accuracy >= TRAINED:  # or unknown
+            finding = replace(finding, verdict=NOT_TRAINED, numbers={**finding.numbers, "mean_test_accuracy": sample.mean_accuracy})
+        yield finding
+
+
+def in_units(finding: Finding) -> Estimate:
+    """A finding's estimate in the units of its claim."""
+    scale, estimate = CLAIMS[finding.claim].scale, finding.estimate
+    return replace(estimate, value=scale * estimate.value, lower=scale * estimate.lower, upper=scale * estimate.upper)
+
+
+def estimate_text(finding: Finding) -> str:
+    """A finding's estimate with its interval and n, in the units a reader expects: 12.3 points [5.2, 19.3], n = 7."""
+    estimate, units = in_units(finding), CLAIMS[finding.claim].units
+    if np.isnan(estimate.value):
+        return "no estimate"
+    text = f"{estimate.value:.1f}{'%' if units == '%' else f' {units}'}"
+    if np.isfinite(estimate.lower):
+        text += f" [{estimate.lower:.1f}, {estimate.upper:.1f}]"
+    return f"{text}, n = {estimate.n}"
 
 
 def _changes(dataset: xr.Dataset) -> Iterator[Change]:
-    """How every number that a network logs changes with the hidden size."""
+    """The change of every number that networks log with the hidden size."""
     sizes, _ = np.broadcast_arrays(dataset.hidden_size.values[:, None], dataset.run_id.values)
     for name, variable in dataset.data_vars.items():
-        if variable.ndim == 2 and "metric" in variable.attrs and name != "attractor_kind":
-            values = variable.transpose("hidden_size", "seed").values
+        if role_of(variable, GRID) != "number":
+            continue
+        for source, number in by_source(variable):
+            values = number.transpose("hidden_size", "seed").values
             trend = size_trend(sizes.ravel(), values.ravel())
             pairs = planned_pairs({int(size): row for size, row in zip(dataset.hidden_size.values, values, strict=True)})
-            yield Change(str(name), trend, pairs)
-
-
-def present(dataset: xr.Dataset, hidden_size: int) -> xr.Dataset:
-    """The networks of one hidden size that the study has, along `seed`."""
-    networks = dataset.sel(hidden_size=hidden_size)
-    return networks.isel(seed=np.flatnonzero(networks.run_id.values != ""))
+            yield Change(str(name), source, trend, pairs)
 
 
 def representatives(dataset: xr.Dataset) -> dict[int, int]:
@@ -175,53 +268,60 @@ def representatives(dataset: xr.Dataset) -> dict[int, int]:
     return chosen
 
 
-def step_curves(variable: xr.DataArray) -> xr.DataArray:
-    """A variable over (`seed`, step, ...) as one curve a network: averaged over what follows the step, such as the digit."""
-    return variable.mean(variable.dims[2:]) if variable.ndim > 2 else variable
+def step_curves(variable: xr.DataArray, source: str = SOURCES[0]) -> xr.DataArray:
+    """A variable over (`seed`, step, ...), of one source, as one curve per network.
+
+    It is averaged over further dimensions, such as the digit.
+    """
+    curves = of_source(variable, source)
+    return curves.mean(curves.dims[2:]) if curves.ndim > 2 else curves
 
 
 def curve_bands(networks: xr.Dataset) -> Iterator[CurveBands]:
-    """A band for every curve that the networks of one hidden size log, as far as values are possible."""
+    """A band for every curve that the networks of one hidden size log, over the steps at which there are values."""
     for name, variable in networks.data_vars.items():
-        if "metric" not in variable.attrs or variable.ndim < 2:
+        if role_of(variable, GRID) != "curve":
             continue
-        curves = step_curves(variable)
-        curves = curves.dropna(curves.dims[1], how="all")  # exponents that so few units have not
-        dimension = curves.dims[1]
-        try:
-            band = simultaneous_band(curves.values, LEVEL, "beta", rng=int(networks.hidden_size))
-        except TooFewNetworks:  # measured on some networks only
-            continue
-        if "valid_max" in variable.attrs:
-            least, most = variable.attrs["valid_min"], variable.attrs["valid_max"]
-            band = replace(band, lower=band.lower.clip(least, most), upper=band.upper.clip(least, most))
-        yield CurveBands(str(name), int(networks.hidden_size), curves[dimension].values, band, variable.attrs["metric"])
+        for source, part in by_source(variable):
+            curves = step_curves(part)
+            curves = curves.dropna(curves.dims[1], how="all")  # exponents that do not exist with so few units
+            steps = curves[curves.dims[1]].values
+            try:
+                band = simultaneous_band(curves.values, LEVEL, "beta", rng=int(networks.hidden_size))
+            except TooFewNetworks:  # measured on some networks only
+                continue
+            if "valid_max" in variable.attrs:
+                least, most = variable.attrs["valid_min"], variable.attrs["valid_max"]
+                band = replace(band, lower=band.lower.clip(least, most), upper=band.upper.clip(least, most))
+            yield CurveBands(str(name), source, int(networks.hidden_size), steps, band, metric_name(variable, source))
 
 
 def markdown(dataset: xr.Dataset, findings: Findings, running: bool = False, room: int = 8000) -> str:
     """The verdicts and the missing networks as Markdown, for the study run's description; of a `running` study, those so far.
 
-    In at most `room` characters, if its first line fits: without the list of what is missing, and with so many rows of the table as
-    there is room for.
+    In at most `room` characters, if its first line fits: if necessary without the list of missing networks, and with as many rows
+    of the table as fit.
     """
     missing = json.loads(dataset.attrs["missing"])
     networks = dataset.run_id.size - len(missing)
-    state = "measured when this was drawn: the study ran on, and these verdicts are preliminary" if running else "measured"
+    state = "measured so far: the study is still running, and these verdicts are preliminary" if running else "measured"
     head = f"**{networks} of {dataset.run_id.size} networks** {state}."
     verdicts = "; ".join(f"{claim} {verdict}" for claim, verdict in findings.overall().items())
     overall = f"Over all hidden sizes: {verdicts}." if verdicts else ""
     rows = [
-        f"| {finding.claim}: {finding.hypothesis} | {finding.hidden_size} | {words(finding)} | **{finding.verdict}** |"
+        f"| {finding.claim}: {CLAIMS[finding.claim].hypothesis} | {finding.hidden_size} | {estimate_text(finding)} | "
+        f"**{finding.verdict}** |"
         for finding in findings.ledger
     ]
     notes = "\n\n".join(f"**To be read with caution:** {_plain(caution)}" for caution in findings.cautions)
     listed = counted = ""
     if missing and not running:
         listed = "\n".join(["Missing:", "", *(f"- {_plain(name)}: {_plain(reason)}" for name, reason in missing.items())])
-        counted = f"({len(missing)} networks are missing; their list is left out here: report.pdf has it)"
+        counted = f"({len(missing)} networks are missing; report.pdf lists them)"
     begun = _paragraphs(f"{head}\n{overall}" if overall else head, notes)
-    texts = [_paragraphs(begun, _table(rows, len(rows)), listed)]
-    texts += [_paragraphs(begun, _table(rows, kept), counted) for kept in range(len(rows), -1, -1)]
+    unjudged = "\n".join(f"- {_plain(line)}" for line in findings.unjudged)
+    texts = [_paragraphs(begun, _table(rows, len(rows)), unjudged, listed)]
+    texts += [_paragraphs(begun, _table(rows, kept), unjudged, counted) for kept in range(len(rows), -1, -1)]
     return next((text for text in texts if len(text) <= room), head)
 
 
@@ -236,6 +336,6 @@ def _paragraphs(*parts: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that came from outside, so that Markdown and HTML show it as it is."""
+    """A foreign text, escaped so that Markdown and HTML show it literally."""
     one_line = visible(text, 1000)
     return re.sub(r"[^\w\s,;/'-]", lambda match: f"&#{ord(match[0])};", one_line).replace("_", "&#95;").replace("/", "&#47;")

@@ -9,30 +9,29 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 from scipy import stats
 
-from analysis.claims.claims import MEANS, SHARES
-from analysis.claims.ledger import LEVEL, NOT_TRAINED, Finding
+from analysis.claims.finding import LEVEL, NOT_TRAINED, Finding
+from analysis.claims.registry import CLAIMS
 from analysis.statistics.bands import FEWEST_NETWORKS, simultaneous_band
 from study.config import Frozen, number
 
-MOST = 1000  # networks, beyond which the answer is "more"
-OF_CURVES = ("C2", "C5", "C5b")  # claims that no single number decides
-DRAWS = 3  # studies of each size, over whose bands the width is averaged
+MOST = 1000  # networks; beyond, the answer is "more"
+DRAWS = 3  # simulated studies of each size, over which the width of the band is averaged
 CANDIDATES = (6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 300, 500, 700, MOST)
 
 
 class PowerConfig(Frozen):
-    """What is asked of a pilot study."""
+    """The question put to a pilot study."""
 
     width: Annotated[
         float,
         BeforeValidator(number),
-        Field(gt=0, le=100, description="a number greater than 0 and at most 100, the points of accuracy there are, such as 5"),
+        Field(gt=0, le=100, description="a number greater than 0 and at most 100 (percentage points), such as 5"),
     ]
 
 
 @dataclass(frozen=True)
 class Need:
-    """How many `networks` of a hidden size a goal needs at least; None where `MOST` are not enough."""
+    """The least number of `networks` of a hidden size that a goal needs; None where `MOST` are not enough."""
 
     networks: int | None
 
@@ -40,8 +39,8 @@ class Need:
 def for_mean(mean: float, spread: float, bound: float, power: float = 0.8, level: float = LEVEL) -> Need:
     """Networks needed for the t interval of a mean to lie wholly on one side of `bound` with a probability of `power`.
 
-    `mean` and `spread`, the standard deviation between networks, are taken from a pilot; the t statistic of a new study is then
-    noncentral t (Cohen 1988, chapter 2).
+    `mean` and `spread` (the standard deviation between networks) come from a pilot. The t statistic of a new study then has a
+    noncentral t distribution (Cohen 1988, chapter 2).
     """
     if mean == bound:
         return Need(None)
@@ -53,7 +52,7 @@ def for_mean(mean: float, spread: float, bound: float, power: float = 0.8, level
 
 
 def for_share(share: float, bound: float = 0.5, power: float = 0.8, level: float = LEVEL) -> Need:
-    """Networks needed for Wilson's interval of a share to lie wholly above `bound` (below, where the share is) with that power."""
+    """Networks needed for Wilson's interval of a share to lie wholly on the share's side of `bound` with that power."""
     for n in range(FEWEST_NETWORKS, MOST + 1):
         counts = np.arange(n + 1)
         z = stats.norm.ppf((1 + level) / 2)
@@ -66,11 +65,11 @@ def for_share(share: float, bound: float = 0.5, power: float = 0.8, level: float
 
 
 def for_band(pilot: np.ndarray, width: float, level: float = LEVEL, rng: np.random.Generator | int = 0) -> Need:
-    """Networks needed for a simultaneous band of curves, Beta-weighted as a study's are, to be at most `width` wide, from limit to
-    limit, at every point.
+    """Networks needed for a simultaneous band of curves (Beta-weighted, as in a study) to be at most `width` wide at every point,
+    from lower to upper limit.
 
-    Studies of other sizes are drawn from the networks of the `pilot` `[n, P]`, with replacement where they are larger, and spread
-    out to the pilot's standard deviation.
+    Studies of other sizes are simulated by drawing from the networks of the `pilot` `[n, P]`; larger ones are drawn with
+    replacement and rescaled to the pilot's standard deviation.
     """
     pilot = np.asarray(pilot, dtype=float)
     pilot = pilot[~np.isnan(pilot).any(axis=1)]
@@ -78,34 +77,37 @@ def for_band(pilot: np.ndarray, width: float, level: float = LEVEL, rng: np.rand
         return Need(None)
     rng, mean = np.random.default_rng(rng), pilot.mean(axis=0)
 
-    def wide(n: int) -> float:
-        again = n > len(pilot)
-        lost = np.sqrt(len(pilot) / (len(pilot) - 1)) if again else 1.0  # of a spread, by drawing with replacement
-        drawn = (mean + lost * (rng.choice(pilot, n, replace=again) - mean) for _ in range(DRAWS))
+    def width_of(n: int) -> float:
+        replace = n > len(pilot)
+        rescaling = np.sqrt(len(pilot) / (len(pilot) - 1)) if replace else 1.0  # drawing with replacement reduces the spread
+        drawn = (mean + rescaling * (rng.choice(pilot, n, replace=replace) - mean) for _ in range(DRAWS))
         bands = [simultaneous_band(curves, level, "beta", rng) for curves in drawn]
         return float(np.mean([(band.upper - band.lower).max() for band in bands]))
 
-    found = next((n for n in CANDIDATES if wide(n) <= width), None)
-    return Need(found)
+    return Need(next((n for n in CANDIDATES if width_of(n) <= width), None))
 
 
 def for_claim(finding: Finding, power: float = 0.8) -> Need | None:
-    """Networks that a claim at the pilot's estimate needs for a verdict other than undecided; None for claims that a whole curve
-    decides, where the pilot has no interval, and where its networks are not trained: more of them would decide nothing.
+    """Networks that a claim needs for a verdict other than undecided, if the pilot's estimate is right.
+
+    None for claims that a whole curve decides, where the pilot has no interval, and where its networks are not trained.
     """
     estimate = finding.estimate
     if finding.verdict == NOT_TRAINED or not np.isfinite(estimate.lower) or estimate.n < 2:
         return None
-    if finding.claim in SHARES:
-        return for_share(estimate.value, SHARES[finding.claim], power)
-    if finding.claim in MEANS:
+    claim = CLAIMS[finding.claim]
+    if claim.bound is None:
+        return None
+    if claim.power == "share":
+        return for_share(estimate.value, claim.bound, power)
+    if claim.power == "mean":
         spread = (estimate.upper - estimate.lower) / 2 / stats.t.ppf((1 + LEVEL) / 2, estimate.n - 1) * np.sqrt(estimate.n)
-        return for_mean(estimate.value, spread, MEANS[finding.claim], power)
+        return for_mean(estimate.value, spread, claim.bound, power)
     return None
 
 
 def why_no_number(finding: Finding) -> str:
-    """Why `for_claim` gives no number for a finding."""
+    """The reason why `for_claim` gives no number for a finding."""
     if finding.verdict == NOT_TRAINED:
         return "the pilot's networks are not trained"
-    return "a whole curve decides it" if finding.claim in OF_CURVES else "the pilot has no interval for it"
+    return "a whole curve decides it" if CLAIMS[finding.claim].power == "curve" else "the pilot has no interval for it"

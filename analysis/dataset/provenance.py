@@ -12,15 +12,15 @@ from study.config import integers, ranges
 from study.files.untrusted import Refused, json_object, one_line
 from study.record.network_record import LIBRARIES
 
-# What a record says of its making. One regime has one precision; it is kept here for those who read studies beside each other.
+# What a record says about how it was made. A study has one precision; it is listed for readers who compare studies.
 NAMES = ("python", *LIBRARIES, "commit", "device", "precision")
 UNKNOWN = "unknown"
-MOST_NAMED = 4  # values of one version that a sentence names
+MOST_NAMED = 4  # values of one name that a sentence lists
 Place = tuple[int, int]  # a hidden size and a seed
 
 
 def made_by(attributes: Mapping[str, str]) -> dict[str, str]:
-    """What the attributes of one record say made its network, by name (`NAMES`); `UNKNOWN` where they do not say it."""
+    """What made a network, by name (`NAMES`), from the attributes of its record; `UNKNOWN` where they do not say."""
     stored = _mapping(attributes.get("config")) | _mapping(attributes.get("versions"))
     return {name: one_line(stored.get(name, UNKNOWN), 100) for name in NAMES}
 
@@ -28,28 +28,28 @@ def made_by(attributes: Mapping[str, str]) -> dict[str, str]:
 def gathered(networks: Mapping[Place, Mapping[str, str]]) -> str:
     """What made which networks, as JSON: for each name its values, and for each value the seeds by hidden size.
 
-    One library of two versions reads ``{"torch": {"2.13.0": {"50": "0-9", "100": "0-8"}, "2.12.1": {"100": "9"}}}``.
+    A library with two versions reads ``{"torch": {"2.13.0": {"50": "0-9", "100": "0-8"}, "2.12.1": {"100": "9"}}}``.
     """
-    found: dict[str, dict[str, dict[str, list[int]]]] = {}
+    seeds_by: dict[str, dict[str, dict[str, list[int]]]] = {}
     for (size, seed), made in sorted(networks.items()):
         for name, value in made.items():
-            found.setdefault(name, {}).setdefault(value, {}).setdefault(str(size), []).append(seed)
+            seeds_by.setdefault(name, {}).setdefault(value, {}).setdefault(str(size), []).append(seed)
     return json.dumps(
         {
             name: {value: {size: ranges(seeds) for size, seeds in places.items()} for value, places in values.items()}
-            for name, values in found.items()
+            for name, values in seeds_by.items()
         }
     )
 
 
 def versions(dataset: xr.Dataset) -> dict[str, dict[str, dict[str, str]]]:
-    """What `gathered` put into the attribute `versions` of a dataset; none for a dataset that was saved before it did."""
+    """What `gathered` put into the attribute `versions` of a dataset; empty for datasets saved by earlier versions."""
     stored = json.loads(dataset.attrs.get("versions", "{}"))
     return {name: values for name, values in stored.items() if isinstance(values, dict)}
 
 
 def mixed(*datasets: xr.Dataset) -> dict[str, dict[str, int]]:
-    """The names of which the networks of one study, or of several, have more than one value, with the networks of each value."""
+    """The names that have more than one value among the networks of one study, or of several, with the networks per value."""
     counts: dict[str, dict[str, int]] = {}
     for dataset in datasets:
         for name, values in versions(dataset).items():
@@ -65,7 +65,7 @@ def places_in_words(places: Mapping[str, str]) -> str:
 
 
 def _mapping(text: str | None) -> dict:
-    """An attribute's JSON object; empty where it holds none."""
+    """The JSON object in an attribute; empty where there is none."""
     try:
         return json_object(text or "")
     except (TypeError, Refused):
@@ -73,15 +73,15 @@ def _mapping(text: str | None) -> dict:
 
 
 def made_differently(*datasets: xr.Dataset) -> list[str]:
-    """What is not the same for all networks of one study, or of several: versions, and kinds of device."""
+    """What differs among the networks of one study, or of several: versions and kinds of device; one sentence each."""
     several = mixed(*datasets)
     of_device = [name for name in ("device", "precision") if name in several]
     of_versions = [name for name in several if name not in of_device]
     lines = []
     for names, words in ((of_versions, "by different versions"), (of_device, "on different kinds of device")):
         if names:
-            found = "; ".join(f"{name} {_values(several[name])}" for name in names)
-            lines.append(f"The networks were made {words}, which may explain some of their differences: {found}.")
+            listed = "; ".join(f"{name} {_values(several[name])}" for name in names)
+            lines.append(f"The networks were made {words}, which may explain some of their differences: {listed}.")
     return lines
 
 
@@ -92,5 +92,5 @@ def _values(counts: dict[str, int]) -> str:
 
 
 def _short(value: str) -> str:
-    """A version, of a commit its first digits."""
+    """A version; of a commit, only the first digits."""
     return re.sub(r"^([0-9a-f]{12})[0-9a-f]{28}", r"\1", value)

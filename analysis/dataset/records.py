@@ -18,7 +18,9 @@ from analysis.dataset.provenance import Place
 from study.data.sources import CACHE
 from study.files import durable, netcdf
 from study.files.untrusted import Refused, one_line
+from study.record import earlier_layout
 from study.record.network_record import RECORD_VERSION, check, measured, read_measurements
+from study.schema import DIMENSIONS, SOURCE, with_source_names
 from study.terminal.errors import StudyError
 
 Layout = tuple[tuple[Hashable, ...], tuple]  # of a variable: its dimensions, and its labels where it labels one
@@ -26,9 +28,8 @@ Layout = tuple[tuple[Hashable, ...], tuple]  # of a variable: its dimensions, an
 FOLDER = CACHE / "datasets-of-studies"
 KEPT = 20  # cached datasets
 SHOWN = 5  # networks named one by one in a variable's attribute
-GROWING = {"mode", "exponent"}  # dimensions as long as there are hidden units, or up to a bound
-GRID = {"hidden_size", "seed", "run_id"}  # names that the dataset has for itself
-# What findings and figures ask for by name, with its dimensions. A record has all of a group or none of it, and all of the first.
+GRID = {"hidden_size", "seed", "run_id"}  # names reserved for the dataset
+# Variables that findings and figures use by name, with their dimensions. A record has all or none of a group, and all of the first.
 GROUPS: tuple[dict[str, tuple[str, ...]], ...] = (
     {
         "test_accuracy": (),
@@ -40,47 +41,34 @@ GROUPS: tuple[dict[str, tuple[str, ...]], ...] = (
         "peak_dimension": (),
     },
     {"accuracy_appended_by_half": ("blank_rows", "half"), "predicted": ("blank_rows", "digit")},
-    {"sixes_agreement": (), "neighbour_agreement": ("time_step", "digit")},
-    {"probe_accuracy": ("time_step",), "probe_gap": ("time_step",)},
+    {"sixes_agreement": (SOURCE,), "neighbour_agreement": ("time_step", "digit")},
+    {"probe_accuracy": (SOURCE, "time_step"), "readout_accuracy": ("time_step",)},
     {"early_accuracy": ("confidence",), "early_rows": ("confidence",)},
-    {"twonn_by_group": ("time_step", "group"), "twonn_by_digit": ("time_step", "digit"), "participation_ratio": ("time_step",)},
+    {
+        "twonn_by_group": (SOURCE, "time_step", "group"),
+        "twonn_by_digit": (SOURCE, "time_step", "digit"),
+        "participation_ratio": (SOURCE, "time_step"),
+    },
     {"eigenvalue_real": ("mode",), "eigenvalue_imaginary": ("mode",), "spectral_radius": (), "period_predicted": ()},
     {"eigenvalue_real_by_epoch": ("epoch_from_0", "mode"), "eigenvalue_imaginary_by_epoch": ("epoch_from_0", "mode")},
     {"attractor_kind": (), "attractor_share": (), "lyapunov": ("exponent",), "lyapunov_error": ("exponent",), "period_state": ()},
     {"accuracy": ("shown", "blank")},
     {"temporal_generalisation": ("probe_step", "scored_step")},
 )
-# The first label of dimensions that are counted through, and how many there are at least.
-COUNTED = {
-    "rows_shown": (1, 1),
-    "blank_rows": (0, 2),
-    "time_step": (1, 4),
-    "digit": (0, 7),
-    "half": (0, 2),
-    "group": (0, 1),
-    "shown": (0, 1),
-    "blank": (0, 1),
-    "probe_step": (1, 1),
-    "scored_step": (1, 1),
-    "epoch": (1, 1),
-    "epoch_from_0": (0, 1),
-    "mode": (1, 1),
-    "exponent": (1, 1),
-}
 
 
 @dataclass(frozen=True)
 class Record:
-    """One network's record: its `variables`, labels of dimensions among them, and its `attributes`."""
+    """One network's record: its `variables`, including dimension labels, and its `attributes`."""
 
     file: Path
     variables: dict[str, xr.Variable]
     attributes: dict[str, str]
 
     @property
-    def measurements(self) -> set[str]:
-        """The names of what was measured."""
-        return measured(self.variables, self.attributes)
+    def measurements(self) -> dict[str, int]:
+        """The measurements by name, with their versions."""
+        return measured(self.attributes)
 
 
 def stack(
@@ -92,17 +80,17 @@ def stack(
 ) -> tuple[xr.Dataset, dict[Place, str]]:
     """Records over (`hidden_size`, `seed`, ...) as float64, NaN where there is none, and the reasons of those left out.
 
-    `files` names the record of each network. Where a dimension grows with the hidden size (`GROWING`), smaller networks are filled
-    up with NaN. Left out is a record that cannot be read, that lacks one of the `needed` variables, that is no record as this code
-    writes it, or whose dimensions and labels are not those of most others.
+    `files` names the record of each network. Where a dimension grows with the hidden size, smaller networks are filled up with NaN.
+    Left out is a record that cannot be read, that lacks one of the `needed` variables, that is no record as this code writes it, or
+    whose dimensions and labels are not those of most others.
 
     A variable may stand in some records only: those of networks that were measured before it was thought of. Its attribute
     `missing` then says of which networks, and the dataset's attribute `not_measured`, JSON, maps each such measurement, and each
     `expected` one that all lack, to the networks without it. What made which network is in the attribute `versions`
     (`analysis.dataset.provenance`).
     """
-    found, bad = {}, {}
-    order = sorted(files, key=lambda place: (-place[0], place[1]))  # the largest size makes room for all
+    read, bad = {}, {}
+    order = sorted(files, key=lambda place: (-place[0], place[1]))  # largest size first: it determines the shape
 
     def keep_those(test: Callable[[Place], object]) -> None:
         for place in [place for place in order if place not in bad]:
@@ -111,23 +99,23 @@ def stack(
             except (OSError, ValueError) as error:
                 bad[place] = f"its record cannot be read ({one_line(error)})"
 
-    def read(place: Place) -> None:
-        found[place] = _read(files[place], place[0], set(needed))
+    def read_one(place: Place) -> None:
+        read[place] = _read(files[place], place[0], set(needed))
 
-    keep_those(read)
-    most = _most([found[place] for place in order if place not in bad])
-    keep_those(lambda place: _agrees(found[place], most))
+    keep_those(read_one)
+    most = _most([read[place] for place in order if place not in bad])
+    keep_those(lambda place: _agrees(read[place], most))
     words: dict[str, dict] = {}
 
     def describe(place: Place) -> None:
-        record = found[place]
+        record = read[place]
         if not set(record.variables) <= set(words):
             described = read_measurements(record.file).variables
             words.update({str(name): variable.attrs for name, variable in described.items() if name not in words})
         check({name: variable._replace(attrs=words[name]) for name, variable in record.variables.items()}, record.attributes)
 
     keep_those(describe)
-    kept = {place: found[place] for place in order if place not in bad}
+    kept = {place: read[place] for place in order if place not in bad}
     variables = _room(kept.values(), words, (len(sizes), len(seeds)))
     for place, record in kept.items():
         index = sizes.index(place[0]), seeds.index(place[1])
@@ -144,7 +132,7 @@ def stack(
             for name, variable in record.variables.items()
             if variable.dims == (name,) and name not in coordinates
         }
-    dataset = xr.Dataset(variables, coordinates)
+    dataset = with_source_names(xr.Dataset(variables, coordinates))
     made = {place: provenance.made_by(record.attributes) for place, record in kept.items()}
     return dataset.assign_attrs(
         not_measured=json.dumps(_note_missing(dataset, kept, set(expected))),
@@ -154,12 +142,14 @@ def stack(
 
 
 def _read(file: Path, hidden_size: int, needed: set[str]) -> Record:
-    """A record; raises `ValueError` where it is none as this code writes it."""
+    """A record; raises `ValueError` where this code would not have written it."""
     variables, attributes = netcdf.parts(file, described=False)  # their words are the same in all
-    record = Record(file, variables, attributes)
-    version = str(attributes.get("record_version", "unknown"))
-    if version != str(RECORD_VERSION):
+    if earlier_layout.is_earlier(attributes):
+        variables, attributes = earlier_layout.as_of_today(variables, attributes)
+    elif (version := str(attributes.get("record_version", "unknown"))) != str(RECORD_VERSION):
         raise Refused(f"its record version is {one_line(version, 12)} where {RECORD_VERSION} is expected")
+    record = Record(file, variables, attributes)
+    measured(attributes)  # which refuses a text that names none
     if taken := (GRID & set(variables)) | (GRID & {str(name) for variable in variables.values() for name in variable.dims}):
         raise Refused(f"it has a variable or a dimension called {min(taken)}")
     if missing := needed - set(variables):
@@ -170,10 +160,12 @@ def _read(file: Path, hidden_size: int, needed: set[str]) -> Record:
         for name in there:
             if variables[name].dims != group[name]:
                 raise Refused(f"{name} is over {_list(variables[name].dims)}, not over {_list(group[name])}")
-    for name, (first, least) in COUNTED.items():
-        if name in variables and not _counts(variables[name].values, first, least):
-            raise Refused(f"the labels along {name} do not count from {first} on, to {least} at least")
-        if name in GROWING and name in variables and variables[name].size > hidden_size:
+    for name, kind in DIMENSIONS.items():
+        if name not in variables:
+            continue
+        if kind.first is not None and not _counts(variables[name].values, kind.first, kind.least):
+            raise Refused(f"the labels along {name} do not count from {kind.first} on, to {kind.least} at least")
+        if kind.grows and variables[name].size > hidden_size:
             raise Refused(f"there are {variables[name].size} along {name}, more than the {hidden_size} hidden units")
     if odd := [name for name in needed if not np.isfinite(variables[name].values).all()]:
         raise Refused(f"{min(odd)} holds values that are not finite")
@@ -185,16 +177,17 @@ def _counts(labels: np.ndarray, first: int, least: int) -> bool:
 
 
 def _shapes(record: Record) -> dict[str, str | Layout]:
-    """What records must have in common to stand in one dataset: dimensions of variables, labels of dimensions, the data set."""
+    """What records in one dataset must have in common: dimensions, labels, versions of measurements, the data set."""
     shapes: dict[str, str | Layout] = {"data set's digest": str(record.attributes.get("data_digest", "unknown"))}
+    shapes |= {f"version of the measurement {name}": str(version) for name, version in record.measurements.items()}
     for name, variable in record.variables.items():
-        labels = tuple(variable.values.tolist()) if variable.dims == (name,) and name not in GROWING else ()
+        labels = tuple(variable.values.tolist()) if variable.dims == (name,) and "grows" not in variable.attrs else ()
         shapes[name] = variable.dims, labels
     return shapes
 
 
 def _most(records: Sequence[Record]) -> dict[str, str | Layout]:
-    """What most records have of each thing that they must have in common; of equally many, what the first of them has."""
+    """The most frequent value of each property that records must have in common; of ties, the first."""
     counts: dict[str, Counter] = {}
     for record in records:
         for name, shape in _shapes(record).items():
@@ -203,7 +196,7 @@ def _most(records: Sequence[Record]) -> dict[str, str | Layout]:
 
 
 def _agrees(record: Record, most: Mapping[str, str | Layout]) -> None:
-    """Raises `ValueError` where a record is not like most."""
+    """Raises `ValueError` where a record differs from most others."""
     for name, shape in _shapes(record).items():
         if shape == most[name]:
             continue
@@ -220,7 +213,7 @@ def _list(names: Iterable[Hashable]) -> str:
 
 
 def _room(records: Iterable[Record], words: Mapping[str, dict], grid: tuple[int, int]) -> dict[str, xr.Variable]:
-    """Variables with a place for each network, all NaN; raises `StudyError` where memory does not suffice."""
+    """Variables with room for each network, all NaN; raises `StudyError` where there is not enough memory."""
     shapes: dict[str, tuple[tuple, tuple[int, ...]]] = {}
     for record in records:
         for name, variable in record.variables.items():
@@ -240,8 +233,8 @@ def _room(records: Iterable[Record], words: Mapping[str, dict], grid: tuple[int,
 
 
 def _note_missing(dataset: xr.Dataset, records: Mapping[Place, Record], expected: set[str]) -> dict[str, list[str]]:
-    """Says in each variable that some records lack, which do and why; returns the networks without each measurement."""
-    made = {place: record.measurements for place, record in records.items()}
+    """Notes in each variable which records lack it, and why; returns the networks without each measurement."""
+    made = {place: set(record.measurements) for place, record in records.items()}
     for name, variable in dataset.data_vars.items():
         without = [place for place in records if name not in records[place].variables]
         if not without:
@@ -258,12 +251,12 @@ def _note_missing(dataset: xr.Dataset, records: Mapping[Place, Record], expected
 
 
 def in_words(place: Place) -> str:
-    """A network as it is named to people."""
+    """A network in words."""
     return f"H={place[0]} seed={place[1]}"
 
 
 def cache_key(marks: object) -> str:
-    """The name in the cache of what `marks` (plain JSON) identifies."""
+    """The cache name of the dataset that `marks` (plain JSON) identify."""
     return hashlib.sha256(json.dumps(marks, sort_keys=True).encode()).hexdigest()
 
 
@@ -279,7 +272,7 @@ def cached(key: str) -> xr.Dataset | None:
 
 
 def keep(key: str, dataset: xr.Dataset) -> None:
-    """Stores a dataset under a key, and drops those used longest ago."""
-    durable.write(FOLDER / f"{key}.nc", bytes(dataset.to_netcdf(engine="h5netcdf")))
+    """Stores a dataset under a key, and removes the least recently used ones."""
+    durable.write(FOLDER / f"{key}.nc", netcdf.written(dataset))
     for old in sorted(FOLDER.glob("*.nc"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
         old.unlink(missing_ok=True)

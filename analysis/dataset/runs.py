@@ -1,58 +1,49 @@
-"""The one module of `analysis` that speaks to MLflow: a study's runs in, one labelled dataset out, findings back."""
+"""The one module of `analysis` that reads from MLflow: a study's runs in, one labelled dataset out."""
 
 from __future__ import annotations
 
 import json
 import re
 import tempfile
-import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
-from uuid import uuid4
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from mlflow import MlflowClient
-from mlflow.entities import LifecycleStage, Metric, Param, Run, RunTag
+from mlflow.entities import LifecycleStage, Run
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
 from analysis.dataset import records
 from analysis.dataset.provenance import Place, made_differently
 from analysis.dataset.settings import stored_settings
 from study.files import durable, netcdf
 from study.files.untrusted import MOST_TEXT, Refused, one_line
-from study.measurements import SETS, of_set
+from study.measurements import SETS, names_in_set
 from study.networks.network import RecurrentNetwork
 from study.record.network_record import MEASUREMENTS, RECORD_VERSION, WEIGHTS, versions
 from study.terminal.errors import InputError
-from study.terminal.stopping import ended
-from study.tracking import note, views
-from study.tracking.job import TOKEN, end_twins
 from study.tracking.store import (
     DOWNLOADS,
-    PAGE,
     DamagedRecordError,
     UnreachableError,
     children,
     fetch,
     is_missing,
-    log_folder,
     marks,
-    search,
     stored_content,
     stored_file,
-    terminate,
 )
 
 PLACE = re.compile("[0-9]{1,19}", re.ASCII)  # a hidden size or a seed, as a parameter of a run
-# What decides what a network becomes, beside its seed and hidden size.
-REGIME = ("epochs", "learning_rate", "batch_size", "dataset", "train_images", "blank_rows", "measurements", "precision")
+# Settings that all networks of a study share. `measurements` is not among them: a record may hold more than was asked for.
+ALIKE = ("cell", "epochs", "learning_rate", "batch_size", "dataset", "train_images", "blank_rows", "precision")
+REGIME = (*ALIKE, "measurements")  # the studies of a sweep differ in one of these
 
 
 @dataclass(frozen=True)
@@ -69,7 +60,7 @@ class Study:
 
 
 def find(client: MlflowClient, study: str) -> Study:
-    """The study with a run id, or the `latest` one; raises `InputError` where there is none."""
+    """The study with this run id, or the `latest` one; raises `InputError` where there is none."""
     if study == "latest":
         run = _latest(client)
     else:
@@ -80,8 +71,8 @@ def find(client: MlflowClient, study: str) -> Study:
                 raise
             raise InputError(f"study={study}: the tracking store has no such run; expected a study's run id, or latest") from None
         if run.data.tags.get("kind") != "study":
-            kind = run.data.tags.get("kind", "no part of a study")
-            raise InputError(f"study={study}: this run is no study (its kind: {kind}); expected a study's run id, or latest")
+            kind = run.data.tags.get("kind", "not part of a study")
+            raise InputError(f"study={study}: this run is not a study (its kind: {kind}); expected a study's run id, or latest")
         if run.info.lifecycle_stage != LifecycleStage.ACTIVE:
             raise InputError(
                 f"study={study}: this study is deleted; restore it (mlflow runs restore --run-id {study}, or with its "
@@ -102,25 +93,28 @@ def find(client: MlflowClient, study: str) -> Study:
 def load(study: str = "latest", client: MlflowClient | None = None) -> xr.Dataset:
     """Every measured array of a study over (`hidden_size`, `seed`, ...), missing networks as NaN.
 
-    Parameters: `study`, a run id or ``latest``. The dataset holds each variable of the networks' records as float64,
-    `run_id` (empty where a network is missing), and as attributes the study's run id, its configuration and the data's digest,
-    and, as JSON, the versions and kinds of device with the networks that each made (`analysis.dataset.provenance`) and the missing
-    networks with the reason. Raises `InputError` where there is no such study.
+    Parameters: `study`, a run id or ``latest``. The dataset holds each variable of the networks' records as float64, and `run_id`
+    (empty where a network is missing). Its attributes are the study's run id, its configuration, the data's digest and, as JSON,
+    the versions and kinds of device with the networks made by each (`analysis.dataset.provenance`) and the missing networks with
+    the reason. Raises `InputError` where there is no such study.
     """
     client = client or MlflowClient()
-    found = find(client, study)
-    sizes, seeds = found.config["hidden_sizes"], found.config["seeds"]
-    complete, reasons = _by_place(found)
-    _of_one_regime(found, complete)
-    key = records.cache_key([sizes, seeds, versions(), [[*place, *marks(run)] for place, run in sorted(complete.items())]])
+    stored = find(client, study)
+    sizes, seeds = stored.config["hidden_sizes"], stored.config["seeds"]
+    complete, reasons = _by_place(stored)
+    _check_regime(stored, complete)
+    expected = _expected(stored.config)
+    key = records.cache_key(
+        [sizes, seeds, versions(), expected, [[*place, *marks(run)] for place, run in sorted(complete.items())]]
+    )
     dataset, damage = records.cached(key), {}
     if dataset is None:
-        dataset, damage = _read(client, complete, found.config)
+        dataset, damage = _read(client, complete, stored.config, expected)
         reasons |= damage
-        told = len(complete) + len(reasons) >= len(sizes) * len(seeds)  # a running study would leave one dataset after the other
-        if told and not damage:
+        ended = len(complete) + len(reasons) >= len(sizes) * len(seeds)  # a running study would fill the cache with datasets
+        if ended and not damage:
             records.keep(key, dataset)
-    run, there = found.run, {place: run.info.run_id for place, run in complete.items() if place not in damage}
+    run, there = stored.run, {place: run.info.run_id for place, run in complete.items() if place not in damage}
     ids = [[there.get((size, seed), "") for seed in seeds] for size in sizes]
     dataset["run_id"] = (("hidden_size", "seed"), np.array(ids, dtype=object).astype(str))
     missing = {
@@ -130,20 +124,20 @@ def load(study: str = "latest", client: MlflowClient | None = None) -> xr.Datase
         if (size, seed) not in there
     }
     return dataset.assign_attrs(
-        study=found.run_id,
+        study=stored.run_id,
         study_name=run.data.tags.get(MLFLOW_RUN_NAME, ""),
-        config=json.dumps(found.config),
+        config=json.dumps(stored.config),
         missing=json.dumps(missing),
         record_version=RECORD_VERSION,
     )
 
 
 def load_sweep(studies: Sequence[str], over: str, client: MlflowClient | None = None) -> xr.Dataset:
-    """Several studies as one dataset, apart along a dimension named after the setting in which they differ.
+    """Several studies as one dataset, along a dimension named after the setting in which they differ.
 
-    Parameters: run ids of `studies`; `over`, the setting, such as ``learning_rate``. The attributes are lists of the studies'
-    own, as JSON. Raises `InputError` where they differ in anything else that decides what a network becomes, or do not differ in
-    this; warns where their networks were not all made by the same versions on the same kind of device.
+    Parameters: run ids of `studies`; `over`, the setting, such as ``learning_rate``. The attributes are JSON lists of the studies'
+    own attributes. Raises `InputError` where the studies differ in any other setting that decides what a network becomes, or do not
+    differ in this one; warns where their networks were not all made by the same versions on the same kind of device.
     """
     client = client or MlflowClient()
     datasets = [load(study, client) for study in studies]
@@ -153,10 +147,10 @@ def load_sweep(studies: Sequence[str], over: str, client: MlflowClient | None = 
     for name in sorted(REGIME, key=lambda name: name == over):
         values = [config.get(name) for config in configs]
         if name == over and len(set(values)) < len(values):
-            raise InputError(f"over={over}: the studies have {', '.join(map(str, values))}; expected a value of its own for each")
+            raise InputError(f"over={over}: the studies have {', '.join(map(str, values))}; expected a different value for each")
         if name != over and len(set(values)) > 1:
             raise InputError(
-                f"the studies differ in {name}, too ({', '.join(map(str, values))}): expected studies that differ in {over} alone"
+                f"the studies also differ in {name} ({', '.join(map(str, values))}): expected studies that differ only in {over}"
             )
     for line in made_differently(*datasets):
         warnings.warn(line, stacklevel=2)
@@ -169,43 +163,50 @@ def load_sweep(studies: Sequence[str], over: str, client: MlflowClient | None = 
     return joined.assign_attrs(lists)
 
 
-def _of_one_regime(study: Study, complete: dict[Place, Run]) -> None:
-    """Raises `InputError` where a network was made by other settings than the study's: such cannot be averaged."""
+def _check_regime(study: Study, complete: dict[Place, Run]) -> None:
+    """Raises `InputError` where a network was made with other settings than the study's: it cannot be averaged with the others."""
     for (size, seed), run in complete.items():
-        for name in REGIME:
-            expected, found = str(study.config.get(name)), run.data.params.get(name)
-            if found is not None and found != expected:
+        for name in ALIKE:
+            expected, used = str(study.config.get(name)), run.data.params.get(name)
+            if used is not None and used != expected:
                 raise InputError(
                     f"study={study.run_id}: H={size} seed={seed} (run {run.info.run_id}) has "
-                    f"{name}={one_line(found, 50)} where the study has {expected}: expected networks of one regime; "
+                    f"{name}={one_line(used, 50)} where the study has {expected}: expected networks with the same settings; "
                     "move it to a study of its own"
                 )
 
 
 def _by_place(study: Study) -> tuple[dict[Place, Run], dict[Place, str]]:
-    """The complete run of each network (the newest, where there are more), and the reason of each that has none."""
+    """The complete run of each network (the newest of several), and for each network without one the reason."""
     complete, reasons = {}, {}
     for run in study.networks:
         place = _place(run)
         if place is None or place[0] not in study.config["hidden_sizes"] or place[1] not in study.config["seeds"]:
-            continue  # a store that went away in the middle of logging leaves a run without, and another in its place
+            continue  # a store that failed while a run was logged leaves one without parameters; another run replaces it
         if run.data.tags.get("complete") == "true":
             complete[place] = run
         elif place not in complete:
-            reasons[place] = one_line(run.data.tags.get("failure", f"its run is {run.info.status.lower()} and not complete"))
+            reasons[place] = one_line(run.data.tags.get("failure", f"its run is {run.info.status.lower()} and incomplete"))
     return complete, {place: why for place, why in reasons.items() if place not in complete}
 
 
 def _place(run: Run) -> Place | None:
-    """The hidden size and the seed that a network run names; None where it names none."""
+    """The hidden size and seed in a network run's parameters; None where they are missing or malformed."""
     size, seed = (run.data.params.get(name, "") for name in ("hidden_size", "seed"))
     return (int(size), int(seed)) if PLACE.fullmatch(size) and PLACE.fullmatch(seed) else None
 
 
-def _read(client: MlflowClient, complete: dict[Place, Run], config: dict) -> tuple[xr.Dataset, dict[Place, str]]:
-    """The records of network runs as one dataset, and what is wrong with those left out.
+def _expected(config: dict) -> list[str]:
+    """The measurements that a study asks for, as far as they are known."""
+    return names_in_set(config["measurements"]) if config["measurements"] in SETS else []
 
-    Raises `StudyError` where there is none that could be reached.
+
+def _read(
+    client: MlflowClient, complete: dict[Place, Run], config: dict, expected: list[str]
+) -> tuple[xr.Dataset, dict[Place, str]]:
+    """The records of network runs as one dataset, and what is wrong with the records that are left out.
+
+    Raises `StudyError` where no record could be reached.
     """
     files, damage, away = {}, {}, {}
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(DOWNLOADS) as pool:
@@ -227,7 +228,6 @@ def _read(client: MlflowClient, complete: dict[Place, Run], config: dict) -> tup
                 away[place] = file
         if away and not files:
             raise next(iter(away.values()))
-        expected = of_set(config["measurements"]) if config["measurements"] in SETS else ()
         dataset, unreadable = records.stack(files, config["hidden_sizes"], config["seeds"], records.GROUPS[0], expected)
         damage |= {place: f"{words}; run the study again to train it anew" for place, words in unreadable.items()}
         damage |= {place: one_line(error) for place, error in away.items()}
@@ -245,7 +245,7 @@ def weights(run_id: str, client: MlflowClient | None = None) -> RecurrentNetwork
 
 
 def stored_dataset(client: MlflowClient, run_id: str, path: str) -> xr.Dataset | None:
-    """A dataset that was logged as a netCDF artifact of a run; None where there is none, or none that can be read."""
+    """A dataset that was logged as a netCDF artifact of a run; None where it is missing or unreadable."""
     with tempfile.TemporaryDirectory() as scratch:
         try:
             return netcdf.read(stored_file(client, client.get_run(run_id), path, Path(scratch), netcdf.LARGEST))
@@ -253,9 +253,12 @@ def stored_dataset(client: MlflowClient, run_id: str, path: str) -> xr.Dataset |
             return None
 
 
-def holds(client: MlflowClient, run_id: str, path: str) -> bool:
-    """Whether a run has an artifact of that path."""
-    return any(file.path == path for file in client.list_artifacts(run_id, path.rpartition("/")[0] or None))
+def stored_bytes(client: MlflowClient, run_id: str, path: str, most: int) -> bytes | None:
+    """The content of an artifact of a run; None where it is missing, unreadable or larger than `most` bytes."""
+    try:
+        return stored_content(client, client.get_run(run_id), path, most)
+    except (DamagedRecordError, UnreachableError):
+        return None
 
 
 def configuration(dataset: xr.Dataset) -> dict:
@@ -271,78 +274,8 @@ def _latest(client: MlflowClient) -> Run:
     return runs[0]
 
 
-def log_aggregate(
-    client: MlflowClient, study: Study, hidden_size: int, curves: dict[str, tuple[np.ndarray, dict[str, np.ndarray]]]
-) -> str:
-    """Logs the band curves of one hidden size as a child run of the study, so that the UI draws them.
-
-    `curves` maps a metric to its steps `[P]` and, by name (`mean`, `lower`, `upper`), its values `[P]`. An aggregate
-    that an earlier analysis left is kept, but its tag `current` becomes ``false``, and `superseded_by` names the new one.
-    """
-    condition = (
-        f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{study.run_id}' and tags.kind = 'aggregate' and params.hidden_size = '{hidden_size}'"
-    )
-    tags = {"kind": "aggregate", "study": study.run_id, MLFLOW_PARENT_RUN_ID: study.run_id, TOKEN: uuid4().hex}
-    stamp = int(time.time() * 1000)
-    points = [
-        Metric(f"{metric}/{part}", float(value), stamp, int(step))
-        for metric, (steps, parts) in curves.items()
-        for part, values in parts.items()
-        for step, value in zip(steps, values, strict=True)
-        if np.isfinite(value)
-    ]
-
-    def begin() -> str:
-        run = client.create_run(study.run.info.experiment_id, tags=tags, run_name=f"H={hidden_size} all seeds")
-        return run.info.run_id
-
-    with ended(begin, lambda run_id, status: terminate(client, run_id, status)) as run_id:
-        client.log_batch(run_id, params=[Param("hidden_size", str(hidden_size))])
-        for start in range(0, len(points), PAGE):
-            client.log_batch(run_id, metrics=points[start : start + PAGE])
-        client.log_batch(run_id, tags=[RunTag("complete", "true"), RunTag("current", "true")])
-        client.set_terminated(run_id)
-    end_twins(client, study.run.info.experiment_id, run_id, tags[TOKEN])
-    for run in search(client, [study.run.info.experiment_id], condition):
-        if run.info.run_id == run_id:
-            continue
-        client.log_batch(run.info.run_id, tags=[RunTag("current", "false"), RunTag("superseded_by", run_id)])
-        # Left by an analysis that was killed; one that lives ends it again.
-        if run.info.status == "RUNNING":
-            terminate(client, run.info.run_id, "KILLED")
-    return run_id
-
-
-def log_files(client: MlflowClient, run_id: str, folder: Path, place: str | None = None) -> None:
-    """Logs every file of a folder to a run."""
-    log_folder(client, run_id, folder, place)
-
-
-def log_description(client: MlflowClient, study: str, markdown: Callable[[int], str], picture: str) -> None:
-    """Sets our part of the description on top of the study run's page; what a person wrote there stays. `markdown` makes it in at
-    most so many characters.
-
-    Below its first paragraph, above what the UI folds away, come links to the views and the picture, if the run has that artifact.
-    """
-    experiment = client.get_run(study).info.experiment_id
-    added = [
-        f"[Table of networks]({views.link(experiment, 'networks')}), [bands as charts]({views.link(experiment, 'bands')}), "
-        "`report.pdf` and all figures under Artifacts."
-    ]
-    if holds(client, study, picture):
-        added.append(f"![{Path(picture).stem}](get-artifact?path={quote(picture, safe='')}&run_uuid={study})")
-    below = "\n\n".join(added)
-
-    def ours(room: int) -> str:
-        head, _, rest = markdown(room - len(below) - len("\n\n")).partition("\n\n")
-        full = "\n\n".join(part for part in (head, below, rest) if part)
-        return full if len(full) <= room else markdown(room)
-
-    note.write(client, study, ours)
-
-
 def save_tables(dataset: xr.Dataset, folder: Path) -> None:
-    """Writes a dataset as CSV, a file for each set of dimensions: `networks.csv`, `by_time_step.csv`, `by_time_step_digit.csv`
+    """Writes a dataset as CSV, one file per set of dimensions: `networks.csv`, `by_time_step.csv`, `by_time_step_digit.csv`
     and so on.
     """
     groups: dict[tuple, list[str]] = {}
@@ -356,5 +289,5 @@ def save_tables(dataset: xr.Dataset, folder: Path) -> None:
 
 
 def table(dataset: xr.Dataset, name: str) -> pd.DataFrame:
-    """One variable as a long table: a row a value, a column a dimension; missing networks are left out."""
+    """One variable as a long table: one row per value, one column per dimension; missing networks are left out."""
     return dataset[name].to_dataframe().reset_index().dropna(subset=[name])

@@ -1,4 +1,4 @@
-"""A study's configuration as it is stored, checked before anything uses it: anyone may have written it."""
+"""A study's stored configuration, checked before use: anyone may have written it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from study.config import MOST_NETWORKS
 from study.files.untrusted import Refused, json_object, one_line
 
-PLAIN = str | int | float | bool | None  # the values that settings of another version may have
+PLAIN = str | int | float | bool | None  # values that settings of other versions may have
 LONGEST = 500  # characters
 
 Count = Annotated[int, Field(gt=0, lt=2**63)]
@@ -17,12 +17,13 @@ Text = Annotated[str, Field(max_length=LONGEST)]
 
 
 class Settings(BaseModel):
-    """What the analysis and the report need of a configuration; other fields, those of other versions, are kept."""
+    """The fields of a configuration that the analysis and the report need; further fields, from other versions, are kept."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
 
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], Field(min_length=1, max_length=MOST_NETWORKS)]
     hidden_sizes: Annotated[list[Count], Field(min_length=1, max_length=MOST_NETWORKS)]
+    cell: Text = "tanh"
     epochs: Count
     learning_rate: Annotated[float, Field(gt=0)]
     batch_size: Count
@@ -44,13 +45,13 @@ class Settings(BaseModel):
 
 
 def stored_settings(text: str | bytes) -> dict:
-    """A study's configuration; raises `Refused` where the text holds none."""
+    """A study's configuration; raises `Refused` where the text is not a valid one."""
     try:
         settings = Settings(**json_object(text)).model_dump()
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         where = ".".join(map(str, first["loc"][:2]))
-        raise Refused(f"is no configuration of a study: {one_line(' '.join((where, first['msg'])))}") from None
+        raise Refused(f"is not a valid configuration of a study: {one_line(' '.join((where, first['msg'])))}") from None
     known = set(Settings.model_fields)
     return {
         name: value

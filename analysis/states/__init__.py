@@ -1,1 +1,1 @@
-"""What is computed again from the hidden states of stored networks: pictures, and how alike they are."""
+"""Computed anew from the hidden states of stored networks: embeddings and similarities."""

@@ -1,4 +1,4 @@
-"""How alike the hidden states of different networks are: linear CKA and SVCCA between all pairs of one hidden size."""
+"""Similarity of the hidden states of different networks: linear CKA and SVCCA between all pairs of one hidden size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from study.networks.network import RecurrentNetwork, scaled
 KEPT = 0.99  # of each network's variance, in SVCCA
 CHUNK = 2000  # images whose products are summed in single precision
 DIMENSIONS = {
-    **dict.fromkeys(("cka", "svcca", "cka_untrained", "svcca_untrained"), ("time_step", "seed", "other_seed")),
+    **dict.fromkeys(("cka", "svcca"), ("source", "time_step", "seed", "other_seed")),
+    "source": ("source",),
     "time_step": ("time_step",),
     "seed": ("seed",),
     "other_seed": ("other_seed",),
@@ -22,22 +23,21 @@ DIMENSIONS = {
 
 
 def similarity(networks: dict[int, RecurrentNetwork], test: Images) -> xr.Dataset:
-    """Similarities of networks of one hidden size, by seed, and of their untrained selves, on the same test images.
+    """Similarities of networks of one hidden size, by seed, before and after training, on the same test images.
 
-    Returns `cka`, `svcca`, `cka_untrained` and `svcca_untrained` over (`time_step`, `seed`, `other_seed`): 1 where two networks'
-    states differ by a rotation and a scale (CKA) or by an invertible map of the kept directions (SVCCA). NaN where the states do
-    not differ between images, as after a blank first row.
+    Returns `cka` and `svcca` over (`source`, `time_step`, `seed`, `other_seed`): 1 where two networks' states differ by a rotation
+    and a scale (CKA) or by an invertible map of the kept directions (SVCCA). NaN where the states do not differ between images, as
+    after a blank first row.
     """
-    seeds, hidden = list(networks), next(iter(networks.values())).hidden_size
-    untrained = [RecurrentNetwork.initial(seed, hidden, network.input.shape[1], test.classes) for seed, network in networks.items()]
+    seeds = list(networks)
+    groups = {"trained": list(networks.values()), "untrained": [network.untrained(seed) for seed, network in networks.items()]}
     words = {"cka": "linear CKA", "svcca": "SVCCA (99% of the variance)"}
+    values = np.array([[(cka(products), svcca(products)) for products in step_products(group, test)] for group in groups.values()])
     variables = {}
-    for group, suffix, of in ((list(networks.values()), "", "trained"), (untrained, "_untrained", "untrained")):
-        steps = [(cka(products), svcca(products)) for products in step_products(group, test)]
-        for name, values in zip(words, zip(*steps, strict=True), strict=True):
-            attributes = {"long_name": f"{words[name]} of {of} networks", "units": "1", "valid_min": 0.0, "valid_max": 1.0}
-            variables[name + suffix] = (("time_step", "seed", "other_seed"), np.stack(values), attributes)
-    coordinates = {"time_step": np.arange(1, len(steps) + 1), "seed": seeds, "other_seed": seeds}
+    for place, (name, description) in enumerate(words.items()):
+        attributes = {"long_name": description, "units": "1", "valid_min": 0.0, "valid_max": 1.0}
+        variables[name] = (("source", "time_step", "seed", "other_seed"), values[:, :, place], attributes)
+    coordinates = {"source": list(groups), "time_step": np.arange(1, values.shape[1] + 1), "seed": seeds, "other_seed": seeds}
     return xr.Dataset(variables, coordinates)
 
 
@@ -50,11 +50,12 @@ def step_products(networks: Sequence[RecurrentNetwork], test: Images) -> Iterato
     """At each time step, the products X_i' X_j `[S, S, H, H]` (float64) of the centred states of all pairs of networks."""
     images = scaled(test.images)
     for states in zip(*(network.rows(images) for network in networks), strict=True):
-        together = torch.cat([state - state.mean(dim=0) for state in states], dim=1)
+        hidden_states = [network.cell.observed(state) for network, state in zip(networks, states, strict=True)]
+        together = torch.cat([state - state.mean(dim=0) for state in hidden_states], dim=1)
         total = torch.zeros(together.shape[1], together.shape[1], dtype=torch.float64)
         for part in together.split(CHUNK):
             total += part.mT @ part
-        hidden = states[0].shape[1]
+        hidden = hidden_states[0].shape[1]
         yield total.view(len(states), hidden, len(states), hidden).transpose(1, 2).numpy()
 
 
@@ -72,13 +73,13 @@ def svcca(products: np.ndarray) -> np.ndarray:
     components that carry 99% of each network's variance (Raghu, Gilmer, Yosinski & Sohl-Dickstein 2017)."""
     count = len(products)
     whitening = [_whitening(products[i, i]) for i in range(count)]
-    found = np.full((count, count), np.nan)
+    similarities = np.full((count, count), np.nan)
     for i in range(count):
         for j in range(i, count):
             if whitening[i].shape[1] and whitening[j].shape[1]:
                 correlations = np.linalg.svd(whitening[i].T @ products[i, j] @ whitening[j], compute_uv=False)
-                found[i, j] = found[j, i] = float(np.clip(correlations, 0, 1).mean())
-    return found
+                similarities[i, j] = similarities[j, i] = float(np.clip(correlations, 0, 1).mean())
+    return similarities
 
 
 def _whitening(product: np.ndarray) -> np.ndarray:

@@ -1,10 +1,11 @@
-"""Do the spectrum of R, the state and the accuracy turn with the same period?"""
+"""Do the leading eigenvalue at rest, the state and the accuracy have the same period?"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+import xarray as xr
 
 from analysis.statistics.intervals import Estimate, mean_interval, share_interval
 
@@ -13,11 +14,11 @@ TOLERANCE = 0.1  # relative: periods that differ by less agree
 
 @dataclass(frozen=True)
 class PeriodAgreement:
-    """How well a period predicts a measured one over networks.
+    """How well predicted periods agree with measured ones, over networks.
 
-    Attributes: `share` of networks in which the measured period is the predicted one or its half, within `TOLERANCE`; `half`, of
-    those in which it is the half, or nearer to it; `turn`, the mean difference of the angles turned in a row, measured less
-    predicted, in radians; `n`, the networks that have both periods.
+    Attributes: `share`, the share of networks in which the measured period is the predicted one or its half, within `TOLERANCE`;
+    `half`, the share of networks in which it agrees with the half; `turn`, the mean difference between the measured and the
+    predicted angle per row, in radians; `n`, the number of networks that have both periods.
     """
 
     share: Estimate
@@ -26,20 +27,25 @@ class PeriodAgreement:
     n: int
 
 
-def period_agreement(predicted: np.ndarray, measured: np.ndarray, level: float = 0.95) -> PeriodAgreement:
+def of_odd_map(predicted: xr.DataArray) -> bool:
+    """Whether the predicted periods belong to an odd blank map, as records say; older records do not say it, and all were odd."""
+    return str(predicted.attrs.get("odd", 1)) != "0"
+
+
+def period_agreement(predicted: np.ndarray, measured: np.ndarray, level: float = 0.95, odd: bool = True) -> PeriodAgreement:
     """Compares periods `[n]` in rows, NaN where there is none.
 
-    The map h -> tanh(R h) is odd. An orbit that is its own mirror image, h(t + T/2) = -h(t), passes the same distances twice in a
-    period, so that anything even in h, and much of an accuracy, has half the period of the state: a measured period is therefore
-    compared with the predicted one or its half, whichever is nearer on a logarithmic scale. The difference is taken between angles
-    per row, on the circle, since a period says nothing of where a turn began.
+    Where the map is `odd`, as h -> tanh(R h) is, an orbit may be its own mirror image, h(t + T/2) = -h(t). It then passes the same
+    distances twice in a period, so that anything even in h, and much of an accuracy, has half the period of the state. A measured
+    period is therefore compared with the predicted one or its half, whichever is nearer on a logarithmic scale. `turn` is the
+    difference between angles per row, taken on the circle.
     """
     both = np.isfinite(predicted) & np.isfinite(measured)
     predicted, measured = np.asarray(predicted, dtype=float)[both], np.asarray(measured, dtype=float)[both]
-    # Rows are counted, not time: half a period of less than two rows is seen as the longer one it is an alias of.
+    # Time is discrete: half a period of less than two rows appears as its longer alias.
     twice = 2 / predicted % 1
     half = 1 / np.maximum(np.minimum(twice, 1 - twice), 1e-12)
-    halves = np.abs(np.log(measured / half)) < np.abs(np.log(measured / predicted))
+    halves = odd & (np.abs(np.log(measured / half)) < np.abs(np.log(measured / predicted)))
     reference = np.where(halves, half, predicted)
     agrees = np.abs(measured / reference - 1) <= TOLERANCE
     angle = np.angle(np.exp(2j * np.pi * (1 / measured - 1 / reference)))

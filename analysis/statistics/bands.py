@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, logit
 
-FEWEST_NETWORKS = 6  # refused below: a bootstrap over 5 networks has 16 distinct sign patterns
-FEW_NETWORKS = 10  # warned of below
+FEWEST_NETWORKS = 6  # below, no band: a bootstrap over 5 networks has 16 distinct sign patterns
+FEW_NETWORKS = 10  # below, a warning
 RESAMPLES = 9_999
 BLOCK = 1_000  # resamples held in memory at once
-TIED = 0.1  # of a sample's variance, the least that weights may leave where networks agree by twos and more, as counts do
+TIED = 0.1  # least share of the sample's variance that weights may leave where many networks have equal values, as counts do
 METHODS = {"raw": "sup-t, raw scale", "logit": "sup-t, logit scale", "beta": "sup-t, Beta-weighted"}
 
 
 class TooFewNetworks(ValueError):
-    """Fewer networks than a band can be drawn from."""
+    """There are fewer networks than a band needs."""
 
     def __init__(self, n: int):
         super().__init__(f"{n} network{'s' * (n != 1)}: at least {FEWEST_NETWORKS} are needed for a band")
@@ -26,11 +26,10 @@ class TooFewNetworks(ValueError):
 
 @dataclass(frozen=True)
 class Band:
-    """A mean curve and a band that covers the whole of the expected curve with probability `level`.
+    """A mean curve and a band that covers the whole expected curve with probability `level`.
 
-    Attributes: `mean`, `lower`, `upper` `[P]`, on the scale of the curves; `critical`, the sup-t critical value (a
-    pointwise band would use about 2; where the limits are not symmetric, the mean of both); `n` networks; `level`; `method`, in
-    words.
+    Attributes: `mean`, `lower`, `upper` `[P]`, on the scale of the curves; `critical`, the sup-t critical value (a pointwise band
+    would use about 2; where the limits are not symmetric, the mean of the two values); `n` networks; `level`; `method`, in words.
     """
 
     mean: np.ndarray
@@ -49,12 +48,12 @@ def simultaneous_band(curves: np.ndarray, level: float = 0.95, method: str = "ra
     Rademacher multiplier bootstrap of the residuals (Chernozhukov, Chetverikov & Kato 2013; Montiel Olea &
     Plagborg-Moller 2019, algorithm 2), with the variance recomputed in every resample.
 
-    Parameters: `curves` `[n, P]`, one row a network; `method` ``"raw"``, ``"logit"`` for shares in [0, 1] (the band
+    Parameters: `curves` `[n, P]`, one row per network; `method` ``"raw"``, ``"logit"`` for shares in [0, 1] (the band
     is built for the logit and mapped back; `mean` is then the mapped-back mean of logits, and a share of 0 or 1 counts
     as half an image in 10,000), or ``"beta"`` for skewed curves (see `skewed_deviations`: the limits then lie at different
-    distances from the mean), as those of real studies are; `rng`, a generator or a seed.
+    distances from the mean), as curves of real studies are; `rng`, a generator or a seed.
 
-    Rows that hold NaN are left out. Points where all networks agree have no width, which says nothing of other networks. Raises
+    Rows with NaN are left out. The band has no width where all networks agree, although other networks may differ there. Raises
     `TooFewNetworks` below 6 rows, `ValueError` for another method or shape.
     """
     curves = np.asarray(curves, dtype=np.float64)
@@ -77,7 +76,7 @@ def simultaneous_band(curves: np.ndarray, level: float = 0.95, method: str = "ra
 
 @dataclass(frozen=True)
 class Fan:
-    """The spread between networks, which more networks do not narrow: quantiles `[Q]` of curves and their `values` `[Q, P]`."""
+    """The spread between networks, which does not narrow with more networks: `quantiles` `[Q]` and their `values` `[Q, P]`."""
 
     quantiles: np.ndarray
     values: np.ndarray
@@ -85,7 +84,7 @@ class Fan:
 
 
 def quantile_fan(curves: np.ndarray, quantiles: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95)) -> Fan:
-    """Pointwise quantiles of curves `[n, P]` across networks, rows with NaN left out; no confidence band."""
+    """Pointwise quantiles of curves `[n, P]` across networks, rows with NaN left out; this is not a confidence band."""
     curves = np.asarray(curves, dtype=np.float64)
     curves = curves[~np.isnan(curves).any(axis=1)]
     values = np.quantile(curves, quantiles, axis=0) if len(curves) else np.full((len(quantiles), curves.shape[1]), np.nan)
@@ -102,13 +101,13 @@ def _critical_values(values: np.ndarray, level: float, method: str, rng: np.rand
 
 
 def skewed_deviations(values: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The null distributions of the largest and the smallest t statistic over a curve, for curves of skewed distribution.
+    """The null distributions of the largest and the smallest t statistic over a curve, for skewed distributions.
 
-    Parameters: `values` `[n, P]`, none of whose columns is constant. Networks are weighted by draws from Beta(1/2, 3/2), whose
-    first three moments about the mean agree, in units of it, with those of resampling, skewness included (Liu 1988 on wild
-    bootstraps); mean and variance are recomputed under the weights. Where at most half of the values are distinct, weights can all
-    but leave out the few networks that differ, and a variance of next to nothing would make any mean significant: there it is at
-    least `TIED` times that of the sample.
+    Parameters: `values` `[n, P]`, without constant columns. Networks are weighted by draws from Beta(1/2, 3/2), whose first three
+    central moments, relative to the mean, agree with those of resampling, including skewness (Liu 1988 on wild bootstraps). Mean
+    and variance are recomputed under the weights. Where at most half of the values are distinct, weights may almost remove the few
+    networks that differ; the tiny variance would then make any mean significant, so it is kept at `TIED` times that of the sample
+    or more.
     """
     n = len(values)
     distinct = 1 + np.count_nonzero(np.diff(np.sort(values, axis=0), axis=0), axis=0)
@@ -130,7 +129,7 @@ def skewed_deviations(values: np.ndarray, rng: np.random.Generator) -> tuple[np.
 def largest_deviations(values: np.ndarray, rng: np.random.Generator, one_sided: bool = False) -> np.ndarray:
     """The null distribution of the largest t statistic over a curve.
 
-    Parameters: `values` `[n, P]`, none of whose columns is constant; `one_sided` leaves the sign of the statistic on.
+    Parameters: `values` `[n, P]`, without constant columns; `one_sided` keeps the sign of the statistic.
     Returns max_t sqrt(n) |m*| / sqrt(v*) `[RESAMPLES]` over sign flips g of the scaled residuals R:
     m* = g'R/n, v* = (mean(R^2) - m*^2) n/(n-1).
     """
@@ -140,8 +139,8 @@ def largest_deviations(values: np.ndarray, rng: np.random.Generator, one_sided: 
     largest = []
     for start in range(0, RESAMPLES, BLOCK):
         signs = rng.choice((-1.0, 1.0), size=(min(BLOCK, RESAMPLES - start), n))
-        shares = signs @ scaled  # m* / sqrt(mean(R^2)), in [-1, 1]: the statistic rises with it, so that its maximum is enough
-        # Signs that undo a column's own make its resampled variance 0, up to rounding: no evidence either way.
+        shares = signs @ scaled  # m* / sqrt(mean(R^2)), in [-1, 1]: the statistic is monotonic in it, so its maximum is enough
+        # Signs that cancel a column's own signs make its resampled variance 0, up to rounding: no evidence either way.
         shares[np.abs(shares) > 1 - 5e-13] = 0
         highest = (shares if one_sided else np.abs(shares)).max(axis=1)
         largest.append(np.sqrt(n - 1) * highest / np.sqrt(1 - highest**2))

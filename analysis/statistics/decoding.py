@@ -1,4 +1,4 @@
-"""When labels can be read off the hidden state: by a probe, and by the network's own readout."""
+"""When labels can be decoded from the hidden state: by a linear probe, and by the network's own readout."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from analysis.statistics.intervals import Estimate, mean_interval
 
 @dataclass(frozen=True)
 class Lead:
-    """The first time steps at which `probe` and `readout` pass a threshold, and how many steps the probe is `ahead`, paired.
+    """The first time steps at which `probe` and `readout` pass a threshold, and how many steps the probe is `ahead`.
 
-    Networks in which either never passes are left out of the `lags`, one a network, whose mean is `ahead`, and counted in `never`.
+    `ahead` is the mean of the `lags`, one per network. Networks in which either curve never passes are left out of the lags and
+    counted in `never`.
     """
 
     probe: Estimate
@@ -30,7 +31,7 @@ def first_step_above(curves: np.ndarray, threshold: np.ndarray | float) -> np.nd
 
 
 def lead(probe: np.ndarray, readout: np.ndarray, threshold: np.ndarray | float, level: float = 0.95) -> Lead:
-    """Compares accuracies `[n, T]` of probes and readouts at a threshold, one for all networks or one each."""
+    """Compares accuracies `[n, T]` of probes and readouts at a threshold, either common or one per network."""
     first, second = first_step_above(probe, threshold), first_step_above(readout, threshold)
     both = np.isfinite(first) & np.isfinite(second)
     lags = (second - first)[both]

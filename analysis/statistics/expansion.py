@@ -1,4 +1,4 @@
-"""Does dimensionality expand and then shrink? A test that pays for looking for the peak."""
+"""Does dimensionality expand and then shrink? A test that corrects for the search for the peak."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from analysis.statistics.intervals import Estimate, mean_interval
 class Expansion:
     """Expansion then compression across networks.
 
-    Attributes: `peak`, the index at which the evidence for both is largest; `rise` D(peak) - D(start) and `fall`
-    D(peak) - D(end), in the units of the curves, each with a pointwise t interval (descriptive, since the index was
-    chosen); `p` of both at once, adjusted for the choice; `share` of networks in which both are positive there.
+    Attributes: `peak`, the index with the strongest evidence for both; `rise` D(peak) - D(start) and `fall` D(peak) - D(end), in
+    the units of the curves, each with a pointwise t interval (descriptive only, since the index was chosen); `p` of both at once,
+    corrected for that choice; `share` of networks in which both are positive at the peak.
     """
 
     peak: int
@@ -31,9 +31,9 @@ def expansion_then_compression(curves: np.ndarray, level: float = 0.95, rng: np.
 
     The statistic is max_t min(t statistic of D(t) - D(start), t statistic of D(t) - D(end)): both must hold at one step
     (intersection-union; Berger 1982). It is compared with the largest t statistic over *all* steps and both contrasts
-    under the null (`analysis.statistics.bands.largest_deviations`), which pays for the choice of the step. Testing each network
-    at its own maximum instead would call every flat curve a peak, and reading each network's peak off the others, as
-    in cross-validation, rejects a plateau in 10% of studies of ten networks, because such choices are correlated.
+    under the null (`analysis.statistics.bands.largest_deviations`), which corrects for the choice of the step. Testing each
+    network at its own maximum instead would find a peak in every flat curve. Choosing each network's peak from the other networks,
+    as in cross-validation, rejects a plateau in 10% of studies of ten networks, because such choices are correlated.
 
     Parameters: `curves` `[n, T]`; rows with NaN are left out. Raises `TooFewNetworks` below 6 networks.
     """
@@ -46,7 +46,7 @@ def expansion_then_compression(curves: np.ndarray, level: float = 0.95, rng: np.
     contrasts = np.stack([inner - curves[:, :1], inner - curves[:, -1:]])  # [rise and fall, n, T-2]
     means, spreads = contrasts.mean(axis=1), contrasts.std(axis=1, ddof=1)
     moving = spreads > 1e-12 * np.maximum(np.abs(means), 1e-300)
-    # Where all networks agree on a contrast it is known without error.
+    # Where all networks agree on a contrast, it has no error.
     certain = np.where(means > 0, np.inf, -np.inf)
     statistics = np.where(moving, np.sqrt(n) * means / np.where(moving, spreads, 1), certain)
     both = statistics.min(axis=0)

@@ -40,7 +40,7 @@ def share_interval(successes: int, n: int, level: float = 0.95) -> Estimate:
 def greater_than(values: np.ndarray, bound: float = 0.0) -> float:
     """The one-sided p value of a t test that the mean of `values` `[n]` lies above `bound`, NaN left out.
 
-    Where all networks agree the mean is known: 0 above the bound, else 1. NaN below 2 networks.
+    Where all networks agree, p is 0 if their value lies above the bound, else 1. NaN below 2 networks.
     """
     values = np.asarray(values, dtype=float)
     values = values[~np.isnan(values)]

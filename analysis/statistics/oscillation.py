@@ -1,4 +1,4 @@
-"""Does accuracy oscillate under blank rows? Each network is tested alone: their phases differ, so a mean says nothing."""
+"""Does accuracy oscillate under blank rows? Each network is tested by itself: phases differ, so a mean would say nothing."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from scipy import signal, stats
 
-from study.periodogram import SHORTEST, TRANSIENT, fundamental_period, lag_one_correlation, normalised_periodogram
+from study.periodogram import ACCURACY_TRANSIENT, SHORTEST, fundamental_period, lag_one_correlation, normalised_periodogram
 
 SURROGATES = 999
-SMALLEST_AMPLITUDE = 0.005  # half a percentage point: a rhythm below it is no finding, however significant
+SMALLEST_AMPLITUDE = 0.005  # half a percentage point: a smaller oscillation does not count, however significant
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ def periodicity_test(series: np.ndarray, rng: np.random.Generator | int = 0) -> 
 
     The statistic is the largest ratio of the periodogram to the spectrum of a fitted AR(1) process. Its null
     distribution comes from simulated AR(1) series of the same length and correlation, with the fit redone on each: the
-    fit takes part of every peak with it, which tables such as Fisher's g ignore.
+    fit absorbs part of every peak, which tables such as Fisher's g ignore.
 
-    Parameters: `series` `[N]`, without its transient (`TRANSIENT` blank rows); `rng`, a generator or a seed.
+    Parameters: `series` `[N]`, without its transient (`ACCURACY_TRANSIENT` blank rows); `rng`, a generator or a seed.
     A series that is constant, or shorter than `study.periodogram.SHORTEST`, has no period (NaN) and p = 1.
     """
     series = np.asarray(series, dtype=float)
@@ -55,8 +55,8 @@ def periodicity_test(series: np.ndarray, rng: np.random.Generator | int = 0) -> 
 def _red_noise(phi: float, length: int, rng: np.random.Generator) -> np.ndarray:
     """Stationary AR(1) series `[SURROGATES, length]` with unit innovations.
 
-    The Yule-Walker estimate is biased towards 0 by about (1 + 4 phi)/N (Marriott & Pope 1954); undone, so that the
-    surrogates are as red as the series.
+    The Yule-Walker estimate is biased towards 0 by about (1 + 4 phi)/N (Marriott & Pope 1954); the bias is removed, so that
+    the surrogates are as red as the series.
     """
     phi = min((length * phi + 1) / (length - 4), 1 - 1 / length)
     noise = rng.standard_normal((SURROGATES, length))
@@ -65,7 +65,7 @@ def _red_noise(phi: float, length: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _amplitude(series: np.ndarray, frequency: float) -> float:
-    """The amplitude of the sinusoid of that frequency, in cycles per row, that fits best."""
+    """The amplitude of the best-fitting sinusoid of a frequency in cycles per row."""
     angle = 2 * np.pi * frequency * np.arange(len(series))
     design = np.stack([np.ones_like(angle), np.cos(angle), np.sin(angle)], axis=1)
     _, cosine, sine = np.linalg.lstsq(design, series, rcond=None)[0]
@@ -76,10 +76,10 @@ def _amplitude(series: np.ndarray, frequency: float) -> float:
 class Oscillation:
     """The periodicity of several networks' curves.
 
-    Attributes: `tests`, one a network; `adjusted`, their p values adjusted over networks (Benjamini & Hochberg 1995);
-    `oscillates`, whether a network passes the adjusted test at 5% and the amplitude gate; `spectra` `[n, F]`, their periodograms
-    over that of red noise, at `frequencies` `[F]` in cycles per row, both empty where the curves are too short; all in the order
-    given.
+    Attributes, all in the order of the networks: `tests`, one per network; `adjusted`, their p values adjusted over networks
+    (Benjamini & Hochberg 1995); `oscillates`, whether a network passes the adjusted test at 5% and has at least the smallest
+    amplitude; `spectra` `[n, F]`, the power spectra (periodograms relative to red noise) at `frequencies` `[F]` in cycles per row,
+    both empty where the curves are too short.
     """
 
     tests: list[Periodicity]
@@ -90,22 +90,22 @@ class Oscillation:
 
     @property
     def confirmed_periods(self) -> np.ndarray:
-        """The period `[n]` of each network that oscillates, NaN of the others."""
+        """The period `[n]` of each network that oscillates, NaN for the others."""
         return np.where(self.oscillates, [test.period for test in self.tests], np.nan)
 
     @property
     def moving_spectra(self) -> np.ndarray:
-        """The spectra `[m, F]` of networks whose accuracy changes at all: a constant curve has none."""
+        """The power spectra `[m, F]` of networks whose accuracy changes at all; a constant curve has none."""
         return self.spectra[self.spectra.any(axis=1)]
 
     @property
     def mean_spectrum(self) -> np.ndarray:
-        """The mean `[F]` of the spectra that there are; each counts alike, whatever its amplitude."""
+        """The mean `[F]` of these power spectra, all with equal weight, whatever the amplitude."""
         moving = self.moving_spectra
         return moving.mean(axis=0) if len(moving) else np.zeros_like(self.frequencies)
 
     def periods(self, seeds: np.ndarray) -> pd.DataFrame:
-        """A row a network, with the seeds `[n]` it is known by."""
+        """A table with one row per network, labelled by `seeds` `[n]`."""
         return pd.DataFrame(
             {
                 "seed": seeds,
@@ -120,12 +120,21 @@ class Oscillation:
 
 def oscillation(curves: np.ndarray, rng: np.random.Generator | int = 0) -> Oscillation:
     """Tests the accuracy curves `[n, K+1]` of n networks over 0 .. K blank rows, each after the transient."""
-    rng = np.random.default_rng(rng)
-    settled = np.asarray(curves, dtype=float)[:, TRANSIENT:]
+    rng, settled = np.random.default_rng(rng), _settled(curves)
     tests = [periodicity_test(series, child) for series, child in zip(settled, rng.spawn(len(settled)), strict=True)]
+    return oscillation_by_tests(curves, tests)
+
+
+def oscillation_by_tests(curves: np.ndarray, tests: list[Periodicity]) -> Oscillation:
+    """The result for curves `[n, K+1]` whose tests, by far the slowest part, are known already."""
+    settled = _settled(curves)
     p = np.array([test.p for test in tests])
     adjusted = stats.false_discovery_control(p) if len(p) else p
-    gate = np.array([test.amplitude >= SMALLEST_AMPLITUDE for test in tests], dtype=bool)
+    large_enough = np.array([test.amplitude >= SMALLEST_AMPLITUDE for test in tests], dtype=bool)
     long_enough = len(settled) and settled.shape[1] >= SHORTEST
     frequencies, spectra = normalised_periodogram(settled) if long_enough else (np.empty(0), np.empty((len(settled), 0)))
-    return Oscillation(tests, adjusted, (adjusted < 0.05) & gate, frequencies, spectra)
+    return Oscillation(tests, adjusted, (adjusted < 0.05) & large_enough, frequencies, spectra)
+
+
+def _settled(curves: np.ndarray) -> np.ndarray:
+    return np.asarray(curves, dtype=float)[:, ACCURACY_TRANSIENT:]

@@ -10,14 +10,14 @@ import numpy as np
 from scipy import stats
 
 PERMUTATIONS = 9_999
-BLOCK = 500  # of them held in memory at once
-LARGE = 60  # networks, above which Kendall's statistic is as good as normal
+BLOCK = 500  # permutations held in memory at once
+LARGE = 60  # networks; above, Kendall's statistic is practically normal
 
 
 @dataclass(frozen=True)
 class Trend:
-    """The change of a number with each doubling of the hidden size: `slope`, and the two-sided `p` of no trend, over `n`
-    networks.
+    """The change of a number per doubling of the hidden size: `slope`, and the two-sided `p` of the hypothesis of no trend, over
+    `n` networks.
     """
 
     slope: float
@@ -26,11 +26,11 @@ class Trend:
 
 
 def size_trend(sizes: np.ndarray, values: np.ndarray, rng: np.random.Generator | int = 0) -> Trend:
-    """The Theil-Sen slope of `values` `[n]` on log2 of hidden `sizes` `[n]` (Sen 1968), and Kendall's statistic against
-    permutations.
+    """The Theil-Sen slope of `values` `[n]` on log2 of hidden `sizes` `[n]` (Sen 1968), with a permutation test of Kendall's
+    statistic.
 
     The slope is the median over all pairs of networks of different size. NaN where there is one size, or fewer than three networks.
-    A seed shared by two sizes is no pairing: their initial weights have nothing in common.
+    Networks of two sizes with the same seed are not paired: their initial weights have nothing in common.
     """
     kept = ~np.isnan(values)
     x, y = np.log2(np.asarray(sizes, dtype=float)[kept]), np.asarray(values, dtype=float)[kept]
@@ -43,7 +43,7 @@ def size_trend(sizes: np.ndarray, values: np.ndarray, rng: np.random.Generator |
         return Trend(slope, float(stats.kendalltau(x, y).pvalue), n)
     rng, ranks = np.random.default_rng(rng), stats.rankdata(y)
 
-    def concordance(rows: np.ndarray) -> np.ndarray:  # pairs in order less pairs against it
+    def concordance(rows: np.ndarray) -> np.ndarray:  # concordant minus discordant pairs
         return np.abs(np.sign(rows[:, second] - rows[:, first]).sum(axis=1))
 
     blocks = (np.tile(ranks, (min(BLOCK, PERMUTATIONS - start), 1)) for start in range(0, PERMUTATIONS, BLOCK))
@@ -53,7 +53,7 @@ def size_trend(sizes: np.ndarray, values: np.ndarray, rng: np.random.Generator |
 
 @dataclass(frozen=True)
 class Difference:
-    """Two hidden sizes compared: `estimate`, the mean of the second less that of the first, and its p adjusted over the pairs."""
+    """Two hidden sizes compared: `estimate`, the mean of the second minus that of the first, and its p, adjusted over the pairs."""
 
     sizes: tuple[int, int]
     estimate: float
@@ -73,7 +73,7 @@ def planned_pairs(by_size: dict[int, np.ndarray]) -> list[Difference]:
 
 
 def _welch(first: np.ndarray, second: np.ndarray) -> float:
-    """The two-sided p value of Welch's (1947) t test; where neither group varies, 1 if they are the same, else 0."""
+    """The two-sided p value of Welch's (1947) t test; where neither group varies, 1 if their values are equal, else 0."""
     if np.ptp(first) == np.ptp(second) == 0:
         return float(first[0] == second[0])
     numbers = [number for group in (first, second) for number in (group.mean(), group.std(ddof=1), len(group))]

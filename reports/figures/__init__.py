@@ -1,7 +1,7 @@
-"""The figures of the report: one function a figure, one file a figure.
+"""The figures of the report: one function and one file per figure.
 
-Each takes an `Analysis` and returns a `Figure` with its caption, its description for readers who cannot see it, and the
-numbers behind it; None where the study holds nothing to draw.
+Each function takes an `Analysis`. It returns a `Figure` with its caption, an alternative text and the numbers behind it, or None
+where the study does not have the data for it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from analysis.study_analysis import Analysis
-from reports.figures.decoding import accessibility
+from reports.figures.decoding import decoding
 from reports.figures.dimensionality import dimensionality
 from reports.figures.early_classification import early_classification
 from reports.figures.embedding import embedding, embedding_steps
@@ -34,7 +34,7 @@ FIGURES = {
         geometry,
         embedding,
         embedding_steps,
-        accessibility,
+        decoding,
         generalisation,
         early_classification,
         spectrum,
@@ -42,9 +42,14 @@ FIGURES = {
         networks,
     )
 }
-OF_STATES = ("embedding", "embedding_steps", "similarity")  # what needs the networks themselves, not their records alone
+OF_STATES = ("embedding", "embedding_steps", "similarity")  # figures that need the networks themselves, not only their records
+
+
+def draw(name: str, analysis: Analysis) -> Figure | None:
+    """One of `FIGURES` by name; None where the study does not have the data for it. Raises `KeyError` for any other name."""
+    return FIGURES[name](analysis)
 
 
 def drawn(analysis: Analysis, names: Iterable[str] = FIGURES) -> dict[str, Figure]:
-    """The figures of some names, without those for which the study holds too little."""
+    """The named figures, without those for which the study does not have the data."""
     return {name: figure for name in names if (figure := FIGURES[name](analysis))}

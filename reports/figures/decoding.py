@@ -1,4 +1,4 @@
-"""What can be read off the hidden state: by a linear probe, by the network's own readout, and by the controls."""
+"""What can be decoded from the hidden state: by a linear probe, by the network's own readout, and by controls."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from reports.figures.style import BLUE, GREEN, GREY, PURPLE, VERMILION
 
 CURVES = (
     Curve("probe_accuracy", "linear probe", BLUE, "-"),
-    Curve("accuracy_truncated", "the network's readout", VERMILION, "--"),
-    Curve("probe_untrained", "probe, untrained network", PURPLE, "-."),
-    Curve("probe_pixels", "probe of pixels so far", GREEN, ":"),
-    Curve("probe_permuted", "probe, permuted labels", GREY, (0, (1, 3))),
+    Curve("readout_accuracy", "the network's readout", VERMILION, "--"),
+    Curve("probe_accuracy", "probe, untrained network", PURPLE, "-.", "untrained"),
+    Curve("probe_accuracy", "probe of the pixels so far", GREEN, ":", "pixels"),
+    Curve("probe_accuracy", "probe, permuted labels", GREY, (0, (1, 3)), "permuted"),
 )
 
 
-def accessibility(analysis: Analysis) -> Figure | None:
-    """Accuracy against the time step; a panel a hidden size. None where no probe was measured."""
+def decoding(analysis: Analysis) -> Figure | None:
+    """Accuracy against the time step; one panel per hidden size. None where no probe was measured."""
     if not sizes(analysis) or "probe_accuracy" not in analysis.dataset:
         return None
     return curve_figure(
         analysis,
-        "accessibility",
+        "decoding",
         [Row("test accuracy (%)", CURVES, scale=100, top=100, reference=50)],
-        "Accuracy of a linear probe, fitted at each step to the hidden states of training images, and of the readout that the "
-        "network itself learned for the last step, both on all test images; at step 28 itself the readout has the test accuracy. "
-        "Dotted line: 50%, by which the lead of the probe is measured.",
+        "How early the labels can be decoded from the hidden states, and how early the network's own readout does so: accuracy of "
+        "a linear probe, fitted at each step to the hidden states of training images, and of the readout that was trained for the "
+        "last step, both on all test images. Dotted line: 50%, at which the lead of the probe is measured.",
         "Line charts, one for each hidden size, of test accuracy against the time step, for the probe, the readout and controls.",
     )

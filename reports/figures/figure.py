@@ -1,4 +1,4 @@
-"""A figure together with what a reader needs to trust it."""
+"""A figure together with what a reader needs in order to trust it."""
 
 from __future__ import annotations
 
@@ -16,22 +16,24 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.image import AxesImage
 from matplotlib.ticker import NullFormatter
 
-from analysis.claims.findings import CurveBands, present, step_curves
+from analysis.claims.findings import CurveBands, step_curves
+from analysis.claims.sample import present
 from analysis.dataset import provenance
 from analysis.study_analysis import Analysis
 from reports.figures.style import GREY, panels, styled
 from study.files import durable
+from study.schema import SOURCES, by_source
 
-# File endings, and what of their metadata differs from one writing to the next and is left out.
+# File endings, and the metadata left out of each because it differs from one writing to the next.
 FORMATS = {".svg": {"Date": None}, ".png": {"Software": None}, ".pdf": {"CreationDate": None}}
 PERIODS = (2, 5, 10, 20, 50, 100)  # ticks of an axis of periods, in rows
-STEPS = ("time step (rows read)", (1, 7, 14, 21, 28))  # the x axis of most curves, and its ticks
+TIME = "time step (rows read)"  # the x axis of most curves
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing, its `caption` (n, hidden sizes, band and level), its `description` in words for those who cannot see it,
-    and the `numbers` behind it."""
+    """A drawing, its `caption` (n, hidden sizes, band and level), its `description` (the alternative text), and the `numbers`
+    behind it."""
 
     name: str
     drawing: Drawing
@@ -53,31 +55,58 @@ class Figure:
         durable.write(file, drawn.getvalue())
 
 
+def row_ticks(rows: int, last: int | None = None) -> list[int]:
+    """Ticks for an axis of image rows: the first row, the quarters, and the `last` row drawn (by default the last of all)."""
+    last = rows if last is None else last
+    return sorted({1, last, *(tick for quarter in (1, 2, 3) if 1 < (tick := round(quarter * rows / 4)) < last)})
+
+
+def image_rows(dataset: xr.Dataset) -> int:
+    """The number of rows of an image, from a study's dataset or a network's record."""
+    return dataset.sizes["time_step"]
+
+
+def first_states_equal(dataset: xr.Dataset) -> bool:
+    """Whether at step 1 the states of all images are equal in every network: row 1 then carries no information."""
+    first = dataset.pca90.sel(time_step=1)
+    return bool((first.isnull() | (first == 0)).all())
+
+
+def chance(dataset: xr.Dataset) -> float:
+    """The accuracy of guessing, in percent."""
+    return 100 / dataset.sizes["digit"]
+
+
 def sizes(analysis: Analysis) -> list[int]:
     """The hidden sizes that have networks."""
     return [int(h) for h in analysis.dataset.hidden_size.values if present(analysis.dataset, int(h)).sizes["seed"]]
 
 
 def counts(analysis: Analysis) -> str:
-    """The networks a hidden size, for captions, and whether they were all made alike."""
+    """The number of networks per hidden size, for captions, with a remark if they were not all made alike."""
     alike = "" if not provenance.mixed(analysis.dataset) else " (not all made by the same versions on the same kind of device)"
     return ", ".join(f"{present(analysis.dataset, h).sizes['seed']} at H = {h}" for h in sizes(analysis)) + alike
 
 
 @dataclass(frozen=True)
 class Curve:
-    """How a variable of the dataset is drawn. Digits and groups are averaged over."""
+    """How a variable of the dataset, of one source, is drawn; it is averaged over digits and groups."""
 
     variable: str
     label: str
     colour: str
     style: str | tuple
+    source: str = SOURCES[0]
+
+    def of(self, networks: xr.Dataset) -> xr.DataArray:
+        """The curves over (`seed`, step) of the networks of one hidden size."""
+        return step_curves(networks[self.variable], self.source)
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of panels: what their common y axis shows, in what scale, from 0 to what `top` if it is fixed, with a `reference` line
-    to read the curves against; and the curves, of which those that were not measured are left out."""
+    """A row of panels with one label `y`, a `scale` that values are multiplied by, the upper limit `top` (None: fitted), the height
+    of a `reference` line, and the `curves`; curves that were not measured are left out."""
 
     y: str
     curves: Sequence[Curve]
@@ -87,7 +116,8 @@ class Row:
 
 
 def _measured(analysis: Analysis, curves: Iterable[Curve]) -> list[Curve]:
-    return [curve for curve in curves if curve.variable in analysis.dataset]
+    dataset = analysis.dataset
+    return [curve for curve in curves if curve.variable in dataset and curve.source in dict(by_source(dataset[curve.variable]))]
 
 
 def curve_figure(
@@ -96,33 +126,33 @@ def curve_figure(
     rows: Sequence[Row],
     caption: str,
     description: str,
-    x: tuple[str, Sequence[int]] = STEPS,
+    x: tuple[str, Sequence[int]] | None = None,
     height: float = 2.5,
 ) -> Figure:
-    """Curves and their bands against the steps of `x` (its label and ticks): a column a hidden size, a row of panels each row.
+    """Curves and their bands against `x` (axis label and ticks; by default the time step): one column of panels per hidden size.
 
-    Networks and bands are added to the caption.
+    The number of networks and an explanation of the bands are added to the caption.
     """
     with styled():
-        drawing = _curve_panels(analysis, rows, x, height)
-    numbers = curve_numbers(analysis, [curve.variable for row in rows for curve in _measured(analysis, row.curves)])
+        drawing = _curve_panels(analysis, rows, x or (TIME, row_ticks(image_rows(analysis.dataset))), height)
+    numbers = curve_numbers(analysis, [curve for row in rows for curve in _measured(analysis, row.curves)])
     return Figure(name, drawing, f"{caption} Networks: {counts(analysis)}. {band_words(analysis)}", description, numbers)
 
 
 def _curve_panels(analysis: Analysis, rows: Sequence[Row], x: tuple[str, Sequence[int]], height: float) -> Drawing:
-    """Each panel of a row has the same curves, each panel of a column the same steps."""
+    """All panels of a row show the same curves; all panels of a column share their x axis."""
     shown = sizes(analysis)
     figure, grid = panels(len(shown), len(rows), height=height, sharey="row", sharex=True)
     for row, line in zip(rows, grid, strict=True):
         for axes, size in zip(line, shown, strict=True):
-            networks = present(analysis.dataset, size)
+            sample = present(analysis.dataset, size)
             for curve in _measured(analysis, row.curves):
-                values = step_curves(networks[curve.variable])
+                values = curve.of(sample)
                 draw_curves(
                     axes,
                     values[values.dims[1]].values,
                     values.values,
-                    analysis.findings.band(curve.variable, size),
+                    analysis.findings.band(curve.variable, size, curve.source),
                     curve.colour,
                     curve.style,
                     curve.label,
@@ -151,7 +181,7 @@ def draw_curves(
     label: str,
     scale: float = 1.0,
 ) -> None:
-    """Every network as a thin line, and their mean with its band; the plain mean where the band is withheld."""
+    """Every network as a thin line, and the mean with its band; the mean alone where the band is withheld."""
     axes.plot(steps, scale * curves.T, color=colour, linewidth=0.4, alpha=0.35, linestyle=style)
     if band is None:
         axes.plot(steps, scale * curves.mean(axis=0), color=colour, linestyle=style, label=label)
@@ -161,40 +191,41 @@ def draw_curves(
 
 
 def band_words(analysis: Analysis) -> str:
-    """What the shaded bands are, and where there is none."""
+    """What the shaded bands are, and which hidden sizes have none."""
     bands = analysis.findings.bands
     words = ["Thin lines: single networks."]
     if bands:
         words.append(
             f"Thick lines and shading: mean and its simultaneous {bands[0].band.level:.0%} confidence band "
-            "(sup-t over the whole curve, networks as the unit). Where all networks agree it has no width."
+            "(sup-t over the whole curve, networks as the unit). It has no width where all networks agree."
         )
     if withheld := [f"H = {h}" for h, n in analysis.findings.withheld.items() if n]:
         words.append(f"No band at {', '.join(withheld)}: fewer than 6 networks; the thick line is their mean.")
     return " ".join(words)
 
 
-def curve_numbers(analysis: Analysis, variables: list[str]) -> pd.DataFrame:
-    """The mean and band of variables, as a long table: a row a hidden size, variable and step."""
+def curve_numbers(analysis: Analysis, drawn: Iterable[Curve]) -> pd.DataFrame:
+    """The mean and band of curves as a long table: one row per hidden size, curve and step."""
     frames = []
     for size in sizes(analysis):
-        networks = present(analysis.dataset, size)
-        for name in variables:
-            found = analysis.findings.band(name, size)
-            curves = step_curves(networks[name])
+        sample = present(analysis.dataset, size)
+        for curve in drawn:
+            banded = analysis.findings.band(curve.variable, size, curve.source)
+            curves = curve.of(sample)
             dimension = str(curves.dims[1])
-            steps = found.steps if found else curves[dimension].values
+            steps = banded.steps if banded else curves[dimension].values
             frames.append(
                 pd.DataFrame(
                     {
                         "hidden_size": size,
-                        "variable": name,
+                        "variable": curve.variable,
+                        "source": curve.source,
                         "step_name": dimension,
                         "step": steps,
-                        "n": found.band.n if found else int(curves.notnull().any(dimension).sum()),
-                        "mean": found.band.mean if found else curves.mean("seed").values,
-                        "lower": found.band.lower if found else np.nan,
-                        "upper": found.band.upper if found else np.nan,
+                        "n": banded.band.n if banded else int(curves.notnull().any(dimension).sum()),
+                        "mean": banded.band.mean if banded else curves.mean("seed").values,
+                        "lower": banded.band.lower if banded else np.nan,
+                        "upper": banded.band.upper if banded else np.nan,
                     }
                 )
             )
@@ -202,7 +233,7 @@ def curve_numbers(analysis: Analysis, variables: list[str]) -> pd.DataFrame:
 
 
 def heat(axes: Axes, shares: xr.DataArray, first: tuple[float, float], upside_down: bool = False, **options) -> AxesImage:
-    """A raster of shares over (y, x), in percent; cells are centred on whole numbers from `first` (y, x) on."""
+    """A heat map of shares over (y, x), in percent; cells are centred on whole numbers, starting at `first` (y, x)."""
     (y, x), (rows, columns) = first, shares.shape
     extent = (x - 0.5, x + columns - 0.5, *((y + rows - 0.5, y - 0.5) if upside_down else (y - 0.5, y + rows - 0.5)))
     return axes.imshow(

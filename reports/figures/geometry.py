@@ -1,4 +1,4 @@
-"""Three measures of dimensionality on equal numbers of images, beside the untrained network and the input."""
+"""Three measures of dimensionality on equal numbers of images, compared with the untrained network and the input."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ MEASURES = {
     "twonn": "TwoNN\n(dimensions)",
 }
 OF = (
-    ("_by_group", "all digits", BLUE, "-"),
-    ("_by_digit", "one digit", ORANGE, "--"),
-    ("_by_group_untrained", "all digits, untrained network", GREY, "-."),
-    ("_by_group_input", "all digits, image rows", GREEN, ":"),
+    ("_by_group", "all digits", BLUE, "-", "trained"),
+    ("_by_digit", "one digit", ORANGE, "--", "trained"),
+    ("_by_group", "all digits, untrained network", GREY, "-.", "untrained"),
+    ("_by_group", "all digits, image rows", GREEN, ":", "row"),
 )
 
 
 def geometry(analysis: Analysis) -> Figure | None:
-    """A row a measure, a column a hidden size; None where the study did not measure the geometry."""
+    """One row per measure, one column per hidden size; None where the study did not measure the geometry."""
     if not sizes(analysis) or "twonn_by_group" not in analysis.dataset:
         return None
     images = analysis.dataset.twonn_by_group.attrs["images"]
@@ -28,10 +28,10 @@ def geometry(analysis: Analysis) -> Figure | None:
         analysis,
         "geometry",
         [Row(y, [Curve(name + part, *look) for part, *look in OF]) for name, y in MEASURES.items()],
-        f"Three measures of the dimensionality of the hidden states, on {images} images each, so that images of one digit can be "
-        f"compared with as many of all digits (means over digits, and over random groups): principal components for 90% of the "
-        f"variance, participation ratio without bias in the number of images, and TwoNN, the intrinsic dimension that nearest "
-        f"neighbours see. Images of a digit that are all blank so far have dimension 0.",
-        "Line charts, a column for each hidden size and a row for each measure, against the time step.",
+        f"Dimensionality of the hidden states for images of one digit and of all digits, by three measures: principal components "
+        f"for 90% of the variance, participation ratio (corrected for the number of images), and TwoNN, the intrinsic dimension "
+        f"estimated from nearest neighbours. Each is computed on {images} images, so that digits and random groups can be compared "
+        f"(means over digits, and over groups). Where all images of a digit are blank so far, their dimension is 0.",
+        "Line charts against the time step, one column for each hidden size and one row for each measure.",
         height=1.75,
     )

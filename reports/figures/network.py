@@ -1,4 +1,4 @@
-"""One network on one page: what was measured on it, for its own page in the MLflow UI."""
+"""One network on one page: all its measurements, for its run in the MLflow UI."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reports.figures.early_classification import confidence_curve
-from reports.figures.figure import STEPS, heat, reference
+from reports.figures.figure import heat, image_rows, reference, row_ticks
 from reports.figures.spectrum import eigenvalues
 from reports.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, WIDTH, styled
 from reports.figures.surfaces import accuracy_surface, generalisation_matrix
 from study.measurements.attractors import KINDS
+from study.measurements.geometry import EARLY_DIGIT
+from study.schema import by_source, of_source
 
 COLUMNS = 3
 
 
 def network(record: xr.Dataset) -> Drawing:
-    """Every panel whose variables a network's record (`measurements.nc`, or one network of a study's dataset) holds."""
+    """All panels for which a network's record (`measurements.nc`, or one network of a study's dataset) has the variables."""
     drawn = [(panel, needed) for panel, needed in PANELS.items() if all(_holds(record, name) for name in needed)]
     rows = max(1, -(-len(drawn) // COLUMNS))
     with styled():
@@ -55,7 +57,8 @@ def _curve(axes: Axes, curve: xr.DataArray, label: str, colour: str, style: str 
 def _experiments(axes: Axes, record: xr.Dataset) -> None:
     _curve(axes, record.accuracy_blanked, "blank rows follow", BLUE, scale=100)
     _curve(axes, record.accuracy_truncated, "stopped early", VERMILION, "--", 100)
-    axes.set(title="experiments 1 and 2", xlabel="rows shown", ylabel="test accuracy (%)", ylim=(0, 102), xticks=[1, 7, 14, 21, 27])
+    axes.set(title="experiments 1 and 2", xlabel="rows shown", ylabel="test accuracy (%)", ylim=(0, 102))
+    axes.set_xticks(row_ticks(len(record.rows_shown) + 1, len(record.rows_shown)))
     axes.legend()
 
 
@@ -75,29 +78,30 @@ def _dimensions(axes: Axes, record: xr.Dataset) -> None:
     _curve(axes, record.pca90, "PCA-90", BLUE)
     _curve(axes, record.pca90_by_digit.mean("digit"), "PCA-90 by digit", SKY, "--")
     if _holds(record, "participation_ratio_corrected"):
-        _curve(axes, record.participation_ratio_corrected, "participation ratio", ORANGE, "-.")
-        _curve(axes, record.twonn_by_group.mean("group"), "TwoNN", GREEN, ":")
-    axes.set(title="dimensionality", xlabel="time step", ylabel="dimensions", xticks=STEPS[1])
+        _curve(axes, of_source(record.participation_ratio_corrected), "participation ratio", ORANGE, "-.")
+        _curve(axes, of_source(record.twonn_by_group).mean("group"), "TwoNN", GREEN, ":")
+    axes.set(title="dimensionality", xlabel="time step", ylabel="dimensions", xticks=row_ticks(image_rows(record)))
     axes.set_ylim(0, 1.35 * axes.get_ylim()[1])
     axes.legend(ncols=2, loc="upper center", handlelength=1.6, columnspacing=1, fontsize=6.5)
 
 
 def _probes(axes: Axes, record: xr.Dataset) -> None:
-    _curve(axes, record.probe_accuracy, "probe", BLUE, scale=100)
-    _curve(axes, record.probe_accuracy - record.probe_gap, "readout", VERMILION, "--", 100)
-    for name, label, colour, style in (
-        ("probe_pixels", "pixels", GREY, "-"),
-        ("probe_untrained", "untrained", PURPLE, "-."),
-        ("probe_permuted", "permuted labels", GREY, ":"),
+    probes = dict(by_source(record.probe_accuracy))
+    for source, label, colour, style in (
+        ("trained", "probe", BLUE, "-"),
+        ("pixels", "pixels", GREY, "-"),
+        ("untrained", "untrained", PURPLE, "-."),
+        ("permuted", "permuted labels", GREY, ":"),
     ):
-        if _holds(record, name):
-            _curve(axes, record[name], label, colour, style, 100)
+        if source in probes:
+            _curve(axes, probes[source], label, colour, style, 100)
+    _curve(axes, record.readout_accuracy, "readout", VERMILION, "--", 100)
     axes.set(
-        title="what can be read off the state",
+        title="decoding from the hidden state",
         xlabel="time step",
         ylabel="test accuracy (%)",
         ylim=(0, 128),
-        xticks=STEPS[1],
+        xticks=row_ticks(image_rows(record)),
         yticks=[0, 25, 50, 75, 100],
     )
     axes.legend(ncols=2, loc="upper left", handlelength=1.6, columnspacing=1)
@@ -107,14 +111,14 @@ def _neighbours(axes: Axes, record: xr.Dataset) -> None:
     agreement = 100 * record.neighbour_agreement
     axes.plot(agreement.time_step, agreement.values, color=GREY, linewidth=0.5)
     _curve(axes, agreement.mean("digit"), "mean", INK)
-    if 6 in agreement.digit:
-        _curve(axes, agreement.sel(digit=6), "sixes", VERMILION, "--")
+    if _holds(record, "sixes_agreement"):
+        _curve(axes, agreement.sel(digit=EARLY_DIGIT), "sixes", VERMILION, "--")
     axes.set(
         title="nearest neighbours of the same digit",
         xlabel="time step",
         ylabel="share (%)",
         ylim=(0, 128),
-        xticks=STEPS[1],
+        xticks=row_ticks(image_rows(record)),
         yticks=[0, 25, 50, 75, 100],
     )
     axes.legend(ncols=2, loc="upper left")
@@ -122,7 +126,7 @@ def _neighbours(axes: Axes, record: xr.Dataset) -> None:
 
 def _generalisation(axes: Axes, record: xr.Dataset) -> None:
     axes.figure.colorbar(generalisation_matrix(axes, record.temporal_generalisation), ax=axes, label="test accuracy (%)")
-    axes.set(title="temporal generalisation", xlabel="step scored (dotted: image ends)")
+    axes.set(title="temporal generalisation", xlabel="test step (dotted: image ends)")
 
 
 def _surface(axes: Axes, record: xr.Dataset) -> None:
@@ -137,7 +141,7 @@ def _early(axes: Axes, record: xr.Dataset) -> None:
 
 def _eigenvalues(axes: Axes, record: xr.Dataset) -> None:
     reach = eigenvalues(axes, record)
-    axes.set(title="eigenvalues of R", xlim=(-1.5 * reach, 1.5 * reach), ylim=(-reach, 1.5 * reach))  # room for the legend
+    axes.set(title="eigenvalues at rest", xlim=(-1.5 * reach, 1.5 * reach), ylim=(-reach, 1.5 * reach))  # room for the legend
     axes.legend(ncols=2, loc="upper left", handletextpad=0.1, columnspacing=1, markerscale=2)
 
 
@@ -153,7 +157,7 @@ PANELS: dict[Callable[[Axes, xr.Dataset], None], tuple[str, ...]] = {
     _appended: ("accuracy_appended",),
     _predicted: ("predicted",),
     _dimensions: ("pca90", "pca90_by_digit"),
-    _probes: ("probe_accuracy", "probe_gap"),
+    _probes: ("probe_accuracy", "readout_accuracy"),
     _neighbours: ("neighbour_agreement",),
     _early: ("early_accuracy", "early_rows"),
     _eigenvalues: ("eigenvalue_real_by_epoch", "eigenvalue_imaginary_by_epoch"),

@@ -1,4 +1,4 @@
-"""Which labels the readout gives, blank row after blank row."""
+"""Which labels the readout predicts as blank rows follow the image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reports.figures.style import panels, styled
 
 
 def predicted(analysis: Analysis) -> Figure | None:
-    """The share of images given each label, in the representative network of each hidden size; a row a hidden size."""
+    """The share of images given each label, in the representative network of each hidden size; one row per hidden size."""
     chosen = representatives(analysis.dataset)
     if not chosen or "predicted" not in analysis.dataset:
         return None
@@ -32,10 +32,10 @@ def predicted(analysis: Analysis) -> Figure | None:
     return Figure(
         "predicted",
         figure,
-        f"The share of the test images to which the readout gives each label, as blank rows follow the image: in the network of "
-        f"each hidden size whose test accuracy is nearest the median ({names}). Single networks, because the phases of different "
-        f"networks differ.",
-        "Rasters of the share of images given each label against blank rows, one for each hidden size.",
+        f"Which labels the network cycles through: the share of the test images that the readout gives each label, against the "
+        f"number of blank rows after the image. One network per hidden size, the one nearest the median test accuracy ({names}); "
+        f"no mean is drawn, because networks differ in phase.",
+        "Heat maps of the share of images given each label against blank rows, one for each hidden size.",
         pd.concat(frames, ignore_index=True),
     )
 

@@ -1,4 +1,4 @@
-"""How alike the hidden states of networks of one hidden size are, step after step."""
+"""Similarity of the hidden states of networks of one hidden size at each time step."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import pandas as pd
 
 from analysis.states.similarity import mean_over_pairs
 from analysis.study_analysis import Analysis
-from reports.figures.figure import STEPS, Figure
+from reports.figures.figure import TIME, Figure, first_states_equal, image_rows, row_ticks
 from reports.figures.style import BLUE, VERMILION, panels, styled
+from study.schema import of_source
 
 MEASURES = (("cka", "linear CKA", BLUE), ("svcca", "SVCCA", VERMILION))
 
 
 def similarity(analysis: Analysis) -> Figure | None:
-    """The mean over all pairs of networks of a hidden size, trained and untrained, with all pairs behind it; a panel a hidden
-    size."""
+    """The mean and range over all pairs of networks, trained and untrained; one panel per hidden size."""
     if not analysis.similarities:
         return None
     rows = []
     with styled():
         figure, [row] = panels(len(analysis.similarities), height=2.5, sharey=True)
-        for axes, (size, found) in zip(row, sorted(analysis.similarities.items()), strict=True):
+        for axes, (size, similarities) in zip(row, sorted(analysis.similarities.items()), strict=True):
             for name, label, colour in MEASURES:
-                for suffix, of, style in (("", "trained", "-"), ("_untrained", "untrained", "--")):
-                    pairs = found[name + suffix]
+                for of, style in (("trained", "-"), ("untrained", "--")):
+                    pairs = of_source(similarities[name], of)
                     mean = mean_over_pairs(pairs)
                     spread = pairs.where(pairs.seed != pairs.other_seed)
                     axes.fill_between(
@@ -40,24 +40,28 @@ def similarity(analysis: Analysis) -> Figure | None:
                             {
                                 "hidden_size": size,
                                 "measure": name,
-                                "networks": of,
-                                "n": found.sizes["seed"],
+                                "source": of,
+                                "n": similarities.sizes["seed"],
                                 "time_step": pairs.time_step.values,
                                 "mean_over_pairs": mean.values,
                             }
                         )
                     )
-            axes.set(title=f"H = {size}", xlabel=STEPS[0], ylim=(0, 1.02), xticks=STEPS[1])
+            axes.set(title=f"H = {size}", xlabel=TIME, ylim=(0, 1.02), xticks=row_ticks(image_rows(similarities)))
         row[0].set_ylabel("similarity")
         figure.legend(*row[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
-    networks = ", ".join(f"{found.sizes['seed']} at H = {size}" for size, found in sorted(analysis.similarities.items()))
+    equal = first_states_equal(analysis.dataset)
+    undefined = " At step 1 all states are equal and similarity is not defined." if equal else ""
+    networks = ", ".join(
+        f"{similarities.sizes['seed']} at H = {size}" for size, similarities in sorted(analysis.similarities.items())
+    )
     return Figure(
         "similarity",
         figure,
-        f"Similarity of the hidden states of different networks on the same test images: linear CKA, and SVCCA of the directions "
-        f"that carry 99% of the variance, between trained networks and between the same networks before training. Lines: mean over "
-        f"all pairs; shading: from the least to the most similar pair (a range, no confidence band). At step 1 all states are "
-        f"equal and similarity is not defined. Networks: {networks}.",
+        f"Similarity of the hidden states of different networks at each time step, before and after training, on the same test "
+        f"images: linear CKA, and SVCCA of the directions that carry 99% of the variance. Lines: mean over all pairs of networks; "
+        f"shading: range from the least to the most similar pair, which is not a confidence band.{undefined} "
+        f"Networks: {networks}.",
         "Line charts, one for each hidden size, of similarity against the time step.",
         pd.concat(rows, ignore_index=True),
     )

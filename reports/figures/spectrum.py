@@ -1,4 +1,4 @@
-"""The spectrum of the recurrent weights, and how far it foretells what the network does under blank rows."""
+"""Eigenvalues of the blank map's Jacobian at rest, and how well they predict what the network does under blank rows."""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 
-from analysis.claims.findings import present, representatives
+from analysis.claims.findings import representatives
+from analysis.claims.sample import present
+from analysis.statistics.agreement import of_odd_map
 from analysis.study_analysis import Analysis
+from reports.cells import spectrum_words
 from reports.figures.figure import PERIODS, Figure, counts, plain_ticks, reference
 from reports.figures.style import BLUE, GREY, INK, SKY, VERMILION, panels, styled
 from study.measurements.attractors import KINDS
 
 LOWEST = -1.5  # nat per row, of the exponents shown
-LONGEST = 100  # rows: periods beyond it stand at the edge
+LONGEST = 100  # rows: longer periods are drawn at the edge
 
 
 def spectrum(analysis: Analysis) -> Figure | None:
-    """Eigenvalues of R before and after training, predicted against measured periods, and Lyapunov exponents; a column a size."""
+    """Eigenvalues at rest before and after training, predicted against measured periods, and Lyapunov exponents, by hidden size."""
     chosen = representatives(analysis.dataset)
     if not chosen or not {"eigenvalue_real_by_epoch", "period_predicted", "period_state", "lyapunov"} <= set(analysis.dataset):
         return None
     frames = []
+    half = " and half (dashed)" if of_odd_map(analysis.dataset.period_predicted) else ""
     with styled():
         figure, (plane, periods, exponents) = panels(len(chosen), 3, height=2.3)
         for index, (size, seed) in enumerate(chosen.items()):
@@ -55,19 +59,20 @@ def spectrum(analysis: Analysis) -> Figure | None:
     return Figure(
         "spectrum",
         figure,
-        f"Top: eigenvalues of the recurrent weights R before and after training, in the network of each hidden size nearest "
-        f"the median accuracy, with the way of the leading ones from epoch to epoch, and the unit circle. Middle: the period "
-        f"that the leading eigenvalue predicts against those of the state and of the accuracy under blank rows, all "
-        f"networks; lines: equal (solid) and half (dashed); periods over {LONGEST} rows, and predictions of no rotation, "
-        f"stand at the edge. Bottom: the largest Lyapunov exponents on the attractor most images reach, a line a network, "
-        f"down to {LOWEST:g} at most. Networks: {counts(analysis)}.",
-        "For each hidden size the eigenvalues in the complex plane, measured against predicted periods, and Lyapunov exponents.",
+        f"Do the eigenvalues at rest predict the dynamics under blank rows? Top: eigenvalues of {spectrum_words(analysis.dataset)} "
+        f"before and after training, the trajectory of the leading eigenvalue over the epochs, and the unit circle, in the network "
+        f"of each hidden size nearest the median accuracy. Middle: measured periods of the state and of the accuracy against the "
+        f"period predicted by the leading eigenvalue, all networks; lines: equal (solid){half}; periods over {LONGEST} rows, and "
+        f"predictions without rotation, are drawn at the edge. Bottom: the largest Lyapunov exponents on the attractor that most "
+        f"images reach, one line per network, cut off at {LOWEST:g}. Networks: {counts(analysis)}.",
+        "For each hidden size the eigenvalues in the complex plane, measured periods against predicted ones, and Lyapunov "
+        "exponents.",
         pd.concat(frames, ignore_index=True),
     )
 
 
 def eigenvalues(axes: Axes, record: xr.Dataset) -> float:
-    """The eigenvalues of R before and after one network's training, and the unit circle; returns how far it reaches sideways."""
+    """The eigenvalues at rest before and after one network's training, and the unit circle; returns the half-width to show."""
     turn = np.linspace(0, 2 * np.pi, 200)
     axes.plot(np.cos(turn), np.sin(turn), color=GREY, linewidth=0.6)
     real, imaginary = record.eigenvalue_real_by_epoch, record.eigenvalue_imaginary_by_epoch
@@ -75,11 +80,11 @@ def eigenvalues(axes: Axes, record: xr.Dataset) -> float:
     axes.scatter(real[-1], imaginary[-1], s=6, color=VERMILION, marker="^", linewidth=0, label="trained")
     axes.set_aspect("equal")
     axes.set(xlabel="real part", ylabel="imaginary part", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
-    return 1.15 * max(1.0, float(np.hypot(real, imaginary).max()))
+    return 1.15 * float(np.hypot(real, imaginary).fillna(1).max().clip(1))
 
 
 def _eigenvalue_paths(axes: Axes, record: xr.Dataset) -> None:
-    """With the way of the leading eigenvalue from epoch to epoch."""
+    """The eigenvalues, with the trajectory of the leading eigenvalue over the epochs."""
     reach = eigenvalues(axes, record)
     leading = record.isel(mode=0)
     axes.scatter(
@@ -97,7 +102,8 @@ def _eigenvalue_paths(axes: Axes, record: xr.Dataset) -> None:
 def _periods(axes: Axes, networks: xr.Dataset, accuracy: np.ndarray) -> None:
     ends = np.array([2, LONGEST])
     axes.plot(ends, ends, color=GREY, linewidth=0.7)
-    axes.plot(2 * ends, ends, color=GREY, linewidth=0.7, linestyle="--")
+    if of_odd_map(networks.period_predicted):
+        axes.plot(2 * ends, ends, color=GREY, linewidth=0.7, linestyle="--")
     predicted = np.nan_to_num(networks.period_predicted.values, nan=LONGEST, posinf=LONGEST).clip(max=LONGEST)
     measured = (networks.period_state.values, "state", BLUE, "o"), (accuracy, "accuracy", VERMILION, "^")
     for values, label, colour, marker in measured:
@@ -121,5 +127,5 @@ def _periods(axes: Axes, networks: xr.Dataset, accuracy: np.ndarray) -> None:
 def _exponents(axes: Axes, networks: xr.Dataset) -> None:
     axes.plot(networks.exponent, networks.lyapunov.transpose("exponent", "seed"), color=INK, linewidth=0.5, alpha=0.7)
     reference(axes, 0)
-    axes.set_ylim(max(LOWEST, axes.get_ylim()[0]))  # what contracts faster than that is gone within a row or two
+    axes.set_ylim(max(LOWEST, axes.get_ylim()[0]))  # a faster contraction is over within a row or two
     axes.set(xlabel="exponent", xticks=[1, 5, 10, 15, 20])

@@ -1,4 +1,4 @@
-"""Accuracy over two times at once: rows shown and blank rows, and the step a probe learned and the step it is scored at."""
+"""Accuracy over two times at once: rows shown and blank rows; the step a probe was trained at and the step it is tested at."""
 
 from __future__ import annotations
 
@@ -8,35 +8,36 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 
-from analysis.claims.findings import present
+from analysis.claims.sample import present
 from analysis.study_analysis import Analysis
-from reports.figures.figure import Figure, counts, heat, sizes
+from reports.figures.figure import Figure, counts, heat, image_rows, sizes
 from reports.figures.style import panels, styled
 
 
 def surface(analysis: Analysis) -> Figure | None:
-    """The accuracy surface, mean over networks; a panel a hidden size."""
+    """The accuracy surface, mean over networks; one panel per hidden size."""
     return _means(
         analysis,
         "accuracy",
         "surface",
         accuracy_surface,
-        "Test accuracy after some rows of the image and then some blank rows, mean over networks. The right edge of the image rows "
-        "(top line) is experiment 3, the left column experiment 2, and the diagonal that ends at row 28 experiment 1.",
-        "Rasters of test accuracy over rows shown and blank rows, one for each hidden size.",
+        "Test accuracy after the first rows of the image and then a number of blank rows; the paper's three experiments are three "
+        "lines on this surface. The top line is experiment 3, the left column experiment 2, and the diagonal that ends at row "
+        "{rows} experiment 1. Mean over networks.",
+        "Heat maps of test accuracy over rows shown and blank rows, one for each hidden size.",
     )
 
 
 def generalisation(analysis: Analysis) -> Figure | None:
-    """The temporal generalisation matrix, mean over networks; a panel a hidden size."""
+    """The temporal generalisation matrix, mean over networks; one panel per hidden size."""
     return _means(
         analysis,
         "temporal_generalisation",
         "generalisation",
         generalisation_matrix,
-        "Temporal generalisation: test accuracy of the probe of one step at the states of another, mean over networks; after "
-        "step 28 rows are blank (right of the dotted line).",
-        "Rasters of test accuracy over the step a probe learned and the step it is scored at, one for each hidden size.",
+        "Temporal generalisation: how well the linear probe trained at one step decodes the states of another. Test accuracy, mean "
+        "over networks; after step {rows} the rows are blank (right of the dotted line).",
+        "Heat maps of test accuracy over the step a probe was trained at and the step it is tested at, one for each hidden size.",
     )
 
 
@@ -47,8 +48,8 @@ def accuracy_surface(axes: Axes, accuracy: xr.DataArray) -> AxesImage:
 
 
 def generalisation_matrix(axes: Axes, accuracy: xr.DataArray) -> AxesImage:
-    """Accuracy over (step the probe learned, step scored), and where the image ends."""
-    axes.set(xlabel="step scored", ylabel="step the probe learned")
+    """Accuracy over (training step, test step) of the probe, with a line where the image ends."""
+    axes.set(xlabel="test step", ylabel="training step of the probe")
     image = heat(axes, accuracy, (1, 1), vmax=100)
     axes.axvline(accuracy.shape[0] + 0.5, color="white", linewidth=0.7, linestyle=":")
     return image
@@ -68,4 +69,5 @@ def _means(
             axes.label_outer()
         figure.colorbar(images[-1], ax=row, label="test accuracy (%)")
     numbers = analysis.dataset[variable].mean("seed").to_dataframe().reset_index().dropna()
-    return Figure(name, figure, f"{caption} Networks: {counts(analysis)}.", description, numbers)
+    told = caption.format(rows=image_rows(analysis.dataset))
+    return Figure(name, figure, f"{told} Networks: {counts(analysis)}.", description, numbers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis.study_analysis import Analysis
-from reports.figures.figure import Curve, Figure, Row, curve_figure, sizes
+from reports.figures.figure import Curve, Figure, Row, chance, curve_figure, image_rows, row_ticks, sizes
 from reports.figures.style import BLUE, VERMILION
 
 CONDITIONS = (
@@ -13,16 +13,17 @@ CONDITIONS = (
 
 
 def truncation(analysis: Analysis) -> Figure | None:
-    """Accuracy against the rows shown, the rest blank or left out; a panel a hidden size."""
+    """Accuracy against the rows shown, the rest blank or left out; one panel per hidden size."""
     if not sizes(analysis):
         return None
+    rows = image_rows(analysis.dataset)
     return curve_figure(
         analysis,
         "truncation",
-        [Row("test accuracy (%)", CONDITIONS, scale=100, top=100, reference=10)],
-        "Test accuracy when the network sees only the first rows of each image: the rest blank, read after row 28 (experiment 1), "
-        "or the readout applied at once (experiment 2). Dotted: chance.",
+        [Row("test accuracy (%)", CONDITIONS, scale=100, top=100, reference=chance(analysis.dataset))],
+        "Test accuracy when the network sees only the first rows of each image: either blank rows replace the rest and the readout "
+        f"is applied after row {rows} (experiment 1), or the readout is applied at once (experiment 2). Dotted: chance.",
         "Line charts, one for each hidden size, of test accuracy against the number of rows shown, for blank rows and for "
         "stopping early.",
-        x=("rows shown", (1, 7, 14, 21, 27)),
+        x=("rows shown", row_ticks(rows, rows - 1)),
     )

@@ -1,1 +1,1 @@
-"""What the report says, in words made from numbers."""
+"""The text of the report, made from numbers."""

@@ -1,10 +1,12 @@
-"""Two studies side by side: in what they differ, how each judges the claims, and their figures one above the other."""
+"""Two studies side by side: the settings that differ, the verdicts of each, and their figures one above the other."""
 
 from __future__ import annotations
 
 import dataclasses
 
-from analysis.claims.ledger import Finding, words
+from analysis.claims.finding import Finding
+from analysis.claims.findings import estimate_text
+from analysis.claims.registry import CLAIMS
 from analysis.dataset import provenance
 from analysis.dataset.runs import configuration
 from analysis.study_analysis import Analysis
@@ -12,19 +14,19 @@ from reports.figures import drawn
 from reports.figures.figure import Figure
 from reports.text.glyphs import shown
 
-COMPARED = ("truncation", "oscillation", "dimensionality", "accessibility", "spectrum")
+COMPARED = ("truncation", "oscillation", "dimensionality", "decoding", "spectrum")
 LETTERS = "AB"
 
 
 def comparison(first: Analysis, second: Analysis) -> tuple[dict, dict[str, Figure]]:
-    """What `comparison.typ` lays out, and the figures by name: `A-truncation`, `B-truncation` and so on."""
+    """The content that `comparison.typ` lays out, and the figures by name: `A-truncation`, `B-truncation` and so on."""
     studies = (first, second)
     by_study = {letter: drawn(study, COMPARED) for letter, study in zip(LETTERS, studies, strict=True)}
     figures = {
-        f"{letter}-{name}": dataclasses.replace(found[name], name=f"{letter}-{name}")
+        f"{letter}-{name}": dataclasses.replace(of_study[name], name=f"{letter}-{name}")
         for name in COMPARED
-        for letter, found in by_study.items()
-        if name in found
+        for letter, of_study in by_study.items()
+        if name in of_study
     }
     return {
         "title": "Hidden orbits: two studies side by side",
@@ -40,7 +42,7 @@ def comparison(first: Analysis, second: Analysis) -> tuple[dict, dict[str, Figur
         "cautions": [
             f"Study {letter}. {caution}"
             for letter, study in zip(LETTERS, studies, strict=True)
-            for caution in study.findings.cautions
+            for caution in (*study.findings.cautions, *study.findings.unjudged)
         ],
         "settings": [[shown(name, 40), *map(shown, values)] for name, *values in settings(first, second)],
         "verdicts": verdicts(first, second),
@@ -52,34 +54,36 @@ def comparison(first: Analysis, second: Analysis) -> tuple[dict, dict[str, Figur
 
 
 def settings(first: Analysis, second: Analysis) -> list[list[str]]:
-    """Each setting in which two studies differ, and each version or kind of device that did not make the networks of both alike."""
+    """Each setting in which two studies differ, and each library version or kind of device that differs between them."""
     one, other = configuration(first.dataset), configuration(second.dataset)
     differing = [
         [name, str(one.get(name, "none")), str(other.get(name, "none"))]
         for name in sorted(one | other)
         if one.get(name) != other.get(name)
     ]
-    made = [
+    made_by = [
         {name: ", ".join(sorted(values)) for name, values in provenance.versions(study.dataset).items()}
         for study in (first, second)
     ]
     return differing + [
-        [f"made by {name}", *(by.get(name, "unknown") for by in made)]
+        [f"made by {name}", *(values.get(name, "unknown") for values in made_by)]
         for name in provenance.NAMES
-        if made[0].get(name) != made[1].get(name)
+        if made_by[0].get(name) != made_by[1].get(name)
     ]
 
 
 def verdicts(first: Analysis, second: Analysis) -> list[dict]:
-    """A row a claim and hidden size that either study judges; agree where both give the same verdict."""
+    """One row per claim and hidden size that either study judges."""
     ledgers = [{(finding.claim, finding.hidden_size): finding for finding in study.findings.ledger} for study in (first, second)]
     rows = []
-    for claim, size in sorted(ledgers[0].keys() | ledgers[1].keys()):
-        found = [ledger.get((claim, size)) for ledger in ledgers]
-        hypothesis = next(finding.hypothesis for finding in found if finding)
-        rows.append({"claim": claim, "hypothesis": hypothesis, "hidden_size": size, "studies": [*map(_told, found)]})
+    order = list(CLAIMS)
+    for claim, size in sorted(ledgers[0].keys() | ledgers[1].keys(), key=lambda place: (order.index(place[0]), place[1])):
+        judged = [_judged(ledger.get((claim, size))) for ledger in ledgers]
+        rows.append({"claim": claim, "hypothesis": CLAIMS[claim].hypothesis, "hidden_size": size, "studies": judged})
     return rows
 
 
-def _told(finding: Finding | None) -> dict:
-    return {"estimate": words(finding), "verdict": finding.verdict} if finding else {"estimate": "not judged", "verdict": ""}
+def _judged(finding: Finding | None) -> dict:
+    return (
+        {"estimate": estimate_text(finding), "verdict": finding.verdict} if finding else {"estimate": "not judged", "verdict": ""}
+    )

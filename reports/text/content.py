@@ -1,28 +1,31 @@
-"""What the report says, in words made from the data: everything `report.typ` lays out."""
+"""The text and tables of the report, made from the data: everything that `report.typ` lays out."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
 
-from analysis.claims.claims import OF_ACCURACY
-from analysis.claims.findings import present
-from analysis.claims.ledger import CONTRADICTED, NOT_TRAINED, SUPPORTED, UNDECIDED, Finding, words
+from analysis.claims.finding import CONTRADICTED, NOT_TRAINED, SUPPORTED, UNDECIDED, Finding
+from analysis.claims.findings import estimate_text
 from analysis.claims.power import MOST, for_claim
+from analysis.claims.registry import CLAIMS, accuracy_only
+from analysis.claims.sample import present
 from analysis.dataset import provenance
 from analysis.dataset.runs import configuration
 from analysis.statistics.bands import FEW_NETWORKS, FEWEST_NETWORKS
 from analysis.study_analysis import Analysis
 from reports.figures.figure import Figure
+from reports.text.claims import sentence
 from reports.text.glyphs import shown
 from reports.text.methods import methods
+from study.schema import SOURCES
 
 
 def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
-    """The report's text and tables, ready for JSON; `figures` by name, those that could be drawn."""
+    """The report's text and tables, ready for JSON; `figures` are those that could be drawn, by name."""
     dataset, config = analysis.dataset, configuration(analysis.dataset)
     missing = json.loads(dataset.attrs["missing"])
     return {
@@ -30,12 +33,13 @@ def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
         "subtitle": f"{shown(dataset.attrs['study_name'])} (study {shown(analysis.study, 40)})",
         "answer": _answer(analysis),
         "verdicts": _verdicts(analysis.findings.ledger),
+        "unjudged": analysis.findings.unjudged,
         "warnings": _warnings(analysis, missing),
         "sections": _sections(analysis, figures),
         "trends": _trends(analysis),
         "appendix": _drawn(figures, APPENDIX),
         "rules": _rules(analysis.findings.ledger),
-        "methods": methods(config, {finding.claim for finding in analysis.findings.ledger}),
+        "methods": methods(config, _judged(analysis.findings.ledger), dataset.sizes.get("digit", 0)),
         "versions": [
             *_versions(dataset),
             ["data sha256", dataset.attrs["data_digest"] or "unknown"],
@@ -61,32 +65,43 @@ def _answer(analysis: Analysis) -> str:
     for finding in ledger:
         claims.setdefault(finding.claim, set()).add(finding.verdict)
     everywhere = " at every hidden size" if dataset.hidden_size.size > 1 else ""
-    told = {verdict: f"{verdict}{everywhere}" for verdict in (SUPPORTED, CONTRADICTED, UNDECIDED)}
-    told[NOT_TRAINED] = "not judged, because the networks have not learned the task"
-    alike = {verdict: [claim for claim, verdicts in claims.items() if verdicts == {verdict}] for verdict in told}
-    parts = [f"{_list(group)} {told[verdict]}" for verdict, group in alike.items() if group]
+    means = {verdict: f"{verdict}{everywhere}" for verdict in (SUPPORTED, CONTRADICTED, UNDECIDED)}
+    means[NOT_TRAINED] = "not judged, because the networks have not learned the task"
+    alike = {verdict: [claim for claim, verdicts in claims.items() if verdicts == {verdict}] for verdict in means}
+    parts = [f"{_are(group)} {means[verdict]}" for verdict, group in alike.items() if group]
     if mixed := [claim for claim, verdicts in claims.items() if len(verdicts) > 1]:
-        parts.append(f"{_list(mixed)} judged differently from size to size")
+        parts.append(f"{_are(mixed)} judged differently from size to size")
     untrained = sorted({finding.hidden_size for finding in ledger if finding.verdict == NOT_TRAINED})
     some = (
         f" With {', '.join(map(str, untrained))} hidden units the networks have not learned the task, so that only "
-        f"{', '.join(sorted(OF_ACCURACY))} is judged there."
+        f"{', '.join(accuracy_only())} is judged there."
         if 0 < len(untrained) < dataset.hidden_size.size
         else ""
     )
-    return f"{text} Of the paper's claims, and C8, which is ours, {'; '.join(parts)}.{some}"
+    ours = [claim for claim in claims if not CLAIMS[claim].paper]
+    added = f", and {_are(ours, 'which ')} ours," if ours else ""
+    return f"{text} Of the paper's claims{added} {'; '.join(parts)}.{some}"
 
 
-def _list(claims: list[str]) -> str:
-    return (", ".join(claims[:-1]) + " and " + claims[-1] + " are") if len(claims) > 1 else f"{claims[0]} is"
+def _are(claims: list[str], between: str = "") -> str:
+    """The subject of a sentence and its verb: C1 is; C1, C2 and C3 are."""
+    listed = " and ".join(filter(None, (", ".join(claims[:-1]), claims[-1])))
+    return f"{listed}{',' if between else ''} {between}{'are' if len(claims) > 1 else 'is'}"
+
+
+def _judged(ledger: list[Finding]) -> list[str]:
+    """The claims that have a finding, in order."""
+    return list(dict.fromkeys(finding.claim for finding in ledger))
 
 
 def _verdicts(ledger: list[Finding]) -> list[dict]:
-    """A group a claim, with a row a hidden size."""
+    """One group per claim, with one row per hidden size."""
     groups: dict[str, dict] = {}
     for finding in ledger:
-        group = groups.setdefault(finding.claim, {"claim": finding.claim, "hypothesis": finding.hypothesis, "rows": []})
-        group["rows"].append([str(finding.hidden_size), words(finding), _p(finding.p), finding.verdict])
+        group = groups.setdefault(
+            finding.claim, {"claim": finding.claim, "hypothesis": CLAIMS[finding.claim].hypothesis, "rows": []}
+        )
+        group["rows"].append([str(finding.hidden_size), estimate_text(finding), _p(finding.p), finding.verdict])
     return list(groups.values())
 
 
@@ -103,50 +118,45 @@ def _warnings(analysis: Analysis, missing: dict[str, str]) -> list[str]:
         if n < FEWEST_NETWORKS:
             lines.append(
                 f"H = {size}: {n} network{'s' * (n != 1)}. Bands and verdicts are withheld below {FEWEST_NETWORKS}, "
-                "because resampling so few networks cannot tell their spread."
+                "because resampling so few networks does not show how much they vary."
             )
         elif n < FEW_NETWORKS:
-            lines.append(f"H = {size}: {n} networks. Below {FEW_NETWORKS} the bands cover a little less than they say.")
+            lines.append(f"H = {size}: {n} networks. Below {FEW_NETWORKS}, the coverage of the bands is slightly below nominal.")
     if missing:
-        lines.append(f"{len(missing)} of {analysis.dataset.run_id.size} networks are missing; the last page says why.")
+        lines.append(f"{len(missing)} of {analysis.dataset.run_id.size} networks are missing; see the reasons under Networks.")
     return [*lines, *(f"{line[0].upper()}{line[1:]}." for line in analysis.left_out)]
 
 
-@dataclass(frozen=True)
-class Section:
-    """A part of the report: the claims it judges and the figures it shows, as far as there are any."""
-
-    title: str
-    claims: tuple[str, ...]
-    figures: tuple[str, ...]
-
-
-SECTIONS = (
-    Section("How well the networks learn", ("C1",), ()),
-    Section("Blank rows against stopping early", ("C2",), ("truncation", "surface")),
-    Section("Too many blank rows", ("C3", "C4"), ("oscillation", "predicted")),
-    Section("Dimensionality over time", ("C5", "C5b"), ("dimensionality", "geometry")),
-    Section("The hidden states in two dimensions", ("C6",), ("embedding", "embedding_steps")),
-    Section("What can be read off the hidden states", ("C7",), ("accessibility", "generalisation", "early_classification")),
-    Section("Rotations and attractors", ("C8",), ("spectrum",)),
-    Section("How alike the networks are", (), ("similarity",)),
-)
+ALIKE = ("How alike the networks are", ("similarity",))  # a section without a claim
 APPENDIX = ("networks",)
 
 
+def sections() -> dict[str, tuple[list[str], list[str]]]:
+    """The sections of the report by title, as the claims define them: the claims judged there and the figures shown."""
+    by_title: dict[str, tuple[list[str], list[str]]] = {}
+    for claim in CLAIMS.values():
+        claims, figures = by_title.setdefault(claim.section, ([], []))
+        claims.append(claim.id)
+        figures.extend(name for name in claim.figures if name not in figures)
+    title, names = ALIKE
+    by_title.setdefault(title, ([], []))[1].extend(names)
+    return by_title
+
+
 def _sections(analysis: Analysis, figures: dict[str, Figure]) -> list[dict]:
-    sections = []
-    for section in SECTIONS:
-        paragraphs = [paragraph for claim in section.claims if (paragraph := _of_claim(analysis, claim))]
-        drawn = _drawn(figures, section.figures)
-        if paragraphs and section.figures and not drawn:
-            paragraphs.append({"text": "The study holds too little to draw this figure.", "items": [], "change": ""})
+    laid_out, shown_before = [], set(APPENDIX)
+    for title, (claims, names) in sections().items():
+        paragraphs = [paragraph for claim in claims if (paragraph := _of_claim(analysis, claim))]
+        drawn = _drawn(figures, [name for name in names if name not in shown_before])
+        if paragraphs and names and not set(names) & set(figures):
+            paragraphs.append({"text": "The study does not have the data for this figure.", "items": [], "change": ""})
         if paragraphs or drawn:
-            sections.append({"title": section.title, "paragraphs": paragraphs, "figures": drawn})
-    return sections
+            laid_out.append({"title": title, "paragraphs": paragraphs, "figures": drawn})
+        shown_before |= {item["name"] for item in drawn}
+    return laid_out
 
 
-def _drawn(figures: dict[str, Figure], names: tuple[str, ...]) -> list[dict]:
+def _drawn(figures: dict[str, Figure], names: Sequence[str]) -> list[dict]:
     return [
         {
             "name": name,
@@ -159,46 +169,45 @@ def _drawn(figures: dict[str, Figure], names: tuple[str, ...]) -> list[dict]:
 
 
 def _of_claim(analysis: Analysis, claim: str) -> dict | None:
-    """A claim in words, an item a hidden size, and what would change the verdict."""
+    """A claim in words: one item per hidden size, and what would change the verdict."""
     findings = [finding for finding in analysis.findings.ledger if finding.claim == claim]
     if not findings:
         return None
-    items = [f"H = {f.hidden_size}, {f.verdict}: {f.quantity} {words(f)}{'; ' + f.note if f.note else ''}." for f in findings]
-    return {"text": f"{claim}, {findings[0].hypothesis}:", "items": items, "change": _change(findings)}
+    return {"text": f"{claim}, {CLAIMS[claim].hypothesis}:", "items": [*map(sentence, findings)], "change": _change(findings)}
 
 
 def _change(findings: list[Finding]) -> str:
-    """What would change the verdicts on a claim: its rule, and the number of networks that would decide where nothing is."""
+    """What would change the verdicts on a claim: its rule, and how many networks would decide where it is undecided."""
     needs = [(f.hidden_size, need.networks) for f in findings if f.verdict == UNDECIDED and (need := for_claim(f))]
-    text = f"What would change the verdict: it is {findings[0].rule}."
-    for size, networks in needs:
-        deciding = f"some {networks} networks would decide" if networks else f"even {MOST:,} networks would not decide"
-        text += f" At H = {size} {deciding}, if the estimate stayed what it is (80% power)."
+    text = f"What would change the verdict: it is {CLAIMS[findings[0].claim].decision_rule}."
+    for size, count in needs:
+        deciding = f"about {count} networks would decide" if count else f"even {MOST:,} networks would not decide"
+        text += f" At H = {size}, {deciding} if the estimate stayed the same (80% power)."
     return text
 
 
 def _trends(analysis: Analysis) -> dict | None:
-    """How every number changes with the hidden size: the header and the rows of a table; None where there is one size."""
+    """How every number changes with the hidden size: header and rows of a table; None where there is only one size."""
     changes = [change for change in analysis.findings.trends if np.isfinite(change.trend.p)]
     if not changes:
         return None
     adjusted = [{pair.sizes: pair.p_adjusted for pair in change.pairs} for change in changes]
-    pairs = sorted({sizes for found in adjusted for sizes in found})
+    pairs = sorted({sizes for by_pair in adjusted for sizes in by_pair})
     header = ["number", "per doubling of H", "p", *(f"{small} and {large}" for small, large in pairs)]
     rows = [
         [
-            analysis.dataset[change.variable].attrs["long_name"],
+            analysis.dataset[change.variable].attrs["long_name"] + ("" if change.source == SOURCES[0] else f" ({change.source})"),
             f"{change.trend.slope:+.3g}",
             _p(change.trend.p),
-            *(_p(found.get(sizes, np.nan)) for sizes in pairs),
+            *(_p(by_pair.get(sizes, np.nan)) for sizes in pairs),
         ]
-        for change, found in zip(changes, adjusted, strict=True)
+        for change, by_pair in zip(changes, adjusted, strict=True)
     ]
     return {"header": header, "rows": rows}
 
 
 def _versions(dataset: xr.Dataset) -> list[list[str]]:
-    """What made the networks, a row a value; where there are several, with the networks of each."""
+    """What made the networks: one row per value; where a name has several values, with the networks of each."""
     return [
         [name, value if len(values) == 1 else f"{value} ({provenance.places_in_words(places)})"]
         for name, values in provenance.versions(dataset).items()
@@ -207,16 +216,15 @@ def _versions(dataset: xr.Dataset) -> list[list[str]]:
 
 
 def _rules(ledger: list[Finding]) -> list[dict]:
-    first = {finding.claim: finding for finding in reversed(ledger)}
-    return [{"claim": claim, "test": first[claim].test, "rule": first[claim].rule} for claim in sorted(first)]
+    return [{"claim": claim, "test": CLAIMS[claim].test, "rule": CLAIMS[claim].decision_rule} for claim in _judged(ledger)]
 
 
 def _runs(analysis: Analysis) -> list[list[str]]:
     rows = []
     for size in analysis.dataset.hidden_size.values:
-        networks, rhythm = present(analysis.dataset, int(size)), analysis.findings.oscillations.get(int(size))
-        for seed, period in zip(networks.seed.values, rhythm.confirmed_periods if rhythm else (), strict=True):
-            one = networks.sel(seed=seed)
+        sample, oscillation = present(analysis.dataset, int(size)), analysis.findings.oscillations.get(int(size))
+        for seed, period in zip(sample.seed.values, oscillation.confirmed_periods if oscillation else (), strict=True):
+            one = sample.sel(seed=seed)
             rows.append(
                 [
                     str(size),

@@ -1,4 +1,4 @@
-"""Text as it can be typeset: typst stops at a character for which no font has a glyph."""
+"""Makes text typesettable: typst stops at a character for which no font has a glyph."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from matplotlib.ft2font import FT2Font
 from reports.figures.style import FONTS
 from study.terminal.visible import visible
 
-PARAGRAPH = 4000  # characters at most, so that nothing that came from outside fills a document
+PARAGRAPH = 4000  # characters at most, so that no foreign text can fill a document
 
 
 def _drawn() -> frozenset[str]:
     """The letters, numbers, punctuation marks and symbols of the shipped font, and the space.
 
-    Combining marks are left out: they pile up, and those in use are parts of letters after normalisation.
+    Combining marks are left out: they can be stacked, and normalisation merges those in common use into letters.
     """
     glyphs = (set(FT2Font(str(font)).get_charmap()) for font in sorted(FONTS.glob("*.ttf")))
     characters = map(chr, set.intersection(*glyphs))
@@ -27,12 +27,12 @@ DRAWN = _drawn()  # where typst's own fonts lack one of these, it falls back on 
 
 
 def shown(text: str, most: int = 200) -> str:
-    """Text in one line, cut after `most` characters, with the code points of those that cannot be drawn or would not be seen."""
+    """Text in one line, cut after `most` characters; characters that cannot be drawn or seen are shown by their code points."""
     return visible(text, most, DRAWN)
 
 
 def typesettable(content: Any) -> Any:
-    """The content of a document (plain JSON) with all its text as it can be shown, whoever wrote it."""
+    """The content of a document (plain JSON) with all its text made typesettable, whoever wrote it."""
     match content:
         case str():
             return shown(content, PARAGRAPH)

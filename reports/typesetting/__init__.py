@@ -1,1 +1,1 @@
-"""Figures and words in, one PDF out."""
+"""Typesetting: figures and text in, one PDF out."""

@@ -1,4 +1,4 @@
-"""Typesets: figures and content in, one PDF out."""
+"""Typesets a document: figures and content in, one PDF out."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from typst import PDFStandards
 
 TEMPLATES = Path(__file__).parent
-STANDARDS: PDFStandards = ["a-2a", "ua-1"]  # archival, and readable by machines for those who cannot see it
+STANDARDS: PDFStandards = ["a-2a", "ua-1"]  # archival, and accessible to screen readers
 TIMESTAMP = datetime(2020, 7, 17, tzinfo=UTC)  # fixed, so that the same runs give the same bytes
 
 
-def build(analysis: Analysis, folder: Path) -> Path:
+def build_report(analysis: Analysis, folder: Path) -> Path:
     """Draws every figure of a study into `folder/figures` and typesets `folder/report.pdf`; returns its path."""
     figures = drawn(analysis)
     return _typeset("report.typ", content(analysis, figures), figures, folder)
@@ -41,9 +41,9 @@ def build_comparison(first: Analysis, second: Analysis, folder: Path) -> Path:
 
 
 def _typeset(template: str, words: dict, figures: Mapping[str, Figure], folder: Path) -> Path:
-    """Saves the figures and a PDF/A-2a and PDF/UA-1 of the template's name; the same input gives the same bytes.
+    """Saves the figures and typesets the template as PDF/A-2a and PDF/UA-1; the same input gives the same bytes.
 
-    Raises `RuntimeError` where typst warns, such as of a font it has not.
+    Raises `RuntimeError` where typst warns, for example about a missing font.
     """
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     for figure in figures.values():

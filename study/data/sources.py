@@ -1,7 +1,7 @@
 """The data sets: shipped files, checked against their digests, unpacked into a cache, read by torchvision.
 
-Nothing found on a disk is believed, neither a folder that others made nor the cache: only the four known files are read or written,
-up to a size, and their digests are compared before each use.
+Nothing on the disk is trusted, neither a foreign folder nor the cache: only the four known files are read or written, up to a size
+limit, and their digests are compared before each use.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -24,13 +25,13 @@ from study.files.untrusted import Refused
 from study.terminal.errors import InputError, StudyError, quoted, reason
 
 DATASETS = {"mnist": "MNIST"}  # our name -> the folder torchvision expects
-CLASSES = 10
-# The data digest is taken over their digests in this order: it stays what it is for MNIST, and files that swap names change it.
+# The data digest covers their digests in this order: that keeps the digest of MNIST, and swapping two files changes it.
 FILES = ("t10k-images-idx3-ubyte", "train-labels-idx1-ubyte", "train-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+TRAIN_LABELS = "train-labels-idx1-ubyte"  # these determine the number of classes
 SUMS = "SHA256SUMS"
 MOST = 256 << 20  # bytes of a file, packed or unpacked: more than 300,000 images of MNIST's size
 PROJECT = Path(__file__).resolve().parents[2]
-# Where a relative folder of data sets is looked for: in the current folder, in the checkout, and where an installation puts ours.
+# Where a relative data folder is searched: the current folder, the checkout, and where an installation puts the project's data.
 ROOTS = (Path(), PROJECT, Path(sys.prefix) / "share" / "hidden-orbits")
 DATA_DIR = next((root / "data" for root in ROOTS[1:] if (root / "data").is_dir()), PROJECT / "data")
 CACHE = Path(
@@ -41,8 +42,17 @@ ADVICE = "restore it from the project's repository (git checkout -- data)"
 
 
 @dataclass(frozen=True)
+class DataShape:
+    """What a data set's images have in common: `rows`, `features` (the pixels of a row) and `classes`."""
+
+    rows: int
+    features: int
+    classes: int
+
+
+@dataclass(frozen=True)
 class DataSource:
-    """A checked data set: its name, the folder that holds the folder of its files, and the sha256 of each file, unpacked."""
+    """A checked data set: its name, the parent of its folder, and the sha256 of each unpacked file."""
 
     name: str
     data_dir: Path
@@ -50,17 +60,17 @@ class DataSource:
 
     @property
     def digest(self) -> str:
-        """The digest of all files together, by which studies and networks name their data."""
+        """The digest of all files together, which identifies the data of studies and networks."""
         return hashlib.sha256("".join(self.digests[file] for file in FILES).encode()).hexdigest()
 
     @property
     def root(self) -> Path:
-        """The folder torchvision reads, in the cache of the machine this runs on."""
+        """The folder that torchvision reads, in this machine's cache."""
         return CACHE / "datasets" / f"{self.name}-{self.digest[:12]}"
 
     @property
     def folder(self) -> Path:
-        """The folder of the shipped files on the machine this runs on; a relative one is looked for in `ROOTS`."""
+        """The folder of the shipped files on this machine; a relative one is searched for in `ROOTS`."""
         here = self.data_dir / self.name
         return next((root / here for root in ROOTS if _is_folder(root / here)), here)
 
@@ -69,6 +79,11 @@ class DataSource:
         """The folder of the unpacked files."""
         return self.root / DATASETS[self.name] / "raw"
 
+    @cached_property
+    def shape(self) -> DataShape:
+        """The shape of the images, from the prepared files."""
+        return load_images(self, train=False).shape
+
     def packed(self, file: str) -> Path:
         """The shipped file that unpacks to `file`."""
         return self.folder / f"{file}.gz"
@@ -76,11 +91,21 @@ class DataSource:
 
 @dataclass(frozen=True)
 class Images:
-    """Images uint8 `[N, rows, pixels]`, each read row by row, and their labels int64 `[N]`."""
+    """Images uint8 `[N, rows, pixels]`, read row by row, their labels int64 `[N]`, and the number of `classes` (by default one more
+    than the largest label)."""
 
     images: torch.Tensor
     labels: torch.Tensor
-    classes: int = CLASSES
+    classes: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.classes:
+            object.__setattr__(self, "classes", int(self.labels.max()) + 1)
+
+    @property
+    def shape(self) -> DataShape:
+        _, rows, features = self.images.shape
+        return DataShape(rows, features, self.classes)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -92,22 +117,22 @@ class Images:
         return Images(self.images.to(device), self.labels.to(device), self.classes)
 
 
-def prepare(name: str, data_dir: Path, digest: str | None = None) -> DataSource:
+def prepare_data(name: str, data_dir: Path, digest: str | None = None) -> DataSource:
     """Checks the shipped files of a data set and unpacks them into the cache.
 
-    `data_dir/name` holds `SHA256SUMS`, the digests of the unpacked files, and each file gzip-compressed. A relative `data_dir` is
-    looked for in `ROOTS`. Raises `InputError`, naming the file, where one is missing, cut short, altered, no regular file or too
-    large, where the files do not make a data set, or before any is unpacked where it is not the one of the `digest` that is asked
-    for.
+    `data_dir/name` holds `SHA256SUMS` with the digests of the unpacked files, and each file gzip-compressed. A relative `data_dir`
+    is searched for in `ROOTS`. Raises `InputError`, naming the file, where one is missing, cut short, altered, not a regular file
+    or too large, and where the files do not form a data set. If a `digest` is given and is not this data set's, it raises before
+    anything is unpacked.
     """
     source = _described(name, data_dir)
     if digest not in (None, source.digest):
         raise InputError(
-            f"{source.folder} is another data set than the study's (digest {source.digest[:12]}, expected "
-            f"{str(digest)[:12]!r}): restore that one, or name the folder that holds it"
+            f"{source.folder} is not the study's data set (digest {source.digest[:12]}, expected "
+            f"{str(digest)[:12]!r}): restore that data set, or name the folder that holds it"
         )
     _unpack(source)
-    train, test = load(source, train=True), load(source, train=False)
+    train, test = load_images(source, train=True), load_images(source, train=False)
     if train.images.shape[1:] != test.images.shape[1:]:
         sizes = [f"{images.images.shape[1]} x {images.images.shape[2]}" for images in (train, test)]
         raise InputError(
@@ -118,7 +143,7 @@ def prepare(name: str, data_dir: Path, digest: str | None = None) -> DataSource:
 
 
 def prepare_here(source: DataSource, files: Iterable[str] = FILES) -> None:
-    """Unpacks a data set anew where this machine's cache does not hold its `files` as they were prepared.
+    """Unpacks a data set again if this machine's cache does not hold its `files` as they were prepared.
 
     Raises `InputError` where this machine's files are missing or differ from those prepared.
     """
@@ -126,25 +151,26 @@ def prepare_here(source: DataSource, files: Iterable[str] = FILES) -> None:
         return
     here = _described(source.name, source.data_dir)
     if here.digests != source.digests:
-        raise InputError(
-            f"{here.folder} on this machine is another data set than the coordinator's: copy the files of one to the other"
-        )
+        raise InputError(f"{here.folder} on this machine is not the coordinator's data set: copy the files from one to the other")
     _unpack(here)
 
 
-def load(source: DataSource, train: bool) -> Images:
-    """The training or the test images of a prepared data set, which is unpacked again where the cache does not hold it.
+def load_images(source: DataSource, train: bool) -> Images:
+    """The training or the test images of a prepared data set, which is unpacked again if the cache does not hold it.
 
-    Raises `InputError`, naming the file, where they are no images with a label each.
+    Raises `InputError`, naming the file, where they are not images with one label each.
     """
     part = "train" if train else "t10k"
     images, labels = (f"{part}-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1"))
-    prepare_here(source, (images, labels))
+    prepare_here(source, (images, labels, TRAIN_LABELS))
     import_datasets()
     from torchvision.datasets.mnist import read_image_file, read_label_file
 
+    train_labels = _read(read_label_file, source, TRAIN_LABELS, "[labels]")
     read = Images(
-        _read(read_image_file, source, images, "[images, rows, pixels]"), _read(read_label_file, source, labels, "[labels]")
+        _read(read_image_file, source, images, "[images, rows, pixels]"),
+        train_labels if train else _read(read_label_file, source, labels, "[labels]"),
+        int(train_labels.max()) + 1,
     )
     if len(read.images) != len(read.labels):
         raise InputError(
@@ -158,14 +184,14 @@ def load(source: DataSource, train: bool) -> Images:
 
 
 def checked_data_dir(value: str | None) -> Path:
-    """The folder of data sets that a person names, else the project's; raises `InputError` where it holds none."""
+    """The data folder that a user names, else the project's; raises `InputError` where it holds no data set."""
     accepted = "expected the folder that holds the data set's folder, such as data"
     if value is None:
         return DATA_DIR
     try:
         path = Path(nameable(value))
         if not any((place / name).is_dir() for place in (root / path for root in ROOTS) for name in DATASETS):
-            raise ValueError("no data set is there")
+            raise ValueError("there is no data set in it")
     except (ValueError, OSError) as error:
         raise InputError(f"data_dir={quoted(value)}: {reason(error)}; {accepted}") from None
     return path
@@ -173,14 +199,14 @@ def checked_data_dir(value: str | None) -> Path:
 
 def checked_training_images(source: DataSource, count: int) -> None:
     """Raises `InputError` where a data set has fewer than `count` training images."""
-    available = len(load(source, train=True))
+    available = len(load_images(source, train=True))
     if count > available:
         raise InputError(f"train_images={count}: {source.name} has {available} training images; expected at most as many")
 
 
 def _described(name: str, data_dir: Path) -> DataSource:
-    """What `SHA256SUMS` says, before any file is looked at."""
-    if name not in list(DATASETS):  # a stored study may name anything, also what cannot be a key
+    """The data set according to `SHA256SUMS`, before any other file is read."""
+    if name not in list(DATASETS):  # a stored study may name anything, even something that cannot be a key
         raise InputError(f"dataset={str(name)[:40]!r}: expected one of: {', '.join(DATASETS)}")
     source = DataSource(name, data_dir, {})
     sums = source.folder / SUMS
@@ -191,7 +217,7 @@ def _described(name: str, data_dir: Path) -> DataSource:
             f"no data set {name} under data_dir={data_dir}: {sums} is missing; {ADVICE}, or name the folder that holds {name}/"
         ) from None
     except UnicodeDecodeError:
-        raise InputError(f"{sums} is no text: expected lines of a digest and a file name; {ADVICE}") from None
+        raise InputError(f"{sums} is not a text file: expected lines with a digest and a file name; {ADVICE}") from None
     except Refused as refusal:
         raise InputError(f"{sums} {refusal}; {ADVICE}") from None
     except OSError as error:
@@ -213,20 +239,20 @@ def _described(name: str, data_dir: Path) -> DataSource:
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # such as of a name that is too long
+    except OSError:  # for example, the name is too long
         return False
 
 
 def _unpack(source: DataSource) -> None:
-    """Checks every shipped file, and puts into the cache what it lacks; raises `InputError` where the cache can be no folder."""
+    """Checks every shipped file, and unpacks those that the cache lacks; raises `InputError` where the cache cannot be a folder."""
     try:
         nameable(CACHE)
         if not nearest(CACHE).is_dir():
-            raise ValueError("a file is in its place")
+            raise ValueError("this is a file")
     except (ValueError, OSError) as error:
         raise InputError(
             f"HIDDEN_ORBITS_CACHE={quoted(CACHE)}: {reason(error)}; expected a folder that you can write to, which is "
-            "made if need be, or leave it unset"
+            "created if necessary, or leave it unset"
         ) from None
     for file, digest in source.digests.items():
         content = _content(source.packed(file))
@@ -237,7 +263,7 @@ def _unpack(source: DataSource) -> None:
 
 
 def _content(packed: Path) -> bytes:
-    """What a gzip file unpacks to; no more is unpacked than a data set may have."""
+    """The unpacked content of a gzip file, up to the size that a data set may have."""
     unpacking = zlib.decompressobj(wbits=31)
     try:
         content = unpacking.decompress(untrusted.content(packed, MOST, follow=True), MOST)
@@ -257,7 +283,7 @@ def _content(packed: Path) -> bytes:
 
 
 def _holds(path: Path, digest: str) -> bool:
-    """Whether a regular file of this digest lies there."""
+    """Whether there is a regular file with this digest."""
     try:
         return untrusted.digest(path, MOST) == digest
     except (OSError, Refused):
@@ -265,7 +291,7 @@ def _holds(path: Path, digest: str) -> bool:
 
 
 def _read(reader: Callable[[str], torch.Tensor], source: DataSource, file: str, shape: str) -> torch.Tensor:
-    """Reads an IDX file by one of torchvision's readers, which say little of what is wrong."""
+    """Reads an IDX file with one of torchvision's readers, whose errors say little."""
     path = source.raw / file
     try:
         return reader(str(path))
@@ -273,6 +299,6 @@ def _read(reader: Callable[[str], torch.Tensor], source: DataSource, file: str, 
         raise StudyError(f"{path} was removed while it was read ({reason(error)}): run the same command again") from None
     except (AssertionError, KeyError, TypeError, ValueError, RuntimeError):
         raise InputError(
-            f"{source.packed(file)} unpacks to no IDX file of at least one unsigned byte, {shape}, as many as its "
-            f"header says; {ADVICE}"
+            f"{source.packed(file)} does not unpack to an IDX file of at least one unsigned byte, {shape}, as many as "
+            f"its header says; {ADVICE}"
         ) from None

@@ -1,1 +1,1 @@
-"""Plans, starts, watches and continues the work: which networks, on which workers, after which crash."""
+"""Plans, starts, monitors and resumes the work: which networks are computed, by which workers."""

@@ -23,20 +23,24 @@ from joblib import Parallel, delayed, parallel_config
 from study.config import StudyConfig
 from study.data.sources import DataSource
 from study.execution import checkpoints
-from study.execution.stacks import Stack, workers
-from study.execution.workers import train_and_measure
+from study.execution.stacks import Remeasurement, Task, worker_count
+from study.execution.workers import measure_again, train_and_measure
+from study.measurements import MEASUREMENTS, versions_of
 from study.record.network_record import RECORD_VERSION, Failure, NetworkRecord, versions
+from study.schema import measured_in_words
 from study.terminal.errors import InputError, StudyError, reason
+from study.terminal.extensions import load_extensions
+from study.training.engine import ENGINE_VERSION
 
-DEATHS = 3  # of workers, one after another without a result between them, after which a study gives up
-FILES, FILES_OF_WORKER = 40, 4  # that a study keeps open at most: by itself, and for each of its workers
+DEATHS = 3  # deaths of workers in a row, without a result in between, after which a study gives up
+FILES, FILES_OF_WORKER = 40, 4  # most files that a study keeps open: by itself, and for each worker process
 log = logging.getLogger(__name__)
 Results = list[NetworkRecord | Failure]
 
 
 @dataclass(frozen=True)
 class Coordinator:
-    """What a worker knows of the coordinator: its library versions and, where the worker is its child, its process id."""
+    """What a worker knows about the coordinator: its library versions and, if the worker is its child, its process id."""
 
     versions: dict[str, str]
     process: int | None
@@ -46,12 +50,12 @@ class Coordinator:
 class Backend:
     """A place to compute.
 
-    Attributes: `jobs` gives the number of tasks at a time for a plan; `context` makes joblib compute here; `pre_dispatch` is
-    joblib's; `coordinator` is who workers work for; `deaths` are the exceptions that tell of workers that died, `losses` those that
-    tell of a place that is gone as a whole; `forget` removes checkpoints of networks that are kept.
+    Attributes: `jobs` gives the number of simultaneous tasks for a plan; `context` makes joblib compute here; `pre_dispatch` is
+    joblib's; `coordinator` identifies the process that workers work for; `deaths` are the exceptions raised when workers died,
+    `losses` those raised when the whole place is gone; `forget` removes checkpoints of networks that are stored.
     """
 
-    jobs: Callable[[list[Stack]], int]
+    jobs: Callable[[list[Task]], int]
     context: Callable[[], AbstractContextManager]
     pre_dispatch: str
     coordinator: Coordinator
@@ -59,14 +63,14 @@ class Backend:
     losses: tuple[type[BaseException], ...]
     forget: Callable[[list[str]], None]
 
-    def compute(self, plan: list[Stack], source: DataSource, file: Callable[[int], Path]) -> Iterator[tuple[int, Results]]:
-        """Each stack's number and results, as they come. What a worker that died was computing is computed again.
+    def compute(self, plan: list[Task], source: DataSource, file: Callable[[int], Path]) -> Iterator[tuple[int, Results]]:
+        """Yields the number and results of each task as it finishes. The tasks of a worker that died are computed again.
 
-        `file` names the progress file of a stack. Raises `StudyError` where workers do nothing but die.
+        `file` names the progress file of a task. Raises `StudyError` if workers keep dying.
         """
         waiting, died = dict(enumerate(plan)), 0
         while waiting:
-            tasks = (delayed(numbered)(n, stack, source, file(n), self.coordinator) for n, stack in list(waiting.items()))
+            tasks = (delayed(numbered)(n, task, source, file(n), self.coordinator) for n, task in list(waiting.items()))
             left = list(waiting.values())
             try:
                 with self.context():
@@ -90,21 +94,21 @@ class Backend:
                 log.warning("a worker was killed (%s): its networks are computed again from their checkpoints", reason(error))
             except self.losses as error:
                 raise StudyError(
-                    f"the cluster is gone, or has no workers ({reason(error)}): what is trained is kept; run the same "
+                    f"the cluster is gone, or has no workers ({reason(error)}): trained networks are kept; run the same "
                     "command again when it is back"
                 ) from None
 
 
 @contextmanager
 def opened(config: StudyConfig) -> Iterator[Backend]:
-    """The backend a study asks for; raises `InputError` where it is not there."""
+    """The backend that a study asks for; raises `InputError` where it is not available."""
     if config.backend == "loky":
         if config.scheduler != "none":
             raise InputError(f"scheduler={config.scheduler}: only backend=dask has one; add backend=dask, or leave it out")
         from joblib.externals.loky import BrokenProcessPool as LokyPoolBroken
 
         yield Backend(
-            partial(workers, available_jobs(config)),
+            partial(worker_count, available_jobs(config)),
             here,
             "n_jobs",
             Coordinator(_ours(), os.getpid()),
@@ -118,9 +122,9 @@ def opened(config: StudyConfig) -> Iterator[Backend]:
 
 
 def available_jobs(config: StudyConfig) -> int:
-    """How many worker processes this machine lets a study have; one computes in this process.
+    """The number of worker processes that this machine allows; with one, this process computes itself.
 
-    Raises `InputError` where what joblib is told cannot be followed, or too few files may be open.
+    Raises `InputError` where joblib's environment variable is invalid, or too few files may be open.
     """
     try:
         jobs = config.resolved_jobs()
@@ -146,12 +150,12 @@ def here() -> AbstractContextManager:
     """A context in which joblib computes on this machine."""
     if _no_semaphores():
         return parallel_config(backend="sequential")
-    # One thread a worker, also in the libraries below torch: jobs workers then use jobs cores.
+    # One thread per worker, also in the libraries below torch: n workers then use n cores.
     return parallel_config(backend="loky", inner_max_num_threads=1)
 
 
 def _no_semaphores() -> str:
-    """Why processes cannot wait for each other here, as in a container without shared memory; empty where they can."""
+    """Why there are no semaphores between processes here (as in a container without shared memory); empty where there are."""
     try:
         multiprocessing.get_context("spawn").Semaphore()
     except (OSError, ImportError) as error:
@@ -178,7 +182,7 @@ def _dask(scheduler: str) -> Iterator[Backend]:
             f"scheduler={scheduler} does not answer ({reason(error)}): expected the address that dask scheduler "
             "prints, such as tcp://host:8786"
         ) from None
-    cores: Any = client.ncores  # whose type is that of clients of all kinds
+    cores: Any = client.ncores  # its declared type covers asynchronous clients, too
     with client:
         _same_versions(client)
         yield Backend(
@@ -193,19 +197,19 @@ def _dask(scheduler: str) -> Iterator[Backend]:
 
 
 def _on_cluster(client) -> AbstractContextManager:
-    """A context in which joblib computes on a cluster, also on one of a single thread."""
+    """A context in which joblib computes on a cluster, even one with a single thread."""
     from joblib._dask import DaskDistributedBackend
 
     class ClusterBackend(DaskDistributedBackend):
         def effective_n_jobs(self, n_jobs: int) -> int:
-            """At least 2: joblib takes 1 to mean that it is to compute here, in the coordinator."""
+            """At least 2: with 1, joblib would compute here, in the coordinator."""
             return max(2, super().effective_n_jobs(n_jobs))
 
     return parallel_config(backend=ClusterBackend(client=client, wait_for_workers_timeout=600))
 
 
 def _same_versions(client) -> None:
-    """Raises `InputError` unless the workers that are there now run what the coordinator runs."""
+    """Raises `InputError` unless the present workers have the same versions as the coordinator."""
     for address, words in client.run(_difference, _ours(), on_error="return").items():
         if isinstance(words, BaseException):
             raise InputError(f"the worker at {address} cannot run this project ({reason(words)}): install it there")
@@ -214,12 +218,14 @@ def _same_versions(client) -> None:
 
 
 def _ours() -> dict[str, str]:
-    """The versions that decide whether a network comes out bit for bit the same."""
-    return versions() | {"record version": str(RECORD_VERSION)}
+    """The versions that determine whether a network and its record are the same bit for bit."""
+    load_extensions()
+    measurements = measured_in_words(dict(sorted(versions_of(MEASUREMENTS).items())))
+    return versions() | {"engine version": ENGINE_VERSION, "record version": str(RECORD_VERSION), "measurements": measurements}
 
 
 def _difference(coordinator: dict[str, str]) -> str:
-    """What differs here from the coordinator's versions, in words; nothing where all are the same."""
+    """What differs here from the coordinator's versions, in words; empty where nothing does."""
     here = _ours()
     return "; ".join(
         f"{name} {here.get(name)} where the coordinator has {value}"
@@ -229,7 +235,7 @@ def _difference(coordinator: dict[str, str]) -> str:
 
 
 def _forget_everywhere(client, keys: list[str]) -> None:
-    with suppress(OSError, TimeoutError):  # of a worker that is gone nothing need be forgotten
+    with suppress(OSError, TimeoutError):  # a worker that is gone has nothing to forget
         client.run(_forget, keys, on_error="ignore")
 
 
@@ -238,17 +244,19 @@ def _forget(keys: list[str]) -> None:
         checkpoints.remove(key)
 
 
-def numbered(number: int, stack: Stack, source: DataSource, progress: Path, coordinator: Coordinator) -> tuple[int, Results]:
-    """`train_and_measure` in a worker, with the stack's number kept beside results that come out of order."""
+def numbered(number: int, task: Task, source: DataSource, progress: Path, coordinator: Coordinator) -> tuple[int, Results]:
+    """Does a task in a worker; its number is returned with the results, which arrive in any order."""
     if coordinator.process is not None:
         _die_with(coordinator.process)
     if words := _difference(coordinator.versions):  # a worker may join a cluster at any time
         raise InputError(f"the worker on host {socket.gethostname()} has {words}: install the same versions")
-    return number, train_and_measure(stack, source, progress)
+    if isinstance(task, Remeasurement):
+        return number, measure_again(task, source)
+    return number, train_and_measure(task, source, progress)
 
 
 def _die_with(parent: int) -> None:
-    """Ends this process soon after its parent died: a worker left behind would train beside those of the next study."""
+    """Ends this process soon after its parent has died: otherwise it would train alongside the workers of the next study."""
     if any(thread.name == "guard" for thread in threading.enumerate()):
         return
 
@@ -257,5 +265,5 @@ def _die_with(parent: int) -> None:
             time.sleep(0.5)
         os._exit(1)
 
-    if os.getpid() != parent:  # one job: joblib computes in the coordinator itself
+    if os.getpid() != parent:  # with one job, joblib computes in the coordinator itself
         threading.Thread(target=watch, name="guard", daemon=True).start()

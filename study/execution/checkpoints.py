@@ -1,4 +1,7 @@
-"""Half-trained networks on disk: one small file a network, so that any grouping of networks can go on from them."""
+"""Half-trained networks on disk: one small file per network, so that any grouping of networks can resume from them.
+
+A file is named by the network's training key: it does not matter how the network will be measured.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from study.training.engine import TrainingState
 from study.training.history import HISTORY, History
 
 FOLDER = CACHE / "checkpoints"
-FORMAT = "2"
+FORMAT = "3"
 log = logging.getLogger(__name__)
 
 
@@ -31,12 +34,12 @@ class Checkpoint:
 
 
 def path(key: str) -> Path:
-    """Where the checkpoint of a network lies."""
+    """The file of a network's checkpoint."""
     return FOLDER / f"{key}.safetensors"
 
 
 def save(key: str, checkpoint: Checkpoint) -> None:
-    """Writes a checkpoint; raises `StudyError` where the disk refuses, with the one before still there."""
+    """Writes a checkpoint; raises `StudyError` where it cannot be written, and then keeps the previous one."""
     state = checkpoint.state
     tensors = {
         "weights": state.weights,
@@ -49,15 +52,15 @@ def save(key: str, checkpoint: Checkpoint) -> None:
 
 
 def load(key: str) -> Checkpoint | None:
-    """The checkpoint of a network; None where there is none to go on from.
+    """The checkpoint of a network; None where there is none to resume from.
 
-    A file that cannot be read, or that another network or other library versions wrote, is named in a warning and set aside.
+    A file that is unreadable, or was written for another network or by other library versions, is set aside with a warning.
     """
     here = path(key)
     if not os.path.lexists(here):
         return None
     try:
-        with untrusted.opened(here, LARGEST_FILE):  # else a FIFO in its place would block
+        with untrusted.opened(here, LARGEST_FILE):  # otherwise a FIFO with this name would block
             pass
         with safe_open(here, "pt") as file:
             marks = file.metadata() or {}
@@ -72,16 +75,16 @@ def load(key: str) -> Checkpoint | None:
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         aside = here.with_suffix(".set-aside")
         here.replace(aside)
-        log.warning("checkpoint %s cannot be used (%s): set aside as %s, training starts afresh", here, error, aside.name)
+        log.warning("checkpoint %s cannot be used (%s): set aside as %s, training starts anew", here, error, aside.name)
         return None
 
 
 def remove(key: str) -> None:
-    """Removes the checkpoint of a network that is kept elsewhere now, and what a kill left of one that was being written."""
+    """Removes the checkpoint of a network that is stored now, and temporary files that a kill left behind."""
     for file in (path(key), *durable.left_behind(path(key))):
         file.unlink(missing_ok=True)
 
 
 def _marks(key: str) -> dict[str, str]:
-    """What a checkpoint must share with the network that goes on from it."""
-    return {"network_key": key, "torch": versions()["torch"], "format": FORMAT}
+    """What a checkpoint must have in common with the network that resumes from it."""
+    return {"training_key": key, "torch": versions()["torch"], "format": FORMAT}

@@ -1,24 +1,30 @@
-"""Runs a study: workers compute, this process alone writes to MLflow."""
+"""Runs a study: workers compute; only this process writes to MLflow."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from mlflow.entities import Run
 from rich.console import Console
 
 from study.config import NetworkConfig, StudyConfig
-from study.data.sources import checked_training_images, prepare
+from study.data.sources import checked_training_images, prepare_data
 from study.execution import backends
 from study.execution.backends import Backend
 from study.execution.delivery import Delivery
 from study.execution.live import Refresher
 from study.execution.progress import StudyProgress
-from study.execution.stacks import checked_memory, stacks
+from study.execution.stacks import Remeasurement, checked_memory, stacks
+from study.measurements import MEASUREMENTS
+from study.networks.network import RecurrentNetwork
 from study.record import spool
-from study.record.network_record import Failure, NetworkRecord, network_key, regime_key
-from study.record.spool import Spool
+from study.record.keys import fused_regime_key, regime_key, training_key
+from study.record.network_record import MEASUREMENTS as RECORD
+from study.record.network_record import WEIGHTS, Failure, NetworkRecord, read_measurements
+from study.record.remeasuring import StoredNetwork
+from study.record.spool import Entry, Spool
 from study.terminal import stopping
 from study.terminal.errors import InputError, StudyError
 from study.tracking import StudyRun, connect, earlier
@@ -35,26 +41,29 @@ def run_study(
 ) -> int:
     """Trains, measures and logs every network of the grid that is not stored yet; then calls `afterwards` with the run's id.
 
-    Of the id `meanwhile` makes the command that is started again every `config.refresh` seconds, or none.
+    `meanwhile` makes, from the run's id, the command that is started every `config.refresh` seconds during the run (empty: none).
 
-    Everything that can be wrong with the configuration, the data, the workers and the store is found before the first run is
-    created. Returns the status of `afterwards`. Raises `StudyError` where the study stops before its end.
+    Mistakes in the configuration, the data, the workers and the store are found before the first run is created. Returns the status
+    of `afterwards`. Raises `StudyError` where the study stops before its end.
     """
-    networks = config.networks()
+    configs = config.networks()
     if config.batch_size > config.train_images:
         raise InputError(f"batch_size={config.batch_size}: more than train_images={config.train_images}; expected at most as many")
-    source = prepare(config.dataset, config.data_dir)
+    source = prepare_data(config.dataset, config.data_dir)
     checked_training_images(source, config.train_images)
     if config.backend == "loky":
-        checked_memory(networks[0])
+        checked_memory(configs[0], source.shape)
     study = None
     with backends.opened(config) as backend:
         client = connect()
         experiment = current_experiment(client)
-        claim = Claim(client, experiment, config, regime_key(networks[0], source.digest), console)
+        claim = Claim(
+            client, experiment, config, regime_key(configs[0], source.digest), console, _earlier_regime(configs[0], source.digest)
+        )
         _not_in_sync(claim.look())
         if config.resume == "auto":
-            earlier.check_reachable(client, experiment, [network_key(network, source.digest) for network in networks])
+            keys = [training_key(one, source.digest) for one in configs]
+            earlier.check_reachable(client, experiment, keys, source.digest)
         checked_location(client, experiment, fresh=config.resume == "never")
         try:
             with stopping.ended(lambda: StudyRun(client, config, source, claim.tags), StudyRun.end) as study:
@@ -64,13 +73,13 @@ def run_study(
                     for run in stopped:
                         supersede(client, run, study.run_id)
                     with Refresher(meanwhile(study.run_id), config.refresh) as refresher:
-                        _compute(study, networks, backend, console, refresher)
+                        _compute(study, configs, backend, console, refresher)
                     claim.release()
                     status = afterwards(study.run_id)
                 study.end("FAILED" if status else "FINISHED")
         except Exception:
             if study is not None:
-                with suppress(Exception):  # what the heart has not noticed yet
+                with suppress(Exception):  # the heartbeat may not have noticed yet
                     claim.deleted = claim.deleted or stopping.within(stopping.LEAVE, study.is_deleted)
                 if claim.deleted:
                     raise _deleted(study) from None
@@ -80,101 +89,157 @@ def run_study(
                 raise
             if claim.deleted:
                 raise _deleted(study) from None
-            why = f"run {claim.lost_to} has taken this study over" if claim.lost_to else "the same command goes on from there"
+            why = f"run {claim.lost_to} has taken this study over" if claim.lost_to else "the same command resumes from there"
             stored = f"{study.stored} of {study.counts['expected']} networks are stored in run {study.run_id}"
             raise StudyError(f"stopped: {stored}; {why}", 130) from None
     return status
 
 
 def _deleted(study: StudyRun) -> StudyError:
-    """What to say where someone deleted the study run while it ran."""
+    """The error for a study run that was deleted while it ran."""
     return StudyError(
         f"run {study.run_id} of this study, or its experiment, was deleted while it ran: the study stopped with {study.stored} of "
-        f"{study.counts['expected']} networks stored, and what is not waits in the spool; to go on, run the same command again "
+        f"{study.counts['expected']} networks stored; other results wait in the spool; to resume, run the same command again "
         f"(where the experiment was deleted, restore it first: mlflow experiments restore -x {study.experiment_id})"
     )
 
 
-def _compute(study: StudyRun, networks: list[NetworkConfig], backend: Backend, console: Console, refresher: Refresher) -> None:
-    """Fills the study run: with networks that are stored already, with results that wait in a spool, with new ones."""
+def _compute(study: StudyRun, configs: list[NetworkConfig], backend: Backend, console: Console, refresher: Refresher) -> None:
+    """Fills the study run with networks that are stored already, results that wait in a spool, stored networks that are measured
+    again because their records lack something, and new networks."""
 
     def say(line: str) -> None:
         console.print(line, highlight=False)
 
     config, source = study.config, study.source
-    wanted = {network_key(network, source.digest): network for network in networks}
-    box = Spool(study.run_id)
+    wanted = {training_key(one, source.digest): one for one in configs}
+    results_here = Spool(study.run_id)
     try:
-        box.describe(config, source.digest)
+        results_here.describe(config, source.digest)
         with Delivery(study, say) as delivery, stopping.heard():
+            taken: set[str] = set()
+            lacking: dict[str, StoredNetwork] = {}
+            replaced: dict[str, Entry] = {}  # incomplete results in spools, kept until there are better ones
             if config.resume == "auto":
-                found = earlier.take(study, wanted, say)
-                for entry in _waiting(box, wanted, found):
-                    delivery.hand_over(entry, "reused")
-                    found.add(entry.key)
-                backend.forget(list(found))
+                taken, stored = earlier.take(study, wanted, say)
+                lacking = {training_key(one.config, source.digest): one for one in stored}
+                for entry, waiting in _waiting(results_here, wanted, taken):
+                    if not waiting.lacks():
+                        taken.add(entry.key)
+                        lacking.pop(entry.key, None)
+                        delivery.hand_over(entry, "reused")
+                    elif entry.key in lacking:
+                        spool.remove(entry)
+                    else:
+                        lacking[entry.key], replaced[entry.key] = waiting, entry
+                backend.forget([*taken, *lacking])
             else:
-                found = set()
                 backend.forget(list(wanted))
-            plan = stacks([network for key, network in wanted.items() if key not in found])
-            say(_plan_in_words(study, backend.jobs(plan) if plan else 0, len(found)))
+            new = [network for key, network in wanted.items() if key not in taken and key not in lacking]
+            again = [Remeasurement(one, source.shape, tuple(one.lacks())) for one in lacking.values()]
+            plan = [*stacks(new, source.shape), *again]
+            say(_plan_in_words(study, backend.jobs(plan) if plan else 0, len(taken), again))
             failures = []
             with StudyProgress(plan, console) as progress, stopping.heard():
                 for index, results in backend.compute(plan, source, progress.file):
                     for result in results:
-                        delivery.hand_over(box.add(result, source.digest))
+                        remeasured = isinstance(plan[index], Remeasurement)
+                        delivery.hand_over(results_here.add(result, source.digest), "remeasured" if remeasured else "trained")
                         progress.report(index, _in_words(result))
                         failures += [result] if isinstance(result, Failure) else []
+                        if (key := training_key(result.config, source.digest)) in replaced and isinstance(result, NetworkRecord):
+                            spool.remove(replaced.pop(key))
                     refresher.result()
-                    backend.forget([network_key(r.config, source.digest) for r in results if isinstance(r, NetworkRecord)])
+                    backend.forget([training_key(r.config, source.digest) for r in results if isinstance(r, NetworkRecord)])
             left = delivery.finish(config.patience)
         if left:
             raise StudyError(
                 f"{left} results could not be logged to the tracking store ({delivery.trouble}): they are kept in "
-                f"{box.folder}; when it takes results again, log them with: python -m study sync"
+                f"{results_here.folder}; when it takes results again, log them with: python -m study sync"
             )
         if delivery.removed:
             raise StudyError(
-                f"{delivery.removed} results were removed from {box.folder} before the tracking store had them: run "
+                f"{delivery.removed} results were removed from {results_here.folder} before the tracking store had them: run "
                 "the same command again to train those networks anew"
             )
         study.log_counts()
     finally:
-        box.close()
-    say("{expected} networks expected: {reused} reused, {trained} trained, {failed} failed".format(**study.counts))
-    if len(failures) == len(networks):
-        raise StudyError(f"no network of study {study.run_id} could be trained; the first of them: {_in_words(failures[0])}")
+        results_here.close()
+    say(
+        "{expected} networks expected: {trained} trained, {remeasured} re-measured, {reused} reused, {failed} failed".format(
+            **study.counts
+        )
+    )
+    if len(failures) == len(configs):
+        raise StudyError(f"no network of study {study.run_id} could be trained; the first failure: {_in_words(failures[0])}")
 
 
 def _not_in_sync(stopped: list[Run]) -> None:
-    """Raises `InputError` where the results of a study that is to be taken up are being logged at this moment."""
+    """Raises `InputError` where `sync` is logging the results of a study that is to be resumed."""
     for run in stopped:
         if spool.in_use(run.info.run_id):
             raise InputError(f"`python -m study sync` is logging results of study {run.info.run_id}: wait until it ends")
 
 
-def _waiting(box: Spool, wanted: dict[str, NetworkConfig], stored: set[str]) -> Iterator[spool.Entry]:
-    """Results that earlier studies on this machine left in their spools, and that this one wants."""
+def _earlier_regime(config: NetworkConfig, data_digest: str) -> Callable[[Mapping[str, str]], str]:
+    """The regime key that earlier versions gave to a study that trains the same networks: it also covered how the study measures,
+    which is in its run's parameters."""
+
+    def key(parameters: Mapping[str, str]) -> str:
+        blank_rows = parameters.get("blank_rows", "")
+        number = int(blank_rows) if re.fullmatch("[0-9]{1,6}", blank_rows) else 0
+        changes = {"measurements": parameters.get("measurements", ""), "blank_rows": number}
+        return fused_regime_key(config, data_digest, changes)
+
+    return key
+
+
+def _waiting(here: Spool, wanted: dict[str, NetworkConfig], stored: set[str]) -> Iterator[tuple[Entry, StoredNetwork]]:
+    """Results that earlier studies on this machine left in their spools and that this study wants, complete ones first.
+
+    The caller adds to `stored` the keys of networks that need no other result.
+    """
+    lacking: dict[str, tuple[Entry, StoredNetwork]] = {}
     for other in spool.abandoned():
         for entry in other.entries():
             if entry.failure is not None or entry.key not in wanted:
                 continue
             if entry.key in stored:
                 spool.remove(entry)
+                continue
+            network = _stored(entry, wanted[entry.key], other.study)
+            if not network.lacks():
+                yield here.take(entry), network
+            elif entry.key in lacking:
+                spool.remove(entry)
             else:
-                yield box.take(entry)
+                lacking[entry.key] = here.take(entry), network
+    for entry, network in lacking.values():
+        if entry.key in stored:
+            spool.remove(entry)
+        else:
+            yield entry, network
 
 
-def _plan_in_words(study: StudyRun, jobs: int, found: int) -> str:
+def _stored(entry: Entry, config: NetworkConfig, study: str) -> StoredNetwork:
+    """The network of a result in a study's spool, with the `config` that is asked of it now."""
+    network, record = RecurrentNetwork.load(entry.folder / WEIGHTS), read_measurements(entry.folder / RECORD)
+    return StoredNetwork(config, network, record, entry.config.blank_rows, entry.remeasured_from or study)
+
+
+def _plan_in_words(study: StudyRun, jobs: int, taken: int, again: list[Remeasurement]) -> str:
     device = study.config.resolved_device()
     note = " (no GPU found)" if study.config.device == "auto" and device == "cpu" and study.config.backend == "loky" else ""
-    stored = f"{found} are stored already" if found else ""
+    stored = f"{taken} are stored already" if taken else ""
+    names = [name for name in MEASUREMENTS if any(name in task.names for task in again)]
+    measured = f"{len(again)} are stored and measured again ({', '.join(names)})" if again else ""
     computed = f"on {device}{note}, {jobs} at a time" if jobs else ""
-    return f"study {study.run_id}: {study.counts['expected']} networks {'; '.join(part for part in (computed, stored) if part)}"
+    parts = [part for part in (computed, stored, measured) if part]
+    return f"study {study.run_id}: {study.counts['expected']} networks{' ' if computed else ': '}{'; '.join(parts)}"
 
 
 def _in_words(result: NetworkRecord | Failure) -> str:
-    """What became of a network."""
+    """The outcome of a network in words."""
     if isinstance(result, Failure):
         outcome = f"failed: {result.reason}"
     else:

@@ -1,4 +1,4 @@
-"""Carries results from the spool to the tracking store, beside the training, and waits where the store does not answer."""
+"""Delivers results from the spool to the tracking store during the training, and waits while the store does not answer."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 15.0  # seconds between two attempts
 
 
 class Delivery:
-    """A context in which results that are handed over are logged one after another by a thread of its own.
+    """A context in which a thread logs the results that are handed over, one after another.
 
-    A result leaves the spool when the store has all of it. `trouble` says in words why the store took nothing the last time, and is
-    empty where it takes results; `removed` counts results that someone removed from the spool before the store had them.
+    A result leaves the spool when the store has all of it. `trouble` is the reason why the store refused the last result, empty
+    while it takes results; `removed` counts results that were removed from the spool before the store had them.
     """
 
     def __init__(self, study: StudyRun, say: Callable[[str], None]):
@@ -27,7 +27,7 @@ class Delivery:
         self.trouble, self.removed = "", 0
         self._queue: queue.SimpleQueue[tuple[Entry, str] | None] = queue.SimpleQueue()
         self._left = 0
-        self._refused: float | None = None  # since when, on the monotonic clock, the store takes nothing; None where it does
+        self._refused: float | None = None  # time on the monotonic clock since when the store takes nothing; None while it does
         self._changed = threading.Condition()
         self._stop = threading.Event()
         self._now = threading.Event()  # ends a pause
@@ -38,22 +38,23 @@ class Delivery:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Lets the result at hand be finished, for a few seconds; what is left stays in the spool."""
+        """Waits a few seconds for the current result; the others stay in the spool."""
         self._stop.set()
         self._now.set()
         self._queue.put(None)
         self._thread.join(timeout=5)
 
     def hand_over(self, entry: Entry, counted: str = "trained") -> None:
-        """Takes a result of the spool; returns at once."""
+        """Queues a result of the spool for logging; returns immediately."""
         with self._changed:
             self._left += 1
         self._queue.put((entry, counted))
 
     def finish(self, patience: float) -> int:
-        """Waits for what is on its way; how many results are left where the store, tried again, takes none for `patience` seconds.
+        """Waits until all results are logged, or until the store, asked repeatedly, has taken none for `patience` seconds; returns
+        the number of results left.
 
-        While it takes results, however slowly, it is waited for.
+        As long as the store takes results, however slowly, the wait continues.
         """
         with self._changed:
             self._refused = None
@@ -73,11 +74,11 @@ class Delivery:
                     self._changed.notify_all()
 
     def _deliver(self, entry: Entry, counted: str) -> bool:
-        """Logs one result, as often as it takes; False where it was told to stop first."""
+        """Logs one result, with as many attempts as necessary; False if it was stopped first."""
         pause, again = FIRST_PAUSE, False
         while not self._stop.is_set():
             try:
-                # The answer to an earlier attempt may have been lost after the store had taken it.
+                # The store may have taken the result in an earlier attempt whose answer was lost.
                 if not (again and self.study.has(entry.key)):
                     self.study.log_result(entry)
                 spool.remove(entry)

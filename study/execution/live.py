@@ -1,4 +1,4 @@
-"""Other commands of the project that a study starts: its figures meanwhile, for those who browse it, and its stages afterwards."""
+"""Commands that a study starts: figure refreshes during the run, and analysis and report afterwards."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from types import TracebackType
 
 from study.terminal.stopping import LEAVE, STAGE
 
-REST = 20  # times as long as a refresh took, there is none: it costs 5% of one core at most
+PAUSE = 20  # times the duration of a refresh, before the next one: refreshes cost at most 5% of one core
 
 
 class Refresher:
-    """A context in which a command is started again and again, in a process of its own, as results come in.
+    """A context in which a command is started repeatedly, in a separate process, as results arrive.
 
-    It never runs twice at once, nor within `every` seconds of its last end (0, or an empty command: never at all), nor holds
-    anything up: what becomes of it is its own affair, and leaving the context ends it.
+    The command never runs twice at the same time, nor within `every` seconds of its last end (0, or an empty command: never). It
+    delays nothing, its outcome is ignored, and leaving the context ends it.
     """
 
     def __init__(self, command: Sequence[str], every: float):
@@ -36,21 +36,21 @@ class Refresher:
             _end(self._running)
 
     def result(self) -> None:
-        """A result came in: starts the command, if it is time."""
+        """Called for each result: starts the command if it is time."""
         now = time.monotonic()
         if self._running is not None and self._running.poll() is not None:
             self._running = None
-            self._next = now + max(self.every, REST * (now - self._begun))
+            self._next = now + max(self.every, PAUSE * (now - self._begun))
         if self.command and self.every and self._running is None and now >= self._next:
             self._begun = now
-            with suppress(OSError):  # no more processes, or files, may be had
+            with suppress(OSError):  # no more processes or files are available
                 self._running = subprocess.Popen(
                     self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
                 )
 
 
 def run_stage(arguments: Sequence[str]) -> int:
-    """Runs a command of the project to its end; its status. Where this process is stopped meanwhile, so is the command."""
+    """Runs a command of the project and returns its status. If this process is stopped, so is the command."""
     process = subprocess.Popen([sys.executable, "-m", *arguments], env=os.environ | {STAGE: "1"})
     try:
         return process.wait()
@@ -60,7 +60,7 @@ def run_stage(arguments: Sequence[str]) -> int:
 
 
 def _end(process: subprocess.Popen) -> None:
-    """Stops a process: it has some seconds to end its own runs."""
+    """Stops a process, which gets some seconds to end its own runs."""
     process.terminate()
     try:
         process.wait(LEAVE)

@@ -1,4 +1,4 @@
-"""Measures a network that others trained, and says what it is taken for: its file may not tell."""
+"""Measures a network that others trained, and says how its file is interpreted, which the file may not determine."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import torch
 from rich.console import Console
 
 from study.config import MeasureConfig
-from study.data.sources import Images, load, prepare
+from study.data.sources import Images, load_images, prepare_data
 from study.measurements import measure
 from study.measurements.recording import Recording
 from study.networks import weights
+from study.networks.cells import TANH, Cell
 from study.networks.network import RecurrentNetwork, accuracy, scaled
 from study.record.network_record import write_measurements
 from study.terminal.errors import InputError
@@ -21,9 +22,8 @@ from study.terminal.errors import InputError
 NEAR_CHANCE = 3  # times 1 / classes: an accuracy below that is near chance
 TOLERANCE = 0.005  # of an expected accuracy, which may be rounded to whole percents
 TRIED = 1000  # the first test images, on which other readings of the weights are tried
-BETTER = 0.05  # an accuracy by which another reading must be ahead to be named: some four standard errors near chance
+BETTER = 0.05  # lead in accuracy that another reading needs to be named: some four standard errors near chance
 
-TAKEN = "a tanh network that reads rows of pixels in [0, 1]"
 
 # What plain PyTorch code would make of the same tensors, ours first.
 Map = Callable[[torch.Tensor], torch.Tensor]
@@ -38,7 +38,7 @@ SCALES: dict[str, Map] = {
 
 
 def measure_file(config: MeasureConfig, names: Sequence[str], out: Path, console: Console) -> None:
-    """Measures the network in a safetensors file (all, where nothing is named) and writes `out`.
+    """Measures the network in a safetensors file (all measurements by default) and writes `out`.
 
     Its test accuracy is printed first, with what the file does not say, and a warning where the network may be another. Raises
     `InputError`, with nothing written, where the accuracy is not the expected one or the file holds another network.
@@ -48,10 +48,10 @@ def measure_file(config: MeasureConfig, names: Sequence[str], out: Path, console
         console.print(line, highlight=False)
 
     path, expected = config.weights, config.expect_accuracy
-    state, unsaid = weights.read(path)
-    network = RecurrentNetwork.from_state_dict(state, str(path))
-    source = prepare(config.dataset, config.data_dir)
-    test = load(source, train=False)
+    held = weights.read(path)
+    network = RecurrentNetwork.from_state_dict(held.state, str(path), held.cell)
+    source = prepare_data(config.dataset, config.data_dir)
+    test = load_images(source, train=False)
     network.checked_for(test, str(path))
     share = float(accuracy(network, test))
     if expected is not None and abs(share - expected) > TOLERANCE + 1e-9:
@@ -60,30 +60,38 @@ def measure_file(config: MeasureConfig, names: Sequence[str], out: Path, console
             f"half a point, so nothing was measured: {_what_may_be_wrong(network, test)}"
         )
     say(f"test accuracy {share:.2%}")
-    if unsaid:
-        say(f"taken as {TAKEN}: the file does not say ({', '.join(unsaid)})")
+    if held.unsaid:
+        say(f"taken as {_taken(held.cell)}: the file does not say ({', '.join(held.unsaid)})")
     bound = NEAR_CHANCE / test.classes
     if share < bound:
         say(f"warning: near chance (below {bound:.0%}): {_what_may_be_wrong(network, test)}")
-    elif unsaid and (better := _better_reading(network, test)):
+    elif held.unsaid and (better := _better_reading(network, test)):
         say(f"warning: {better}")
-    measured = measure(Recording(network, test, load(source, train=True), config.blank_rows, config.seed), names or None)
+    measured = measure(Recording(network, test, load_images(source, train=True), config.blank_rows, config.seed), names or None)
     write_measurements(measured, out)
     say(f"{len(measured)} variables in {out}")
+
+
+def _taken(cell: Cell) -> str:
+    kind = "a tanh network" if cell is TANH else f"a network of {cell.description}"
+    return f"{kind} that reads rows of pixels in [0, 1]"
 
 
 def _what_may_be_wrong(network: RecurrentNetwork, test: Images) -> str:
     return _better_reading(network, test) or (
         "if it was trained to more, it may have another nonlinearity, read columns instead of rows, see pixels on another scale, "
-        "have lost its biases, number its classes otherwise, or its accuracy is of other images"
+        "have lost its biases or number its classes differently, or its accuracy was measured on other images"
     )
 
 
 def _better_reading(network: RecurrentNetwork, test: Images) -> str | None:
-    """How else the weights may be meant, in words, where they are right on clearly more images when read so.
+    """Another reading of the weights, in words, if it classifies clearly more images correctly; else None.
 
-    Among readings that hardly differ the one that departs least from ours is named.
+    Among readings that hardly differ the one that departs least from ours is named. Only of the paper's cell is it known what else
+    its weights may be.
     """
+    if network.cell is not TANH:
+        return None
     pixels, labels = scaled(test.images[:TRIED]), test.labels[:TRIED]
     shares = {}
     for reading in product(NONLINEARITIES, ORDERS if pixels.shape[1] == pixels.shape[2] else ["rows"], SCALES):
@@ -94,10 +102,10 @@ def _better_reading(network: RecurrentNetwork, test: Images) -> str | None:
     if max(shares.values()) <= shares[ours] + BETTER:
         return None
     close = [reading for reading, share in shares.items() if share > max(shares.values()) - BETTER]
-    found = min(close, key=lambda reading: sum(part != own for part, own in zip(reading, ours, strict=True)))
+    likely = min(close, key=lambda reading: sum(part != own for part, own in zip(reading, ours, strict=True)))
     return (
-        f"as a {found[0]} network that reads {found[1]} of {found[2]} it is right on {shares[found]:.1%} of the first "
-        f"{len(labels):,} test images, as {TAKEN} on {shares[ours]:.1%}"
+        f"as a {likely[0]} network that reads {likely[1]} of {likely[2]} it is right on {shares[likely]:.1%} of the first "
+        f"{len(labels):,} test images, as {_taken(network.cell)} on {shares[ours]:.1%}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Shows how far a study is: a bar with the time left on a terminal, plain lines elsewhere."""
+"""Shows the progress of a study: a bar with the time left on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -13,19 +13,25 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from study.config import NetworkConfig
-from study.execution.stacks import Stack
+from study.execution.stacks import Remeasurement, Task
 
-PLAIN_INTERVAL = 60  # seconds without a line after which one says, where there is no bar, that the study is alive
+PLAIN_INTERVAL = 60  # seconds of silence after which, without a bar, a line shows that the study is alive
 
 
-def cost(config: NetworkConfig) -> float:
-    """The work of one network in units of its own: products grow with H squared, the rest with H."""
-    passes = config.epochs * config.train_images / 10_000 + config.blank_rows / 28
+def cost(config: NetworkConfig, rows: int) -> float:
+    """The work of one network on images with so many rows, in arbitrary units: products grow with H squared, the rest with H."""
+    passes = config.epochs * config.train_images / 10_000 + config.blank_rows / rows
     return passes * config.hidden_size * (config.hidden_size + 100)
 
 
+def work(task: Task) -> float:
+    """The work of a task in the same units; measuring a network again counts a tenth of training it."""
+    share = 0.1 if isinstance(task, Remeasurement) else 1.0
+    return share * sum(cost(config, task.data.rows) for config in task.configs)
+
+
 def duration(seconds: float) -> str:
-    """Seconds in words, to the unit that matters."""
+    """Seconds in words, in a suitable unit."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
@@ -34,14 +40,14 @@ def duration(seconds: float) -> str:
 class StudyProgress:
     """A context in which networks are reported as they finish.
 
-    Workers write the number of epochs they have finished into files of a scratch folder (`file`), so that the time left
-    is known before the first network is done; a worker elsewhere, which cannot write there, counts when it is done.
+    Workers write the number of finished epochs to files in a scratch folder (`file`), so that the time left is known before the
+    first network is finished. Workers on other machines cannot write there; they count when they are finished.
     """
 
-    def __init__(self, stacks: Sequence[Stack], console: Console):
-        self.stacks, self.console = stacks, console
-        self.networks = sum(len(stack.configs) for stack in stacks)
-        self.total = sum(cost(config) for stack in stacks for config in stack.configs)
+    def __init__(self, tasks: Sequence[Task], console: Console):
+        self.tasks, self.console = tasks, console
+        self.networks = sum(len(task.configs) for task in tasks)
+        self.total = sum(map(work, tasks))
         self.finished: set[int] = set()
         self.reported = 0
         self.begun = self._last_line = time.monotonic()
@@ -52,9 +58,9 @@ class StudyProgress:
         self._task = self._bar.add_task("training", total=self.total, left="")
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
-    def file(self, stack: int) -> Path:
-        """Where the worker of a stack writes how many epochs are done."""
-        return Path(self._folder.name) / str(stack)
+    def file(self, task: int) -> Path:
+        """The file in which the worker of a task writes how many epochs are finished."""
+        return Path(self._folder.name) / str(task)
 
     def __enter__(self) -> StudyProgress:
         self._bar.start()
@@ -69,18 +75,18 @@ class StudyProgress:
 
     def done(self) -> float:
         """The work finished so far, in the units of `total`."""
-        return sum(cost(config) * self._share(index, config) for index, stack in enumerate(self.stacks) for config in stack.configs)
+        return sum(work(task) * self._share(index, task) for index, task in enumerate(self.tasks))
 
     def time_left(self) -> str:
         done = self.done()
         if not done:
-            return "time left not known yet"
+            return "time left unknown"
         left = (time.monotonic() - self.begun) * (self.total - done) / done
         return f"{duration(left)} left"
 
-    def report(self, stack: int, text: str) -> None:
-        """Reports one finished network of a stack, in words."""
-        self.finished.add(stack)
+    def report(self, task: int, text: str) -> None:
+        """Reports one finished network of a task, in words."""
+        self.finished.add(task)
         self.reported += 1
         self._print(f"{self.reported}/{self.networks} networks  {text}")
 
@@ -88,11 +94,11 @@ class StudyProgress:
         self._last_line = time.monotonic()
         self.console.print(line if self.console.is_terminal else f"{line}  ({self.time_left()})", highlight=False)
 
-    def _share(self, stack: int, config: NetworkConfig) -> float:
-        if stack in self.finished:
+    def _share(self, index: int, task: Task) -> float:
+        if index in self.finished:
             return 1.0
         try:
-            return 0.9 * int(self.file(stack).read_text()) / config.epochs  # the rest is measuring
+            return 0.9 * int(self.file(index).read_text()) / task.configs[0].epochs  # the rest is measuring
         except (OSError, ValueError):
             return 0.0
 

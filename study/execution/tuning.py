@@ -1,4 +1,4 @@
-"""The search for a training regime: Optuna proposes, workers train, each trial is one MLflow run."""
+"""The search for a training regime: Optuna proposes, workers train, and each trial is one MLflow run."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from study.config import (
     validated,
     whole,
 )
-from study.data.sources import CLASSES, DataSource, Images, checked_training_images, load, prepare
+from study.data.sources import DataSource, Images, checked_training_images, load_images, prepare_data
 from study.execution.backends import available_jobs, here
 from study.execution.stacks import checked_memory
 from study.files.journal import held, no_journal, replayed
 from study.terminal import stopping
-from study.terminal.errors import StudyError
+from study.terminal.errors import InputError, StudyError
 from study.tracking import JobRun, connect
 from study.tracking.environment import current_experiment
 from study.training.engine import TrainingStack
@@ -65,15 +65,13 @@ class TuningConfig(Frozen):
         int,
         BeforeValidator(whole),
         Field(
-            gt=0,
-            le=MOST_TRIALS,
-            description=f"an integer greater than 0 and at most {MOST_TRIALS}, which Optuna still goes through",
+            gt=0, le=MOST_TRIALS, description=f"an integer greater than 0 and at most {MOST_TRIALS}, which Optuna can still handle"
         ),
     ]
     target: Annotated[
         float,
         BeforeValidator(number),
-        Field(gt=1 / CLASSES, le=1, description=f"an accuracy above {1 / CLASSES}, that of guessing, and at most 1, such as 0.935"),
+        Field(gt=0, le=1, description="an accuracy above that of guessing and at most 1, such as 0.935"),
     ]
     learning_rates: Annotated[
         tuple[LearningRate, LearningRate],
@@ -103,21 +101,21 @@ class TuningConfig(Frozen):
     def _batches_of_what_there_is(self) -> TuningConfig:
         if self.batch_sizes[1] > (images := trained_on(self.train_images)):
             raise ValueError(
-                f"batch_sizes={','.join(map(str, self.batch_sizes))}: expected at most {images} images a batch: of "
-                f"train_images={self.train_images} each trial trains on five sixths and is scored on the rest"
+                f"batch_sizes={','.join(map(str, self.batch_sizes))}: expected at most {images} images per batch: each "
+                f"trial trains on five sixths of train_images={self.train_images} and is scored on the rest"
             )
         return self
 
 
 def trained_on(images: int) -> int:
-    """How many of the training images a trial trains on; the others, the last ones, are the validation images."""
+    """How many of the training images a trial trains on; the remaining ones at the end are the validation images."""
     return round(images * (1 - VALIDATION))
 
 
 def tune(config: TuningConfig, console: Console) -> None:
     """Runs trials until the journal holds `config.trials` finished ones, then prints the best.
 
-    The journal makes the search resumable: a second call goes on where the first one stopped. A trial's value is the
+    The journal makes the search resumable: a second call continues where the first one stopped. A trial's value is the
     distance between its validation accuracy and the target. Raises `InputError` where something is wrong with the configuration,
     the data or the journal, and `StudyError` where no trial's network could be trained.
     """
@@ -131,10 +129,14 @@ def tune(config: TuningConfig, console: Console) -> None:
             "train_images": config.train_images,
         },
     )
-    source = prepare(regime.dataset, regime.data_dir)
+    source = prepare_data(regime.dataset, regime.data_dir)
     checked_training_images(source, config.train_images)
+    if config.target <= (guessed := 1 / source.shape.classes):
+        raise InputError(
+            f"target={config.target:g}: expected an accuracy above {guessed:g} (that of guessing) and at most 1, such as 0.935"
+        )
     largest = regime.model_copy(update={"hidden_sizes": (config.hidden_size,), "batch_size": config.batch_sizes[1]})
-    checked_memory(largest.networks()[0], "hidden_size")
+    checked_memory(largest.networks()[0], source.shape, "hidden_size")
     jobs = min(available_jobs(regime), config.trials)
     client, name = connect(), f"tune {source.name} H={config.hidden_size} towards {config.target:.1%}"
     current_experiment(client)  # before the journal is written
@@ -145,7 +147,7 @@ def tune(config: TuningConfig, console: Console) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with held(config.storage) as (journal, torn):
         if torn:
-            say(f"{config.storage}: {torn} bytes of a record that was cut off are taken out; all whole records are kept")
+            say(f"{config.storage}: {torn} bytes of a record that was cut off are removed; all whole records are kept")
         search = _search(replayed(journal), config)
         with (
             stopping.ended(
@@ -184,7 +186,7 @@ def tune(config: TuningConfig, console: Console) -> None:
 
 
 def _search(storage: JournalStorage, config: TuningConfig) -> optuna.Study:
-    """The search in the journal, or a new one, without trials that a search which was stopped left unfinished."""
+    """The search in the journal, or a new one; trials that an interrupted search left unfinished are marked as failed."""
     try:
         search = optuna.create_study(storage=storage, study_name=_question(config), load_if_exists=True)
         for trial in search.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -195,19 +197,20 @@ def _search(storage: JournalStorage, config: TuningConfig) -> optuna.Study:
     except Exception as error:
         raise no_journal(config.storage, error) from None
     if not sound:
-        raise no_journal(config.storage, "a trial in it is none of this search")
+        raise no_journal(config.storage, "it holds a trial that does not belong to this search")
     return search
 
 
 def _asked(search: optuna.Study, config: TuningConfig, regime: StudyConfig) -> tuple[optuna.Trial, NetworkConfig]:
-    """A new trial and the network it proposes: what is proposed depends on its number and on the trials before it, and not on how
+    """A new trial and the network it proposes. The proposal depends on the trial's number and on earlier trials, but not on how
     often the search was stopped in between."""
     trial = search.ask()
-    seed = int(np.random.SeedSequence([SAMPLER_SEED, trial.number]).generate_state(1)[0])  # seeds side by side propose alike
+    # Neighbouring seeds would propose similar values.
+    seed = int(np.random.SeedSequence([SAMPLER_SEED, trial.number]).generate_state(1)[0])
     search.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
     chosen = regime.model_copy(
         update={
-            "seeds": (trial.number,),  # a trial is a new network, so that no seed's luck is tuned to
+            "seeds": (trial.number,),  # each trial is a new network, so that the search does not adapt to one seed
             "hidden_sizes": (config.hidden_size,),
             "learning_rate": trial.suggest_float("learning_rate", *config.learning_rates, log=True),
             "batch_size": trial.suggest_int("batch_size", *config.batch_sizes, log=True),
@@ -217,7 +220,7 @@ def _asked(search: optuna.Study, config: TuningConfig, regime: StudyConfig) -> t
 
 
 def _question(config: TuningConfig) -> str:
-    """The name of a search in its journal: searches that ask something else do not mix."""
+    """The name of a search in its journal: searches with different settings do not mix."""
     return (
         f"{config.dataset} {config.train_images} images, H={config.hidden_size}, {config.epochs} epochs, "
         f"target {config.target}, learning rate {config.learning_rates}, batch size {config.batch_sizes}"
@@ -225,7 +228,7 @@ def _question(config: TuningConfig) -> str:
 
 
 def _identity(search: optuna.Study) -> str:
-    """What tells a search from any other, wherever its journal is moved to."""
+    """An identifier that distinguishes a search from any other, even if its journal is moved."""
     if "identity" not in search.user_attrs:
         search.set_user_attr("identity", uuid4().hex)
     return search.user_attrs["identity"]
@@ -238,9 +241,9 @@ def _finished(search: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 def validation_accuracy(config: NetworkConfig, source: DataSource) -> float | None:
     """Trains one network on the first five sixths of its training images and scores it on the last sixth; None if it diverged."""
     torch.set_num_threads(1)
-    images = load(source, train=True).first(config.train_images).to(config.device)
+    images = load_images(source, train=True).first(config.train_images).to(config.device)
     split = trained_on(len(images))
-    held_out = Images(images.images[split:], images.labels[split:])
+    held_out = Images(images.images[split:], images.labels[split:], images.classes)
     stack = TrainingStack([config], images.first(split))
     for _ in stack.train():
         pass

@@ -1,7 +1,8 @@
-"""What a worker process does: train a stack of networks and measure each. It knows nothing of MLflow."""
+"""The work of a worker process: train and measure a stack of networks, or measure a stored one. It does not use MLflow."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,39 +10,41 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from study.config import NetworkConfig
-from study.data.sources import DataSource, Images, load
+from study.data.sources import DataSource, Images, load_images
 from study.execution import checkpoints
 from study.execution.checkpoints import Checkpoint
-from study.execution.stacks import Stack
-from study.measurements import measure, of_set
+from study.execution.stacks import Remeasurement, Stack
+from study.files.untrusted import Refused
+from study.measurements import measure, names_in_set
 from study.measurements.recording import Recording
 from study.networks.network import RecurrentNetwork
-from study.record.network_record import Failure, NetworkRecord, network_key
+from study.record.keys import training_key
+from study.record.network_record import Failure, NetworkRecord, check, versions
+from study.terminal.errors import InputError
 from study.terminal.extensions import load_extensions
 from study.training.engine import TrainingStack
 from study.training.history import History
 
-CHECKPOINT_EVERY = 5  # epochs: a crash costs at most so many, and writing takes a thousandth of them
+CHECKPOINT_EVERY = 5  # epochs, the most that a crash costs; writing takes a thousandth of their time
 
 
 def train_and_measure(stack: Stack, source: DataSource, progress: Path | None = None) -> list[NetworkRecord | Failure]:
     """Trains the networks of a stack and measures each on all test images.
 
-    Networks go on from their checkpoints, where they have one; those of a stack that stand at different epochs are trained one
-    group after another. An allocation that fails halves the width and goes on. `progress`, where given, is a file that holds the
-    number of epochs finished so far.
-    """
-    load_extensions()  # a worker imports nothing else of what the coordinator has imported
-    torch.set_num_threads(1)  # a thread a worker: the same bits however many workers there are
-    threadpool_limits(1)
+    Networks resume from their checkpoints, if they have one; networks of a stack at different epochs are trained in separate
+    groups. If memory runs out, the width is halved. `progress`, if given, is a file that receives the number of epochs finished so
+    far."""
+    _prepare()
     device = stack.configs[0].device
-    test = load(source, train=False).to(device)
-    all_train = load(source, train=True).to(device)  # probes learn from the same images however few a network learned from
+    test = load_images(source, train=False).to(device)
+    # Probes learn from the same images, however few the network was trained on.
+    all_train = load_images(source, train=True).to(device)
     train = all_train.first(stack.configs[0].train_images)
-    keys = {config: network_key(config, source.digest) for config in stack.configs}
+    keys = {config: training_key(config, source.digest) for config in stack.configs}
     results: list[NetworkRecord | Failure] = []
     waiting = _by_epoch(stack, {config: checkpoints.load(key) for config, key in keys.items()})
     while waiting:
@@ -53,7 +56,7 @@ def train_and_measure(stack: Stack, source: DataSource, progress: Path | None = 
             if not _out_of_memory(error):
                 raise
             exhausted = f"out of memory: {str(error).splitlines()[0]}"
-        # Outside the handler: the error holds on to the frames, and so to the memory, of what failed.
+        # Outside the handler: the error keeps the frames, and thus the memory, of what failed.
         if exhausted and part.width == 1:
             results.append(Failure(part.configs[0], exhausted, started, time.time()))
         elif exhausted:
@@ -64,15 +67,50 @@ def train_and_measure(stack: Stack, source: DataSource, progress: Path | None = 
     return results
 
 
+def measure_again(task: Remeasurement, source: DataSource) -> list[NetworkRecord | Failure]:
+    """Makes the measurements that a stored network lacks, on its stored weights, and puts them into its record."""
+    _prepare()
+    stored, config, started = task.stored, task.stored.config, time.time()
+    test, train = (load_images(source, train=part).to(config.device) for part in (False, True))
+    try:
+        network = stored.network.checked_for(test, "the stored network").to(config.device)
+        made = measure(Recording(network, test, train, config.blank_rows, config.seed), task.names)
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        return [Failure(config, f"out of memory: {str(error).splitlines()[0]}", started, time.time())]
+    try:
+        record = _kept(stored.merged(made))
+    except Refused as refused:
+        reason = f"its stored record {refused}; resume=never trains it anew"
+        return [Failure(config, reason, started, time.time())]
+    return [NetworkRecord(config, network.to("cpu"), record, started, time.time(), stored.origin)]
+
+
+def _prepare() -> None:
+    load_extensions()  # a worker does not inherit the coordinator's imports
+    torch.set_num_threads(1)  # one thread per worker: the same bits for any number of workers
+    threadpool_limits(1)
+
+
+def _kept(record: xr.Dataset) -> xr.Dataset:
+    """The record, unchanged; raises `InputError` where no reader would accept it, as may happen with an extension's measurement."""
+    try:
+        check(record.variables, record.attrs)
+    except Refused as refused:
+        raise InputError(f"what was measured cannot be stored: the record {refused}") from None
+    return record
+
+
 def _out_of_memory(error: Exception) -> bool:
-    # Not every allocation has an exception of its own: not on a CPU, nor in the libraries beneath torch.
+    # Failed allocations on a CPU, and in the libraries beneath torch, have no exception of their own.
     words = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
 
 
 @contextmanager
 def _precision(config: NetworkConfig) -> Iterator[None]:
-    """Multiplies in TF32 meanwhile, where the network asks for it; everywhere else a GPU computes in IEEE single precision."""
+    """A context that multiplies in TF32 if the network asks for it; otherwise a GPU computes in IEEE single precision."""
     matmul = torch.backends.cuda.matmul
     before = matmul.fp32_precision
     matmul.fp32_precision = "tf32" if config.precision == "tf32" else "ieee"
@@ -83,17 +121,19 @@ def _precision(config: NetworkConfig) -> Iterator[None]:
 
 
 def _by_epoch(stack: Stack, saved: dict[NetworkConfig, Checkpoint | None]) -> list[tuple[Stack, list[Checkpoint]]]:
-    """The stack's networks in groups that stand at the same epoch, each with its checkpoints (none at the start)."""
+    """The stack's networks in groups that are at the same epoch, each with its checkpoints (none at the start)."""
     groups: dict[int, list[NetworkConfig]] = {}
     for config in stack.configs:
         checkpoint = saved[config]
         groups.setdefault(checkpoint.state.epoch if checkpoint else 0, []).append(config)
-    return [(Stack(tuple(group), stack.width), [c for config in group if (c := saved[config])]) for group in groups.values()]
+    return [
+        (Stack(tuple(group), stack.data, stack.width), [c for config in group if (c := saved[config])]) for group in groups.values()
+    ]
 
 
 @dataclass(frozen=True)
 class _Trained:
-    """One network after its training; `diverged` is the epoch in which it did, or 0."""
+    """One network after its training; `diverged` is the epoch in which it diverged, or 0."""
 
     config: NetworkConfig
     network: RecurrentNetwork
@@ -110,20 +150,20 @@ def _train(
     histories = [checkpoint.history for checkpoint in saved] or [History() for _ in part.configs]
     with _precision(part.configs[0]):
         stack = TrainingStack(part.padded(), train, states + states[:1] * padding)
-        # Padding, which comes last, has no history.
+        # Padding, at the end, has no history.
         for history, network in zip(histories, stack.networks(), strict=False):
-            history.begin(network.recurrent)
+            history.begin(network)
         for epoch in stack.train():
             columns = zip(histories, epoch.loss.tolist(), stack.accuracies(test), stack.networks(), stack.diverged, strict=False)
             for history, loss, accuracy, network, gone in columns:
                 if not gone:
-                    history.add(loss, float(accuracy), network.recurrent)
+                    history.add(loss, float(accuracy), network)
             if epoch.number % CHECKPOINT_EVERY == 0 and epoch.number < part.configs[0].epochs:
-                for config, gone, *kept in zip(part.configs, stack.diverged, stack.states(), histories, strict=False):
+                for config, gone, state, history in zip(part.configs, stack.diverged, stack.states(), histories, strict=False):
                     if not gone:
-                        checkpoints.save(keys[config], Checkpoint(*kept))
+                        checkpoints.save(keys[config], Checkpoint(state, history))
             if progress and progress.parent.is_dir():
-                with suppress(OSError):  # a full disk costs no more than what the bar shows
+                with suppress(OSError):  # on a full disk only the progress bar suffers
                     progress.write_text(str(epoch.number))
     columns = zip(part.configs, stack.networks(), stack.diverged.tolist(), histories, strict=False)
     return [_Trained(*column) for column in columns]
@@ -137,6 +177,8 @@ def _measured(trained: list[_Trained], train: Images, test: Images, started: flo
             reason = f"training diverged in epoch {one.diverged}: the loss or a weight is not finite"
             results.append(Failure(config, reason, started, time.time()))
             continue
-        measured = measure(Recording(one.network, test, train, config.blank_rows, config.seed), of_set(config.measurements))
-        results.append(NetworkRecord(config, one.network.to("cpu"), measured.merge(one.history.labelled()), started, time.time()))
+        measured = measure(Recording(one.network, test, train, config.blank_rows, config.seed), names_in_set(config.measurements))
+        history = one.history.labelled(one.network)
+        record = _kept(measured.merge(history).assign_attrs(versions=json.dumps(versions())))
+        results.append(NetworkRecord(config, one.network.to("cpu"), record, started, time.time()))
     return results

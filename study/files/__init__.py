@@ -1,1 +1,1 @@
-"""Files that are written whole or not at all, and read as if anyone had written them."""
+"""Files: written completely or not at all, and read as if anyone had written them."""

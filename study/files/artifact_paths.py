@@ -1,4 +1,4 @@
-"""Where artifacts lie, and where they may be written: inside their run's folder, whatever a name or a link in the store says."""
+"""Where artifacts are, and where they may be written: inside their run's folder, whatever a name or a link in the store says."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from study.terminal.errors import InputError
 
 
 def checked(artifact_uri: str | None, path: str) -> str:
-    """The path of an artifact below a run's `artifact_uri`, where it stays inside.
+    """The path of an artifact below a run's `artifact_uri`, checked to stay inside it.
 
-    Raises `InputError` for an absolute path, one with ``..``, one that is no POSIX path, and, in a store on this machine's disk,
-    one that a link leads out of the run's folder.
+    Raises `InputError` for an absolute path, for one with ``..``, for one that is not a POSIX path and, if the store is on this
+    machine's disk, for one that leaves the run's folder through a link.
     """
     parts = PurePosixPath(path).parts
     if not path or path.startswith("/") or ".." in parts or "\\" in path or "\0" in path or ":" in path:
@@ -27,9 +27,9 @@ def checked(artifact_uri: str | None, path: str) -> str:
 
 
 def local_root(artifact_uri: str | None) -> Path | None:
-    """The folder of a run's, or of an experiment's, artifacts where they lie on this machine's disk.
+    """The folder of the artifacts of a run or an experiment if it is on this machine's disk, else None.
 
-    MLflow alone knows which: of ``#``, ``?`` and ``%`` in an address it takes some as they are, some for what they stand for.
+    Only MLflow can tell: it takes some of ``#``, ``?`` and ``%`` in an address literally and decodes others.
     """
     if artifact_uri is None or not is_local_uri(artifact_uri, is_tracking_or_registry_uri=False):
         return None
@@ -37,12 +37,12 @@ def local_root(artifact_uri: str | None) -> Path | None:
 
 
 def location(artifact_uri: str | None, run_id: str) -> str:
-    """Where the artifacts of all runs beside one lie: the address of a run's artifacts without what is the run's own."""
+    """The location that a run shares with its sibling runs: the address of its artifacts without the run's own part."""
     return (artifact_uri or "").partition(f"/{run_id}/")[0]
 
 
 def obstacle(folder: Path) -> str:
-    """Why files cannot be written below a folder, which is made if need be; empty where they can."""
+    """Why files cannot be written below a folder (which is created if necessary); empty where they can."""
     try:
         take_a_file(nearest(folder))
     except OSError as error:

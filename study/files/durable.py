@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, also after a crash or on a full disk."""
+"""Files that exist completely or not at all, even after a crash or on a full disk."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from study.terminal.errors import StudyError
 
 
 def write(target: Path, content: bytes) -> None:
-    """Puts `content` into the place of `target`; a reader finds the old file or the new one, never a torn one.
+    """Replaces the content of `target`; a reader sees the old file or the new one, never a partial one.
 
-    Raises `StudyError` where it cannot be written; then nothing has changed.
+    Raises `StudyError` where it cannot be written; in that case nothing has changed.
     """
-    temporary = target.with_name(f"{_of(target)}{uuid4().hex}.part")  # not tempfile's: that lets nobody else read it
+    temporary = target.with_name(f"{_of(target)}{uuid4().hex}.part")  # tempfile would make it unreadable for others
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:
@@ -33,25 +33,25 @@ def write(target: Path, content: bytes) -> None:
 
 
 def left_behind(target: Path) -> list[Path]:
-    """What kills have left of files that were to take the place of `target`."""
+    """Temporary files for `target` that killed processes left behind."""
     return list(target.parent.glob(f"{escape(_of(target))}*.part"))
 
 
 def _of(target: Path) -> str:
-    """How the names of temporary files begin, which say whose they are; a name has 255 bytes at most."""
+    """The prefix of the temporary files for a target; it is shortened, because a file name has at most 255 bytes."""
     return f".{os.fsencode(target.name)[:150].decode(errors='ignore')}."
 
 
 def cannot_write(target: Path, error: OSError) -> StudyError:
-    """What to say where the disk refuses."""
+    """The error for a file that cannot be written."""
     return StudyError(
         f"{target} cannot be written ({error.strerror or error}): make room or give access, then run the same "
-        "command again; it goes on from what is stored"
+        "command again; it resumes from what is stored"
     )
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder outlast a power cut."""
+    """Makes the file names in a folder survive a power failure."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,8 +1,8 @@
-"""The journal of a search: a file of JSON records, one a line, which Optuna writes and replays.
+"""The journal of a search: a file of JSON records, one per line, which Optuna writes and replays.
 
-A record that was cut off, by a kill or a full disk, counts for nothing: what wrote it never went on. It is taken out before
-anything is added, since behind it the next record would be lost as well. One process at a time holds a journal, by a lock of the
-operating system, which ends with the process; Optuna's own are files that a process can leave behind.
+A record that was cut off by a kill or a full disk is ignored: its writer never continued. It is removed before anything is added,
+since otherwise the next record would be lost as well. One process at a time holds a journal, with a lock of the operating system,
+which ends with the process; Optuna's own locks are files that a process can leave behind.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ START = b'{"op_code":'  # of every record
 
 
 class Journal(JournalFileBackend):
-    """A journal that this process holds; raises `StudyError` where the disk takes no more."""
+    """A journal that this process holds; raises `StudyError` where the disk is full."""
 
     def __init__(self, path: Path):
         super().__init__(str(path), _Held(str(path)))
@@ -40,7 +40,7 @@ class Journal(JournalFileBackend):
 
 
 class _Held(JournalFileOpenLock):
-    """Stands in for Optuna's lock, of single records: the whole journal is held already."""
+    """Replaces Optuna's lock, which is for single records: the whole journal is locked already."""
 
     def acquire(self) -> bool:
         return True
@@ -51,9 +51,9 @@ class _Held(JournalFileOpenLock):
 
 @contextmanager
 def held(path: Path) -> Iterator[tuple[Journal, int]]:
-    """The journal in a file, made if need be and held meanwhile, and how many bytes of torn records were taken out of it.
+    """The journal in a file, created if necessary and locked for the context, and how many bytes of torn records were removed.
 
-    Raises `InputError` where another process holds it, or where the file is no journal; it is then as it was.
+    Raises `InputError` where another process holds it, or where the file is not a journal; the file is then unchanged.
     """
     try:
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666), "r+b")
@@ -76,7 +76,7 @@ def held(path: Path) -> Iterator[tuple[Journal, int]]:
 
 
 def replayed(journal: Journal) -> JournalStorage:
-    """What a journal tells; raises `InputError` where it makes no sense."""
+    """The content of a journal; raises `InputError` where it makes no sense."""
     try:
         return JournalStorage(journal)
     except Exception as error:  # whatever a record that is not Optuna's leads to
@@ -84,30 +84,30 @@ def replayed(journal: Journal) -> JournalStorage:
 
 
 def no_journal(path: Path, why: Exception | str) -> InputError:
-    """What to say of a file that is no journal."""
+    """The error for a file that is not a journal."""
     words = why if isinstance(why, str) else reason(why)
     return InputError(f"storage={quoted(path)} cannot be read as an Optuna journal ({words}): restore it, or name another file")
 
 
 def _mended(file: BinaryIO, path: Path) -> int:
-    """Takes torn records out of a journal; how many bytes they had. Raises `InputError` where another line is no record.
+    """Removes torn records from a journal and returns how many bytes they had. Raises `InputError` where a line is not a record.
 
-    One at the end is cut off. Behind one that is not, a program that knew no better has gone on in the same line: it is blanked.
+    A torn record at the end is cut off. Elsewhere another program has continued on the same line: the torn part is blanked.
     """
     size = os.fstat(file.fileno()).st_size
     if size > LARGEST:
-        raise no_journal(path, f"it has {size >> 20:,} MiB, and {LARGEST >> 20} are the most")
+        raise no_journal(path, f"it has {size >> 20:,} MiB; at most {LARGEST >> 20} are read")
     *lines, last = file.read().split(b"\n")
     blanks, offset = [], 0
     for number, line in enumerate(lines, 1):
         torn = 0 if _is_record(line) else line.rfind(START)
         if torn and not (torn > 0 and line.startswith(START[:torn]) and _is_record(line[torn:])):
-            raise no_journal(path, f"line {number} is no record of it; nothing was changed")
+            raise no_journal(path, f"line {number} is not one of its records; nothing was changed")
         blanks += [(offset, torn)] if torn else []
         offset += len(line) + 1
     whole = bool(last) and _is_record(last)
     if not lines and not whole and not last.startswith(START[: len(last)]):
-        raise no_journal(path, "line 1 is no record of it; nothing was changed")
+        raise no_journal(path, "line 1 is not one of its records; nothing was changed")
     for start, length in blanks:
         file.seek(start)
         file.write(b" " * length)

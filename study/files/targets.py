@@ -1,4 +1,4 @@
-"""Files and folders to be written, checked before any work is done for them."""
+"""Output files and folders, checked before any work is done."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from study.terminal.errors import InputError, quoted
 
 
 def checked_target(name: str, value: str | Path) -> Path:
-    """The path of a file to be written: a new or an ordinary one, in a folder that takes files.
+    """The path of an output file: a new or an ordinary one, in a folder that can be written to.
 
-    What is written takes the place of what is there, so anything else, such as a device or a link, raises `InputError`, which
-    names the parameter.
+    The output replaces what is there. Anything but an ordinary file, such as a device or a link, therefore raises `InputError`,
+    which names the parameter.
     """
     accepted = "expected a new or an ordinary file, in a folder that exists and that you can write to, such as report.pdf"
     with _said_of(name, value, accepted):
         if str(value).rpartition("/")[2] in ("", ".", ".."):
-            raise ValueError("this names no file")
+            raise ValueError("this is not a file name")
         path = Path(nameable(value))
         if _kind(path) not in ("new", "file"):
             raise ValueError(f"this is a {_kind(path)}")
@@ -33,10 +33,10 @@ def checked_target(name: str, value: str | Path) -> Path:
 
 
 def checked_folder(name: str, value: str | Path, files: Iterable[str], inner: str) -> Path:
-    """The path of a folder to be filled, and one `inner` to it: new or there, but holding nothing except ordinary files under the
-    names, given as patterns, of `files`. Raises `InputError` where it is anything else.
+    """The path of an output folder, which gets an `inner` folder. Both may be new or exist already; files in them whose names match
+    the patterns `files` must be ordinary files. Raises `InputError` otherwise.
     """
-    accepted = "expected a folder that you can write to, which is made if need be"
+    accepted = "expected a folder that you can write to, which is created if necessary"
     with _said_of(name, value, accepted):
         path = Path(nameable(value))
         for folder in (path, path / inner):
@@ -49,10 +49,10 @@ def checked_folder(name: str, value: str | Path, files: Iterable[str], inner: st
 
 
 def nameable(path: str | Path) -> str | Path:
-    """A path that a file system can have and a line can show; raises `ValueError` where it is none."""
+    """A path that a file system can have and a line can show; raises `ValueError` for any other."""
     text = str(path)
     if not text or any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
-        raise ValueError("this names nothing" if not text else "this has control characters")
+        raise ValueError("this is empty" if not text else "this has control characters")
     if len(text.encode()) > 4000 or max(len(part.encode()) for part in text.split("/")) > 255:
         raise ValueError("this is too long for a path")
     return path
@@ -70,7 +70,7 @@ def _said_of(name: str, value: str | Path, accepted: str) -> Iterator[None]:
 
 
 def _kind(path: Path) -> str:
-    """What stands under a path, where links are not followed: ``new``, or the kind of file."""
+    """The kind of file at a path, without following links; ``new`` where there is none."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
@@ -86,18 +86,18 @@ def _kind(path: Path) -> str:
 
 
 def nearest(path: Path) -> Path:
-    """What is there of a path: itself, or the next folder above it that is."""
+    """The path itself if it exists, else the nearest folder above it that does."""
     return next(place for place in (path, *path.absolute().parents) if os.path.lexists(place))
 
 
 def take_a_file(folder: Path) -> None:
-    """Makes a file in a folder and removes it: access rights alone tell little of read-only disks, of /proc, or to root.
+    """Creates a file in a folder and removes it: access rights alone say little about read-only disks, /proc or root's rights.
 
-    Raises `OSError` where the folder takes none.
+    Raises `OSError` where no file can be created.
     """
     probe = folder / f".{uuid4().hex}.part"
     try:
         probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as error:
-        raise OSError(error.errno, f"no file can be made in {folder}: {error.strerror}") from None
+        raise OSError(error.errno, f"no file can be created in {folder}: {error.strerror}") from None

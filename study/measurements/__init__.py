@@ -1,12 +1,14 @@
-"""What is measured on each network: pure functions from a recording to labelled arrays, registered here.
+"""The measurements of a network: pure functions from a recording to labelled arrays, registered here.
 
-To add a measurement, write a module in this folder with a function of a `Recording` that yields labelled arrays
-(`study.schema.labelled`), and add one line to `MEASUREMENTS`. The arrays then appear in the record, in
-the analysis dataset and, where they name a `metric`, as curves in the MLflow UI.
+To add a measurement, write a function of a `Recording` that yields labelled arrays (`study.schema.labelled`), and add one line to
+`MEASUREMENTS`, or call `register_measurement` in a module of your own. The arrays then appear in the record and in the analysis
+dataset; their role (see `study.schema`) says whether they appear in the MLflow UI, among the bands or among the trends. Networks
+that were stored before are measured on their stored weights.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,47 +19,94 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from study.measurements import attractors, dimensionality, early, eigenvalues, experiments, fixed_points, geometry, probes
-from study.measurements.recording import Recording
-from study.schema import MEASURED, labelled
+from study.measurements.recording import Extent, Recording, nothing_more
+from study.schema import MEASURED, labelled, measured_in_words, with_measurement, with_sources_of_both
 from study.terminal.errors import InputError, quoted
 
-# Each set holds those before it: what the paper reports; what a study measures unless told otherwise; everything.
+# Each set includes those before it: what the paper reports; the default of a study; everything.
 SETS = ("paper", "standard", "full")
+NAME = re.compile("[a-z][a-z0-9_]*", re.ASCII)
+DROPPED = "weights_dropped"
+OWN = "expected a name of its own, or another source"
+TAKEN = {DROPPED, "hidden_size", "seed", "run_id"}  # the last three by the dataset of a study
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """A function from a recording to labelled arrays, and the smallest of `SETS` it belongs to."""
+    """A way to measure a network.
+
+    Attributes: the `function` from a recording to labelled arrays; `part_of`, the smallest of `SETS` it belongs to; its `version`,
+    raised whenever the function would make other arrays of the same recording; `reads_blank_rows`, whether the arrays depend on
+    `Recording.blank_rows`; `memory`, the most bytes it takes at once beside the states on the test images and some copies of one
+    step's: it decides how many networks are measured at a time.
+    """
 
     function: Callable[[Recording], Iterable[xr.DataArray]]
     part_of: Literal["paper", "standard", "full"]
+    version: int = 1
+    reads_blank_rows: bool = True
+    memory: Callable[[Extent], int] = nothing_more
 
 
-# In this order: the surface rolls images out furthest, and the experiments are read off it.
+# The surface comes first: it rolls images out furthest, and the experiments are lines on it.
 MEASUREMENTS: dict[str, Measurement] = {
-    "surface": Measurement(experiments.surface, "full"),
+    "surface": Measurement(experiments.surface, "full", reads_blank_rows=False),
     "experiments": Measurement(experiments.accuracies, "paper"),
-    "dimensionality": Measurement(dimensionality.pca90, "paper"),
-    "geometry": Measurement(geometry.geometry, "standard"),
-    "geometry_nulls": Measurement(geometry.nulls, "full"),
+    "dimensionality": Measurement(dimensionality.pca90, "paper", reads_blank_rows=False),
+    "geometry": Measurement(geometry.geometry, "standard", reads_blank_rows=False),
+    "geometry_nulls": Measurement(geometry.nulls, "full", reads_blank_rows=False, memory=geometry.nulls_memory),
     "geometry_appended": Measurement(geometry.appended, "full"),
-    "probes": Measurement(probes.accuracies, "standard"),
-    "probe_controls": Measurement(probes.controls, "full"),
-    "temporal_generalisation": Measurement(probes.generalisation, "full"),
-    "early_classification": Measurement(early.early_classification, "standard"),
-    "spectrum": Measurement(eigenvalues.recurrent_spectrum, "standard"),
-    "attractors": Measurement(attractors.attractors, "standard"),
-    "fixed_points": Measurement(fixed_points.fixed_points, "full"),
+    "probes": Measurement(probes.accuracies, "standard", reads_blank_rows=False, memory=probes.memory),
+    "probe_controls": Measurement(probes.controls, "full", reads_blank_rows=False, memory=probes.controls_memory),
+    "temporal_generalisation": Measurement(probes.generalisation, "full", reads_blank_rows=False, memory=probes.memory),
+    "early_classification": Measurement(early.early_classification, "standard", reads_blank_rows=False, memory=probes.memory),
+    "spectrum": Measurement(eigenvalues.recurrent_spectrum, "standard", reads_blank_rows=False),
+    "attractors": Measurement(attractors.attractors, "standard", reads_blank_rows=False),
+    "fixed_points": Measurement(fixed_points.fixed_points, "full", reads_blank_rows=False),
 }
 
 
-def of_set(name: str) -> list[str]:
+def register_measurement(
+    name: str,
+    function: Callable[[Recording], Iterable[xr.DataArray]],
+    part_of: Literal["paper", "standard", "full"] = "standard",
+    version: int = 1,
+    reads_blank_rows: bool = True,
+    memory: Callable[[Extent], int] = nothing_more,
+) -> None:
+    """Adds a measurement to those that studies make.
+
+    For the parameters see `Measurement`. Raise the `version` with every change of what the function yields: stored
+    networks are then measured again, with this measurement only. Raises `InputError` where the name is taken, or a parameter is not
+    accepted."""
+    if not NAME.fullmatch(name):
+        raise InputError(f"measurement {quoted(name)}: expected a name of lower-case letters, digits and _, such as my_measurement")
+    if part_of not in SETS:
+        raise InputError(f"measurement {name}: part_of={quoted(part_of)}; expected one of {', '.join(SETS)}")
+    if not isinstance(version, int) or version < 1:
+        raise InputError(f"measurement {name}: version={quoted(version)}; expected an integer of at least 1")
+    if name in MEASUREMENTS:
+        raise InputError(f"measurement {name}: this name is taken; expected another name")
+    MEASUREMENTS[name] = Measurement(function, part_of, version, reads_blank_rows, memory)
+
+
+def names_in_set(name: str) -> list[str]:
     """The measurements of one of `SETS`."""
     return [measurement for measurement, one in MEASUREMENTS.items() if SETS.index(one.part_of) <= SETS.index(name)]
 
 
+def versions_of(names: Iterable[str]) -> dict[str, int]:
+    """The present version of each of some measurements."""
+    return {name: MEASUREMENTS[name].version for name in names}
+
+
+def memory(extent: Extent, names: Iterable[str]) -> int:
+    """The most bytes that some measurements of one network take at once, the states on the test images among them."""
+    return extent.states() + extent.step() + max((MEASUREMENTS[name].memory(extent) for name in names), default=0)
+
+
 def known(names: Sequence[str]) -> list[str]:
-    """The names as they are; raises `InputError` where one is no measurement."""
+    """The names, unchanged; raises `InputError` where one is not a measurement."""
     if unknown := [name for name in names if name not in MEASUREMENTS]:
         raise InputError(f"no measurement {quoted(unknown[0])}: expected some of {', '.join(MEASUREMENTS)}")
     return list(names)
@@ -66,16 +115,27 @@ def known(names: Sequence[str]) -> list[str]:
 def measure(recording: Recording, names: Sequence[str] | None = None) -> xr.Dataset:
     """Measurements of one network (all, where none are named), as one dataset whose variables carry units and a description.
 
-    The attribute `measured` names them, for those who read the record when there are more. A network whose weights are not all
-    finite has no states to measure: `weights_dropped`, how many are not, is then all there is.
+    The attribute `measured` names them with their versions, that of a variable, `measurement`, the one it is of: for those who read
+    the record when there are more. Several may make one variable, each of other sources. A network whose weights are not all finite
+    has no states to measure: `weights_dropped`, how many are not, is then all there is. Raises `InputError` where a measurement
+    yields a variable that something else has.
     """
     weights = torch.cat([weight.flatten() for weight in recording.network.state_dict().values()])
     dropped = int((~weights.isfinite()).sum())
     chosen = {name: one for name, one in MEASUREMENTS.items() if not dropped and (names is None or name in names)}
+    arrays: dict[str, xr.DataArray] = {}
     with _one_plain_thread():
-        arrays = [array for one in chosen.values() for array in one.function(recording)]
-    arrays.append(labelled("weights_dropped", dropped, {}, "weights that are not finite"))
-    return xr.Dataset({array.name: array for array in arrays}, attrs={MEASURED: " ".join(chosen)})
+        for name, one in chosen.items():
+            for array in one.function(recording):
+                variable, array = str(array.name), with_measurement(array, name)
+                try:
+                    arrays[variable] = with_sources_of_both(arrays[variable], array) if variable in arrays else array
+                except ValueError:
+                    raise InputError(f"measurement {name} yields {quoted(variable)}, which is taken; {OWN}") from None
+                if variable in TAKEN:
+                    raise InputError(f"measurement {name} yields {quoted(variable)}, which is taken; {OWN}")
+    arrays[DROPPED] = labelled(DROPPED, dropped, {}, "weights that are not finite")
+    return xr.Dataset(arrays, attrs={MEASURED: measured_in_words(versions_of(chosen))})
 
 
 @contextmanager

@@ -1,6 +1,7 @@
-"""Where blank rows take the network: the attractors of h -> tanh(R h) that test images reach, and what they tell of the digit.
+"""The attractors of a network's blank map that test images reach, and what they reveal about the digit.
 
-All in float64. The map is odd, f(-h) = -f(h): an attractor and its mirror image count as two unless they are the same set.
+Everything is computed in float64, on whole states. If the map is odd, an attractor and its mirror image count as two, unless they
+are the same set.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 import xarray as xr
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.fft import irfft, rfft, rfftfreq
@@ -17,24 +17,28 @@ from sklearn.metrics import adjusted_mutual_info_score
 
 from study.measurements import lyapunov
 from study.measurements.recording import Recording
+from study.networks.cells.cell import BlankMap
 from study.schema import labelled
 
 IMAGES = 300  # the first test images
-TRANSIENT = 2000  # blank rows before an orbit is taken to be on its attractor
+STATE_TRANSIENT = 2000  # blank rows after which an orbit counts as being on its attractor
 WINDOW = 1000  # blank rows over which attractors are compared and periods measured
-APART = 0.05  # of the root mean square state: averages of two orbits that differ by less are of one attractor
-STILL = 1e-6  # of the root mean square state: a distance below it is none
-SILENT = 1e-6  # an orbit whose root mean square state is smaller is at 0, or on its way there
+SAME_ATTRACTOR = 0.05  # of the root mean square state: two orbits whose averages differ by less are on the same attractor
+NO_DISTANCE = 1e-6  # of the root mean square state: a smaller distance counts as 0
+AT_ZERO = 1e-6  # root mean square state below which an orbit is at 0, or approaching it
 EXPONENTS = 20  # the largest
 LYAPUNOV_STEPS = 10_000
-LEAST_GROWTH = 1e-3  # nat a row: a leading exponent above it, and above three standard errors, is chaos; one within it is zero
+LEAST_GROWTH = 1e-3  # nat per row: a leading exponent above it, and above three standard errors, is chaos; smaller: 0
 KINDS = ("fixed_point", "cycle", "closed_curve", "chaos", "unresolved")
 
 
 @dataclass(frozen=True)
 class Orbits:
-    """Test images after `TRANSIENT` blank rows: their `states` `[n, H]`, `digits` `[n]` and the `attractor` each is on, numbered by
-    the images that reach them, the most frequented first; `main`, the following orbit `[WINDOW, H]` of one image on number 0."""
+    """Test images after `STATE_TRANSIENT` blank rows.
+
+    Attributes: their `states` `[n, D]`, `digits` `[n]` and the `attractor` each is on, numbered from the one that most reach;
+    `main`, the orbit `[WINDOW, D]` that follows, of one image on number 0.
+    """
 
     states: np.ndarray
     digits: np.ndarray
@@ -54,15 +58,15 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
     mutual information of attractor and digit; `phase_tells_digit`, the share of the variance of the phase on the first attractor
     that the digit explains, less what it would by chance (epsilon squared).
     """
-    orbits, step = recording.once(followed), _Map(recording)
+    orbits, step = recording.cached(followed), recording.network.cell.blank_map(recording.network.parameters)
     main = orbits.main
     size = _size(main)
-    motion = float(np.linalg.norm(np.diff(main, axis=0), axis=1).max()) / size if size >= SILENT else 0.0
+    motion = float(np.linalg.norm(np.diff(main, axis=0), axis=1).max()) / size if size >= AT_ZERO else 0.0
     lag, closeness = recurrence(main)
-    growth = lyapunov.spectrum(step.tangent, main[-1], min(EXPONENTS, main.shape[1]), LYAPUNOV_STEPS)
+    growth = lyapunov.exponents(step.tangent, main[-1], min(EXPONENTS, main.shape[1]), LYAPUNOV_STEPS)
     separation = lyapunov.leading_by_separation(step, main[-1], LYAPUNOV_STEPS)
     kind = attractor_kind(motion, closeness, growth.exponents, growth.error)
-    period = strongest_period(main) if motion > STILL else np.nan
+    period = strongest_period(main) if motion > NO_DISTANCE else np.nan
     first = orbits.attractor == 0
     phase = _phases(step, orbits.states[first], main, period)
     still = "the state stands still"
@@ -72,13 +76,16 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
         KINDS.index(kind),
         {},
         "kind of the attractor most images reach",
+        role="category",
         metric="attractor/kind",
         flag_values=np.arange(len(KINDS)),
         flag_meanings=" ".join(KINDS),
     )
-    yield labelled("attractor_motion", motion, {}, "longest way of the state in one row, in units of its root mean square")
+    yield labelled("attractor_motion", motion, {}, "longest step of the state in one row, in units of its root mean square")
     yield labelled("attractor_recurrence", closeness, {}, "distance after the best recurrence, in units of the root mean square")
-    yield labelled("lyapunov", growth.exponents, exponents, "Lyapunov exponents", units="nat/row", metric="attractor/lyapunov")
+    yield labelled(
+        "lyapunov", growth.exponents, exponents, "Lyapunov exponents", units="nat/row", role="curve", metric="attractor/lyapunov"
+    )
     yield labelled("lyapunov_error", growth.error, exponents, "standard errors of the Lyapunov exponents", units="nat/row")
     yield labelled("lyapunov_by_separation", separation, {}, "largest Lyapunov exponent, from two orbits", units="nat/row")
     yield labelled(
@@ -87,12 +94,12 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
         {},
         "period of the state's strongest oscillation",
         units="rows",
-        metric="period_state",
+        role="number",
         missing=f"{still}, or comes round less than three times in {WINDOW} rows",
     )
     yield labelled(
         "period_recurrence",
-        float(lag) if motion > STILL else np.nan,
+        float(lag) if motion > NO_DISTANCE else np.nan,
         {},
         "rows after which the state comes closest to where it was",
         units="rows",
@@ -103,6 +110,7 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
         len(np.unique(orbits.attractor)),
         {},
         "distinct attractors that test images reach",
+        role="number",
         metric="attractor/number",
         images=len(orbits.digits),
     )
@@ -112,6 +120,7 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
         float(adjusted_mutual_info_score(orbits.digits, orbits.attractor)),
         {},
         "adjusted mutual information of attractor and digit",
+        role="number",
         metric="attractor/basin_tells_digit",
     )
     yield labelled(
@@ -119,17 +128,18 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
         explained(phase, orbits.digits[first]),
         {},
         "share of the variance of the phase on the attractor that the digit explains, less chance",
+        role="number",
         metric="attractor/phase_tells_digit",
         missing="no image on the attractor has a phase, or no digit has two",
     )
 
 
 def followed(recording: Recording) -> Orbits:
-    """The orbits of a recording's first test images; ask for them with `Recording.once`."""
+    """The orbits of a recording's first test images; ask for them with `Recording.cached`."""
     images = min(IMAGES, len(recording.test))
-    step = _Map(recording)
+    step = recording.network.cell.blank_map(recording.network.parameters)
     state = recording.states[-1, :images].double().cpu().numpy()
-    for _ in range(TRANSIENT):
+    for _ in range(STATE_TRANSIENT):
         state = step(state)
     start, mean, square = state, np.zeros_like(state), np.zeros_like(state)
     for _ in range(WINDOW):
@@ -143,40 +153,27 @@ def followed(recording: Recording) -> Orbits:
     return Orbits(start, recording.test.labels[:images].cpu().numpy(), attractor, np.concatenate(main))
 
 
-class _Map:
-    """h -> tanh(R h) of states `[n, H]` or `[H]`, in float64."""
-
-    def __init__(self, recording: Recording):
-        self.recurrent = recording.network.recurrent.double().cpu().numpy()
-        self.transposed = np.ascontiguousarray(self.recurrent.T)
-
-    def __call__(self, state: np.ndarray) -> np.ndarray:
-        # torch's tanh is vectorised; NumPy's takes several times as long.
-        return torch.from_numpy(state @ self.transposed).tanh_().numpy()
-
-    def tangent(self, state: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The next state, and the Jacobian diag(1 - h^2) R there times `frame`."""
-        following = self(state)
-        return following, (1 - following**2)[:, None] * (self.recurrent @ frame)
-
-
 def distinct(signatures: np.ndarray, size: float) -> np.ndarray:
-    """Numbers orbits by their time averages `[n, 2 H]`: those within `APART` of the `size` of states are on one attractor; `[n]`,
-    the most frequent number being 0."""
-    if size < SILENT or len(signatures) < 2:
+    """Numbers orbits by their time averages `[n, 2 D]`, from 0 for the attractor that most are on; `[n]`.
+
+    Those within `SAME_ATTRACTOR` of the `size` of states are on one attractor.
+    """
+    if size < AT_ZERO or len(signatures) < 2:
         return np.zeros(len(signatures), dtype=int)
-    cluster = fcluster(linkage(signatures, "single"), APART * size, "distance")
+    cluster = fcluster(linkage(signatures, "single"), SAME_ATTRACTOR * size, "distance")
     names, members = np.unique(cluster, return_counts=True)
     order = names[np.argsort(-members, kind="stable")]
     return np.argmax(cluster[:, None] == order, axis=1)
 
 
 def recurrence(orbit: np.ndarray) -> tuple[int, float]:
-    """The lag, up to half of an orbit `[W, H]`, after which the state is closest to where it was, the shortest of those equally
-    close but for `STILL`; and the root mean square distance then, in units of the state's root mean square. (1, 0) for a state at
-    0."""
+    """The lag, up to half of an orbit `[W, H]`, after which the state is closest to where it was, and how close it comes.
+
+    Of lags that bring it equally close, to within `NO_DISTANCE`, it is the shortest. The distance is the root mean square one, in
+    units of the state's root mean square. (1, 0) for a state at 0.
+    """
     size = _size(orbit)
-    if size < SILENT:
+    if size < AT_ZERO:
         return 1, 0.0
     length = len(orbit)
     # |h(t + k) - h(t)|^2 summed over t, for all k at once, from the autocorrelation.
@@ -186,14 +183,14 @@ def recurrence(orbit: np.ndarray) -> tuple[int, float]:
     partial = np.concatenate([[0], np.cumsum(energy)])
     lags = np.arange(1, length // 2 + 1)
     squares = (partial[length - lags] + partial[length] - partial[lags] - 2 * product[1:]) / (length - lags)
-    near = int(lags[np.argmax(squares <= squares.min() + (STILL * size) ** 2)])
+    near = int(lags[np.argmax(squares <= squares.min() + (NO_DISTANCE * size) ** 2)])
     # Near a recurrence the autocorrelation has lost its digits: the distance itself is taken from the states.
     return near, float(np.sqrt(np.mean(np.sum((orbit[near:] - orbit[:-near]) ** 2, axis=1))) / size)
 
 
 def strongest_period(orbit: np.ndarray) -> float:
-    """The period, in rows, at the largest peak of the power of all units of an orbit `[W, H]` together; NaN where it stands
-    still, or does not come round three times.
+    """The period, in rows, at the largest peak of the power of all units of an orbit `[W, H]` together; NaN where it is
+    constant, or does not complete three cycles.
 
     The series are tapered (Hann) and padded four times, and the peak is placed by the parabola through its logarithm.
     """
@@ -202,7 +199,7 @@ def strongest_period(orbit: np.ndarray) -> float:
     frequencies = rfftfreq(4 * len(orbit))
     lowest = 12  # of the padded frequencies: three cycles in the window
     peak = lowest + int(np.argmax(power[lowest:]))
-    if power[peak] <= 0 or power[peak - 1] > power[peak]:  # no peak, but the flank of something slower than can be told
+    if power[peak] <= 0 or power[peak - 1] > power[peak]:  # not a peak, but the flank of an oscillation too slow to resolve
         return float("nan")
     if peak + 1 == len(power):
         return float(1 / frequencies[peak])
@@ -213,12 +210,12 @@ def strongest_period(orbit: np.ndarray) -> float:
 
 
 def attractor_kind(motion: float, recurrence: float, exponents: np.ndarray, error: np.ndarray) -> str:
-    """One of `KINDS`: a state that stands still, comes back exactly, comes back nearly on an orbit that neither grows nor shrinks
-    in one direction alone (a closed curve: one exponent 0, the next negative), or one whose neighbours part (chaos)."""
+    """One of `KINDS`: a constant state; a state that recurs exactly; a closed curve (a nearly recurrent state, with one exponent 0
+    and the next one negative); or chaos (neighbouring orbits diverge)."""
     leading, room = exponents[0], max(LEAST_GROWTH, 3 * error[0])
-    if motion <= STILL:
+    if motion <= NO_DISTANCE:
         return "fixed_point"
-    if recurrence <= STILL:
+    if recurrence <= NO_DISTANCE:
         return "cycle"
     if leading > room:
         return "chaos"
@@ -227,7 +224,7 @@ def attractor_kind(motion: float, recurrence: float, exponents: np.ndarray, erro
     return "unresolved"
 
 
-def _phases(step: _Map, states: np.ndarray, main: np.ndarray, period: float) -> np.ndarray:
+def _phases(step: BlankMap, states: np.ndarray, main: np.ndarray, period: float) -> np.ndarray:
     """Each orbit's phase at the period, in the leading principal direction of the attractor's orbit, as `[n, 2]` (cos, sin)."""
     if not np.isfinite(period):
         return np.zeros((0, 2))

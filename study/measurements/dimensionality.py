@@ -23,11 +23,17 @@ def pca90(recording: Recording) -> Iterator[xr.DataArray]:
     """
     digits = np.arange(recording.test.classes)
     members = [recording.test.labels == int(digit) for digit in digits]
-    whole = np.array([components(states) for states in recording.states])
-    by_digit = np.array([[components(states[member]) for member in members] for states in recording.states])
+    whole = np.array([components(states) for states in recording.hidden])
+    by_digit = np.array([[components(states[member]) for member in members] for states in recording.hidden])
     steps = {"time_step": recording.time_steps}
     yield labelled(
-        "pca90", whole, steps, "principal components for 90% of the variance, all images", units="components", metric="pca90/whole"
+        "pca90",
+        whole,
+        steps,
+        "principal components for 90% of the variance, all images",
+        units="components",
+        role="curve",
+        metric="pca90/whole",
     )
     yield labelled(
         "pca90_by_digit",
@@ -35,6 +41,7 @@ def pca90(recording: Recording) -> Iterator[xr.DataArray]:
         steps | {"digit": digits},
         "principal components for 90% of the variance, images of one digit",
         units="components",
+        role="curve",
         metric="pca90/by_digit_mean",
     )
     yield labelled(
@@ -43,7 +50,7 @@ def pca90(recording: Recording) -> Iterator[xr.DataArray]:
         {},
         "largest number of principal components over the time steps",
         units="components",
-        metric="peak_dimension",
+        role="number",
     )
 
 

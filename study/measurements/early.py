@@ -1,4 +1,4 @@
-"""Early classification: a network that stops reading as soon as its probe is sure enough."""
+"""Early classification: a network stops reading as soon as its probe is confident enough."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ TEMPERATURES = torch.logspace(-1, 1, 81, dtype=torch.float64)
 
 
 def early_classification(recording: Recording) -> Iterator[xr.DataArray]:
-    """What it costs in accuracy to stop early, and what it saves.
+    """The cost in accuracy of stopping early, and the rows it saves.
 
     An image is read until the probe of that step gives a label at least the probability `confidence`, or to its end, and is
-    labelled by the probe of the row it stopped at. Probabilities are calibrated by one temperature a step, on training images no
-    probe has learned from (Guo et al. 2017, section 4.2). Yields `early_accuracy` and `early_rows`, the mean number of rows read,
-    over `confidence` in percent.
+    labelled by the probe of the row it stopped at. Probabilities are calibrated by one temperature per step, on training images
+    that no probe was trained on (Guo et al. 2017, section 4.2). Yields `early_accuracy` and `early_rows`, the mean number of rows
+    read, over `confidence` in percent.
     """
-    probes, train, test = recording.once(fitted), recording.train.labels, recording.test.labels
+    probes, train, test = recording.cached(fitted), recording.train.labels, recording.test.labels
     held_out = train[LEARNED : LEARNED + CALIBRATED]
     sure, label = [], []
     for calibrated, shown in zip(probes.calibrated, probes.test, strict=True):
@@ -45,6 +45,7 @@ def early_classification(recording: Recording) -> Iterator[xr.DataArray]:
         np.array(accuracy),
         at,
         "accuracy when reading stops at this confidence of the probe",
+        role="curve",
         metric="early/accuracy",
         share=True,
     )
@@ -54,6 +55,7 @@ def early_classification(recording: Recording) -> Iterator[xr.DataArray]:
         at,
         "mean rows read when reading stops at this confidence of the probe",
         units="rows",
+        role="curve",
         metric="early/rows",
     )
 

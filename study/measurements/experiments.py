@@ -11,14 +11,14 @@ import torch
 import xarray as xr
 
 from study.measurements.recording import Recording
-from study.periodogram import SHORTEST, TRANSIENT, dominant_period
+from study.periodogram import ACCURACY_TRANSIENT, SHORTEST, dominant_period
 from study.schema import labelled
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What the readout says after 0 .. B blank rows: the share of images that is right, float64 `[B + 1]`, that of the images of
-    even and of odd number, `[B + 1, 2]`, and the share of images given each label, `[B + 1, classes]`."""
+    """The readout's answers after 0 .. B blank rows: the share of correct images, float64 `[B + 1]`, the same for even and odd
+    image numbers, `[B + 1, 2]`, and the share of images given each label, `[B + 1, classes]`."""
 
     accuracy: np.ndarray
     by_half: np.ndarray
@@ -38,7 +38,7 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
     fundamental (whether it is one at all is tested in `analysis.statistics.oscillation`).
     """
     rows, shown = recording.rows, np.arange(1, recording.rows)
-    partial = [answers(recording, n, rows - n).accuracy for n in shown]
+    partial = [answers(recording, n, rows - n).accuracy for n in map(int, shown)]
     whole = answers(recording, rows, recording.blank_rows)
     blank = {"blank_rows": np.arange(recording.blank_rows + 1)}
     yield labelled(
@@ -46,6 +46,7 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
         np.array([curve[rows - n] for n, curve in zip(shown, partial, strict=True)]),
         {"rows_shown": shown},
         "accuracy with all later rows blank, read after the last row",
+        role="curve",
         metric="blanked/accuracy",
         share=True,
     )
@@ -54,6 +55,7 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
         np.array([curve[0] for curve in partial]),
         {"rows_shown": shown},
         "accuracy of the readout applied as soon as these rows are read",
+        role="curve",
         metric="truncated/accuracy",
         share=True,
     )
@@ -62,6 +64,7 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
         whole.accuracy,
         blank,
         "accuracy after the whole image and this many blank rows",
+        role="curve",
         metric="appended/accuracy",
         share=True,
     )
@@ -79,8 +82,8 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
         "share of images to which the readout gives this label",
         share=True,
     )
-    yield labelled("test_accuracy", whole.accuracy[0], {}, "accuracy on the whole image", metric="test_accuracy", share=True)
-    settled = whole.accuracy[TRANSIENT:]
+    yield labelled("test_accuracy", whole.accuracy[0], {}, "accuracy on the whole image", role="number", share=True)
+    settled = whole.accuracy[ACCURACY_TRANSIENT:]
     if len(settled) >= SHORTEST:
         yield labelled(
             "period",
@@ -88,7 +91,7 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
             {},
             "period of the accuracy under appended blank rows",
             units="rows",
-            metric="period",
+            role="number",
             missing="the accuracy does not change",
         )
 
@@ -106,8 +109,8 @@ def surface(recording: Recording) -> Iterator[xr.DataArray]:
 
 
 def answers(recording: Recording, shown: int, blank: int) -> Answers:
-    """The readout's answers after `shown` rows and 0 .. `blank` blank rows; a roll-out that went further is read off."""
-    known = recording.once(_rolled)
+    """The readout's answers after `shown` rows and 0 .. `blank` blank rows; a longer roll-out is reused."""
+    known = recording.cached(_rolled)
     if shown not in known or len(known[shown].accuracy) <= blank:
         longest = max(blank, recording.blank_rows) if shown == recording.rows else blank
         known[shown] = _roll(recording, shown, longest)
@@ -122,11 +125,11 @@ def _rolled(_: Recording) -> dict[int, Answers]:
 def _roll(recording: Recording, shown: int, blank: int) -> Answers:
     """Rolls images out in chunks, in place, so that a core's cache holds them from the first step to the last.
 
-    Without a bias a state of exactly 0 stays there: images that are blank so far need not be rolled out.
+    If a cell rests at 0, a state of exactly 0 stays there: images that are blank so far are not rolled out.
     """
     network, labels, classes = recording.network, recording.test.labels, recording.test.classes
     state = recording.state(shown, 0, len(labels))
-    moving = state.any(dim=1)
+    moving = state.any(dim=1) if network.cell.rests_at_zero else torch.ones_like(labels, dtype=torch.bool)
     # A code for each answer: the label given, the true one, the half of the images and the step, in that order of significance.
     of_image = classes * labels + classes**2 * (torch.arange(len(labels), device=labels.device) % 2)
     size = 2 * classes**2

@@ -1,13 +1,14 @@
-"""Geometry of the hidden states: dimensionality by three measures, scatter between digits, neighbours; and what to compare it with.
+"""Geometry of the hidden states: dimensionality by three measures, scatter between digits, neighbours; and the controls.
 
-What depends on the number of images is measured on as many for each digit, and on random groups of as many images (`by_group`),
-whatever their digit. A digit is compared with a group, never with the whole.
+Measures that depend on the number of images use the same number for each digit and for random groups of images of any digit
+(`by_group`). A digit is compared with a group, never with all images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,16 +17,15 @@ import xarray as xr
 from study.data.sources import Images
 from study.measurements.dimensionality import components
 from study.measurements.neighbours import FEWEST, neighbour_agreement, two_nearest_neighbours
-from study.measurements.recording import Recording
+from study.measurements.recording import Extent, Recording
 from study.measurements.variance import between_class_share, participation_ratio
 from study.networks.network import scaled
 from study.schema import labelled
 
-NEIGHBOUR_IMAGES = 2500  # the first test images: among them neighbours are looked for
+NEIGHBOUR_IMAGES = 2500  # the first test images, among which neighbours are searched for
 EARLY_STEP, EARLY_DIGIT = 4, 6  # where the paper saw the first cluster (section 4, figure 4)
-GROUPS = 10  # random ones, as many as there are digits in MNIST
-IMAGES_EACH = 500  # of each digit and in each group, at most: neighbours take the square of it
-EVERY = 9  # blank rows, after the first 28, at which what takes long is measured
+IMAGES_EACH = 500  # at most, per digit and per group: the cost of neighbours is quadratic
+EVERY = 9  # slow measures are made at every so many blank rows, beyond the number of rows of an image
 
 RATIO = "participation ratio of the states' covariance"
 CORRECTED = f"{RATIO}, without bias in the number of images"
@@ -36,68 +36,79 @@ MEASURES = (
     ("twonn", "TwoNN intrinsic dimension", "dimensions"),
     ("twonn_dropped", "share of the images that TwoNN left out because they coincide with another", "1"),
 )
+WHOLE = (
+    ("participation_ratio", RATIO, "dimensions"),
+    ("participation_ratio_corrected", CORRECTED, "dimensions"),
+    ("between_class_share", "share of the states' scatter that lies between the means of the digits", "1"),
+)
+APPENDED, UNDER_BLANK_ROWS = "_appended", ", under appended blank rows"
 FEW = f"fewer than {FEWEST} of the images differ, too few to tell"
-WHERE = {
-    "": "",
-    "_untrained": ", untrained network of the same seed",
-    "_input": ", the image rows themselves",
-    "_appended": ", under appended blank rows",
-}
 
 
 def geometry(recording: Recording) -> Iterator[xr.DataArray]:
     """Geometry at each time step.
 
-    Yields over `time_step`: `participation_ratio` and `participation_ratio_corrected` of all images, and `between_class_share`,
-    the share of the scatter that lies between digits; the two ratios, `pca90` and `twonn` over (`time_step`, `digit`) as
-    `..._by_digit` (but `pca90_matched_by_digit`, on equal image numbers) and over (`time_step`, `group`) as `..._by_group`;
-    `twonn_dropped`, the share of images TwoNN left out because they coincide; `neighbour_agreement` over (`time_step`, `digit`),
-    the share of an image's ten nearest neighbours that show the same digit, and `sixes_agreement`, that of the sixes at step 4,
-    with what it is in the untrained network and in the pixels.
+    Yields over (`source`, `time_step`), of the trained network: `participation_ratio` and `participation_ratio_corrected` of all
+    images, and `between_class_share`, the share of the scatter that lies between digits; the two ratios, `pca90` and `twonn` over
+    `digit` as well, as `..._by_digit` (but `pca90_matched_by_digit`, on equal image numbers), and over `group`, as `..._by_group`;
+    `twonn_dropped`, the share of images TwoNN left out because they coincide. Besides, `neighbour_agreement` over (`time_step`,
+    `digit`), the share of an image's ten nearest neighbours that show the same digit, and `sixes_agreement` over `source`, that of
+    the sixes at step 4, in the trained and the untrained network and in the pixels.
     """
-    yield from _over_time(recording.states, recording.test, "")
+    yield from _over_time({"trained": recording.hidden}, recording.test)
     near = recording.test.first(NEIGHBOUR_IMAGES)
-    agreement = np.stack([neighbour_agreement(states[: len(near)], near.labels, near.classes) for states in recording.states])
+    agreement = np.stack([neighbour_agreement(states[: len(near)], near.labels, near.classes) for states in recording.hidden])
     yield labelled(
         "neighbour_agreement",
         agreement,
         {"time_step": recording.time_steps, "digit": np.arange(near.classes)},
         "share of the ten nearest neighbours that show the same digit",
+        role="curve",
         metric="neighbours/agreement",
         share=True,
         images=len(near),
     )
-    if recording.rows >= EARLY_STEP and near.classes > EARLY_DIGIT:
-        yield from _sixes(recording, near, agreement[EARLY_STEP - 1, EARLY_DIGIT])
+    yield from _sixes(recording, near, agreement)
 
 
-def _sixes(recording: Recording, near: Images, found: float) -> Iterator[xr.DataArray]:
+def _sixes(recording: Recording, near: Images, agreement: np.ndarray) -> Iterator[xr.DataArray]:
     """Whether the sixes separate by step 4 (section 4 of the paper), and whether they do so without training, or in the pixels
-    alone.
+    alone; NaN where the data set has no sixes or no step 4.
     """
-    rows = scaled(near.images[:, :EARLY_STEP])
-    *_, untrained = recording.untrained.network.rows(rows)
-    sources = {"_untrained": (untrained, ", untrained network"), "_pixels": (rows.flatten(1), ", pixels of rows 1-4")}
-    nulls = {
-        suffix: (neighbour_agreement(points, near.labels, near.classes)[EARLY_DIGIT], where)
-        for suffix, (points, where) in sources.items()
-    }
-    words = "share of the ten nearest neighbours of sixes that are sixes, at step 4"
-    for suffix, (value, where) in ({"": (found, "")} | nulls).items():
-        metric = f"neighbours/sixes_step_4{suffix}"
-        yield labelled(f"sixes_agreement{suffix}", value, {}, f"{words}{where}", metric=metric, share=True)
+    values, missing = [np.nan] * 3, f"the images have no label {EARLY_DIGIT}, or fewer than {EARLY_STEP} rows"
+    if recording.rows >= EARLY_STEP and near.classes > EARLY_DIGIT:
+        rows, missing = scaled(near.images[:, :EARLY_STEP]), None
+        *_, untrained = recording.untrained.network.rows(rows)
+        others = [recording.network.cell.observed(untrained), rows.flatten(1)]
+        values = [agreement[EARLY_STEP - 1, EARLY_DIGIT]]
+        values += [neighbour_agreement(points, near.labels, near.classes)[EARLY_DIGIT] for points in others]
+    yield labelled(
+        "sixes_agreement",
+        np.array(values),
+        {"source": ["trained", "untrained", "pixels"]},
+        "share of the ten nearest neighbours of sixes that are sixes, at step 4",
+        role="number",
+        metric="neighbours/sixes_step_4",
+        missing=missing,
+        share=True,
+    )
 
 
 def nulls(recording: Recording) -> Iterator[xr.DataArray]:
-    """The same geometry, but for the neighbours, of the untrained network (`..._untrained`) and of the image rows (`..._input`)."""
-    yield from _over_time(recording.untrained.states, recording.test, "_untrained")
-    yield from _over_time(scaled(recording.test.images).transpose(0, 1).contiguous(), recording.test, "_input")
+    """The same geometry, but for the neighbours, of the untrained network and of the image rows read last."""
+    rows = scaled(recording.test.images).transpose(0, 1).contiguous()
+    yield from _over_time({"untrained": recording.untrained.hidden, "row": rows}, recording.test)
+
+
+def nulls_memory(extent: Extent) -> int:
+    """Bytes of the untrained network's states."""
+    return extent.states()
 
 
 def appended(recording: Recording) -> Iterator[xr.DataArray]:
     """The geometry under appended blank rows (`..._appended`), rolled out in float64, since states may come very close there.
 
-    What is quick is measured after every blank row, over `blank_rows`; the rest after some, over `blank_rows_sampled`.
+    Fast measures are made after every blank row, over `blank_rows`; slow ones after some, over `blank_rows_sampled`.
     """
     members = _members(recording.test)
     images = torch.cat(members[0])  # as many of each digit
@@ -108,26 +119,32 @@ def appended(recording: Recording) -> Iterator[xr.DataArray]:
     whole, parts = [], []
     state, double = recording.states[-1, images].double(), recording.network.double()
     for step, states in enumerate(chain([state], double.blank_rows(state, recording.blank_rows))):
-        whole.append(_whole(states, test))
+        hidden = double.cell.observed(states)
+        whole.append(_whole(hidden, test))
         if step in sampled:
-            parts.append(_parts(states, members))
-    yield from _labelled_whole(whole, "blank_rows", steps, "_appended")
-    yield from _labelled_parts(parts, "blank_rows_sampled", sampled, "_appended", len(members[0][0]))
+            parts.append(_parts(hidden, members))
+    yield from _labelled_whole(np.array(whole).T, {"blank_rows": steps}, APPENDED)
+    yield from _labelled_parts(_gathered(parts), {"blank_rows_sampled": sampled}, len(members[0][0]), APPENDED)
 
 
-def _over_time(states: torch.Tensor, test: Images, suffix: str) -> Iterator[xr.DataArray]:
-    """The geometry of states `[T, N, H]`."""
-    members, steps = _members(test), np.arange(1, len(states) + 1)
-    yield from _labelled_whole([_whole(step, test) for step in states], "time_step", steps, suffix)
-    yield from _labelled_parts([_parts(step, members) for step in states], "time_step", steps, suffix, len(members[0][0]))
+def _over_time(states: Mapping[str, torch.Tensor], test: Images) -> Iterator[xr.DataArray]:
+    """The geometry of the states `[T, N, H]` of each source."""
+    members = _members(test)
+    at = {"source": list(states), "time_step": np.arange(1, 1 + len(next(iter(states.values()))))}
+    whole = [np.array([_whole(step, test) for step in points]).T for points in states.values()]
+    yield from _labelled_whole(np.stack(whole, axis=1), at)
+    parts = [_gathered([_parts(step, members) for step in points]) for points in states.values()]
+    together = [np.stack(part, axis=1) for part in zip(*parts, strict=True)]
+    yield from _labelled_parts(together, at, len(members[0][0]))
 
 
 def _members(test: Images) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """The images of each digit, and those of random groups: as many of each as the rarest digit has, at most `IMAGES_EACH`."""
+    """The images of each digit, and those of as many random groups: as many of each as the rarest digit has, at most
+    `IMAGES_EACH`."""
     of_digit = [torch.nonzero(test.labels == digit)[:, 0] for digit in range(test.classes)]
     count = min(IMAGES_EACH, *(len(images) for images in of_digit if len(images)))
     order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0)).to(test.labels.device)
-    return [images[:count] for images in of_digit], list(order[: GROUPS * count].split(count))
+    return [images[:count] for images in of_digit], list(order[: test.classes * count].split(count))
 
 
 def _whole(states: torch.Tensor, test: Images) -> tuple[float, float, float]:
@@ -135,22 +152,17 @@ def _whole(states: torch.Tensor, test: Images) -> tuple[float, float, float]:
     return ratio.naive, ratio.corrected, between_class_share(states, test.labels, test.classes)
 
 
-def _labelled_whole(
-    values: list[tuple[float, float, float]], dimension: str, steps: np.ndarray, suffix: str
-) -> Iterator[xr.DataArray]:
-    naive, corrected, share = np.array(values).T
-    for name, array, words in (
-        ("participation_ratio", naive, RATIO),
-        ("participation_ratio_corrected", corrected, CORRECTED),
-        ("between_class_share", share, "share of the states' scatter that lies between the means of the digits"),
-    ):
+def _labelled_whole(values: np.ndarray, at: Mapping[str, Any], suffix: str = "") -> Iterator[xr.DataArray]:
+    """The three measures of all images, `[3, ...]`, over the dimensions `at` which they were made."""
+    for array, (name, words, units) in zip(values, WHOLE, strict=True):
         yield labelled(
             f"{name}{suffix}",
             array,
-            {dimension: steps},
-            words + WHERE[suffix],
+            at,
+            words + (UNDER_BLANK_ROWS if suffix else ""),
+            units=units,
+            role="curve",
             metric=f"{name}/whole{suffix}",
-            units="1" if name == "between_class_share" else "dimensions",
             share=name == "between_class_share",
         )
 
@@ -165,21 +177,25 @@ def _of_part(states: torch.Tensor) -> tuple[float, ...]:
     return ratio.naive, ratio.corrected, components(states), dimension.value, dimension.dropped / max(1, len(states))
 
 
-def _labelled_parts(
-    values: list[list[np.ndarray]], dimension: str, steps: np.ndarray, suffix: str, images: int
-) -> Iterator[xr.DataArray]:
-    for part, where, of in ((0, "digit", "images of one digit"), (1, "group", "random images, as many as of one digit")):
-        measured = np.stack([value[part] for value in values], axis=1)  # [measures, steps, K]
-        coordinates = {dimension: steps, where: np.arange(measured.shape[2])}
+def _gathered(values: list[list[np.ndarray]]) -> list[np.ndarray]:
+    """What `_parts` gives at each step, as a pair of arrays `[measures, steps, K]`."""
+    return [np.stack([value[part] for value in values], axis=1) for part in range(2)]
+
+
+def _labelled_parts(parts: list[np.ndarray], at: Mapping[str, Any], images: int, suffix: str = "") -> Iterator[xr.DataArray]:
+    """The measures of images of one digit, and of random groups of as many: a pair of arrays `[measures, ..., K]`."""
+    for measured, where, of in zip(
+        parts, ("digit", "group"), ("images of one digit", "random images, as many as of one digit"), strict=True
+    ):
         for (name, words, units), array in zip(MEASURES, measured, strict=True):
-            metric = f"{name}/by_{where}{suffix}" if name != "twonn_dropped" else None
             yield labelled(
                 f"{name}_by_{where}{suffix}",
                 array,
-                coordinates,
-                f"{words}, {of}{WHERE[suffix]}",
+                {**at, where: np.arange(measured.shape[-1])},
+                f"{words}, {of}{UNDER_BLANK_ROWS if suffix else ''}",
                 units=units,
-                metric=metric,
+                role="detail" if name == "twonn_dropped" else "curve",
+                metric=None if name == "twonn_dropped" else f"{name}/by_{where}{suffix}",
                 missing=FEW if name == "twonn" else None,
                 share=name == "twonn_dropped",
                 images=images,

@@ -8,7 +8,7 @@ import torch
 
 PENALTY = 1.0  # on the squared weights, as scikit-learn's default C = 1
 ITERATIONS = 300  # at most
-TOLERANCE = 1e-5  # nat an image: the fall of the objective that the next step promises, below which the iteration ends
+TOLERANCE = 1e-5  # nat per image: the iteration ends when the next step would reduce the objective by less
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def fit(states: torch.Tensor, labels: torch.Tensor, classes: int, start: torch.T
     """
     sets, count, features = states.shape
     centre = states.mean(dim=1, keepdim=True)
-    centred = states - centre  # the bias is then apart from the weights: no column of ones
+    centred = states - centre  # bias and weights are then separate: no column of ones
     curvature = torch.matmul(centred.mT, centred).double().mul_(0.5)
     curvature.diagonal(dim1=-2, dim2=-1).add_(PENALTY)
     factor = torch.linalg.cholesky(curvature)

@@ -7,26 +7,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-BLOCKS = 10  # of the orbit, whose spread gives the standard error
-SMALLEST = 1e-300  # a length that underflows counts as this: an exponent of -691 stands for minus infinity
+BLOCKS = 10  # parts of the orbit, whose spread gives the standard error
+SMALLEST = 1e-300  # replaces a length that underflows: an exponent of -691 stands for minus infinity
 SEPARATION = 1e-8  # of the two orbits
 
 
 @dataclass(frozen=True)
-class Spectrum:
-    """Lyapunov `exponents` in nat a step, the largest first, and the standard `error` of each over blocks of the orbit."""
+class LyapunovExponents:
+    """Lyapunov `exponents` in nat per step, largest first, and the standard `error` of each over blocks of the orbit."""
 
     exponents: np.ndarray
     error: np.ndarray
 
 
-def spectrum(
+def exponents(
     tangent: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
     start: np.ndarray,
     count: int,
     steps: int,
     settle: int = 100,
-) -> Spectrum:
+) -> LyapunovExponents:
     """The `count` largest exponents of a map along the orbit of `start` (Benettin et al. 1980; Eckmann & Ruelle 1985, section V.B).
 
     Parameters: `tangent(h, Q)` gives the next state `[d]` and the derivative there times `Q` `[d, count]`. After `settle` steps, in
@@ -41,7 +41,7 @@ def spectrum(
     blocks = np.array([block.mean(axis=0) for block in np.array_split(logs[settle:], BLOCKS)])
     exponents = logs[settle:].mean(axis=0)
     order = np.argsort(-exponents)
-    return Spectrum(exponents[order], (blocks.std(axis=0, ddof=1) / np.sqrt(BLOCKS))[order])
+    return LyapunovExponents(exponents[order], (blocks.std(axis=0, ddof=1) / np.sqrt(BLOCKS))[order])
 
 
 def leading_by_separation(step: Callable[[np.ndarray], np.ndarray], start: np.ndarray, steps: int, settle: int = 100) -> float:

@@ -1,4 +1,4 @@
-"""What the nearest neighbours of states tell: intrinsic dimension, and whether they carry the same digit."""
+"""Nearest neighbours of states: intrinsic dimension, and whether neighbours show the same digit."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 DISCARDED = 0.1  # of the distance ratios, the largest (Facco et al. 2017)
-FEWEST = 20  # distinct points: d is told to within d / sqrt(n), 22% of it
+FEWEST = 20  # distinct points: the standard error of d is d / sqrt(n), 22% of it
 CANDIDATES = 6  # nearest by the fast formula, among which the two nearest are found by exact differences
-NOISE = 1e-12  # of the largest squared norm: what the fast formula gets wrong at most, with room to spare
-TIE = 1e-6  # of the largest squared distance: what differs by less is equally near
+NOISE = 1e-12  # of the largest squared norm: a generous bound on the error of the fast formula
+TIE = 1e-6  # of the largest squared distance: smaller differences count as ties
 NEIGHBOURS = 10  # whose digits are compared
 
 
@@ -54,13 +54,13 @@ def two_nearest_neighbours(states: torch.Tensor) -> IntrinsicDimension:
 def neighbour_agreement(states: torch.Tensor, labels: torch.Tensor, classes: int) -> np.ndarray:
     """The share, for the images of each label, of their ten nearest neighbours in states `[N, H]` that carry it too; `[classes]`.
 
-    Among states that are equally near, but for rounding, chance decides, anew for each image. 0 for a label without images.
+    Ties, up to rounding, are broken at random for each image. 0 for a label without images.
     """
     count = min(NEIGHBOURS, len(states) - 1)
     if count < 1:
         return np.zeros(classes)
     distances = _squared_distances(states - states.mean(dim=0))
-    # Without this all images in a heap of coincident ones, as blank rows make them, would get the same few neighbours.
+    # Otherwise all images in a group of coincident states, which blank rows produce, would get the same few neighbours.
     chance = torch.rand(distances.shape, generator=torch.Generator().manual_seed(0), dtype=distances.dtype)
     largest = distances.max()
     distances += chance.to(distances.device) * (TIE * largest if largest > 0 else 1.0)

@@ -1,6 +1,6 @@
-"""Linear probes: what a classifier of its own could read off the hidden states at each time step (Alain & Bengio 2017).
+"""Linear probes: what a separate classifier can decode from the hidden states at each time step (Alain & Bengio 2017).
 
-Probes learn from the first training images and are scored once, on all test images.
+Probes are trained on the first training images and tested once, on all test images.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import xarray as xr
 from study.data.sources import Images
 from study.measurements.experiments import answers
 from study.measurements.logistic import LogisticClassifiers, fit
-from study.measurements.recording import Recording
+from study.measurements.recording import Extent, Recording
 from study.networks.network import scaled
 from study.schema import labelled
 
@@ -25,7 +25,7 @@ CALIBRATED = 2_000  # further training images on which its confidence is calibra
 
 @dataclass(frozen=True)
 class Probes:
-    """A probe a time step, and its logits on the images it is `calibrated` on `[T, K, M]` and on all `test` images `[T, K, N]`."""
+    """One probe per step, and its logits on the images it is `calibrated` on `[T, K, M]` and on all `test` images `[T, K, N]`."""
 
     classifiers: LogisticClassifiers
     calibrated: torch.Tensor
@@ -33,67 +33,66 @@ class Probes:
 
 
 def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
-    """Yields over `time_step`: `probe_accuracy`, and `probe_gap`, by how much it exceeds that of the network's own readout."""
-    labels, steps = recording.test.labels, {"time_step": recording.time_steps}
-    probe = _accuracy(recording.once(fitted).test, labels)
+    """Yields `probe_accuracy` over (`source`, `time_step`), of the trained network, and `readout_accuracy` over `time_step`, that
+    of the network's own readout."""
+    yield _labelled([_accuracy(recording.cached(fitted).test, recording.test.labels)], ["trained"], recording)
     readout = [answers(recording, int(step), 0).accuracy[0] for step in recording.time_steps]
-    yield labelled("probe_accuracy", probe, steps, "accuracy of a linear probe", metric="probe/accuracy", share=True)
     yield labelled(
-        "probe_gap",
-        probe - np.array(readout),
-        steps,
-        "accuracy of a linear probe above that of the readout",
-        metric="probe/above_readout",
+        "readout_accuracy",
+        np.array(readout),
+        {"time_step": recording.time_steps},
+        "accuracy of the readout applied at this step",
+        role="curve",
+        metric="readout/accuracy",
+        share=True,
     )
 
 
 def controls(recording: Recording) -> Iterator[xr.DataArray]:
-    """What a probe must be compared with, over `time_step`.
-
-    Yields the accuracies of probes of the untrained network of the same seed (`probe_untrained`) and of the pixels of all rows read
-    so far (`probe_pixels`), and that of probes of the trained network which learned permuted labels (`probe_permuted`): chance.
-    """
-    steps, train, test = {"time_step": recording.time_steps}, recording.train.first(LEARNED), recording.test
+    """What a probe must be compared with: yields `probe_accuracy` over (`source`, `time_step`), of the untrained network of the
+    same seed, of permuted labels (chance), and of the pixels of all rows read so far."""
+    train, test = recording.train.first(LEARNED), recording.test
     untrained = _fitted(recording.untrained, train.labels).test
-    yield labelled(
-        "probe_untrained",
-        _accuracy(untrained, test.labels),
-        steps,
-        "accuracy of a probe of the untrained network",
-        metric="probe/untrained",
-        share=True,
-    )
-    yield labelled(
-        "probe_pixels",
-        _pixels(train, test),
-        steps,
-        "accuracy of a probe of the pixels of all rows read so far",
-        metric="probe/pixels",
-        share=True,
-    )
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(recording.seed)).to(train.labels.device)
     permuted = _fitted(recording, train.labels[order]).test
-    yield labelled(
-        "probe_permuted",
-        _accuracy(permuted, test.labels),
-        steps,
-        "accuracy of a probe that learned permuted labels",
-        metric="probe/permuted",
+    accuracies = [_accuracy(untrained, test.labels), _accuracy(permuted, test.labels), _pixels(train, test)]
+    yield _labelled(accuracies, ["untrained", "permuted", "pixels"], recording)
+
+
+def _labelled(accuracies: list[np.ndarray], sources: list[str], recording: Recording) -> xr.DataArray:
+    return labelled(
+        "probe_accuracy",
+        np.stack(accuracies),
+        {"source": sources, "time_step": recording.time_steps},
+        "accuracy of a linear probe",
+        role="curve",
+        metric="probe/accuracy",
         share=True,
     )
+
+
+def memory(extent: Extent) -> int:
+    """Bytes of the states on the training images from which probes learn."""
+    return extent.states(LEARNED + CALIBRATED)
+
+
+def controls_memory(extent: Extent) -> int:
+    """As much, and the untrained network's states."""
+    return memory(extent) + extent.states()
 
 
 def generalisation(recording: Recording) -> Iterator[xr.DataArray]:
     """Yields `temporal_generalisation` over (`probe_step`, `scored_step`): the probe of one step scored at another (King & Dehaene
     2014). Scored are all rows and as many blank rows as two images have."""
-    probes, labels, rows = recording.once(fitted).classifiers, recording.test.labels, recording.rows
+    probes, labels, rows = recording.cached(fitted).classifiers, recording.test.labels, recording.rows
     blank = 2 * rows
     correct = torch.zeros(rows, rows + blank, dtype=torch.int64, device=labels.device)
     for start in range(0, len(labels), recording.chunk):
         truth = labels[start : start + recording.chunk]
 
         def score(step: int, states: torch.Tensor, truth: torch.Tensor = truth) -> None:
-            correct[:, step] += (probes.logits(states).argmax(dim=1) == truth).sum(dim=1)
+            hidden = recording.network.cell.observed(states)
+            correct[:, step] += (probes.logits(hidden).argmax(dim=1) == truth).sum(dim=1)
 
         for step in range(rows):
             score(step, recording.state(step + 1, start, start + len(truth)))
@@ -110,16 +109,16 @@ def generalisation(recording: Recording) -> Iterator[xr.DataArray]:
 
 
 def fitted(recording: Recording) -> Probes:
-    """The probes of a recording's time steps; ask for them with `Recording.once`."""
+    """The probes of a recording's time steps; ask for them with `Recording.cached`."""
     return _fitted(recording, recording.train.first(LEARNED).labels)
 
 
 def _fitted(recording: Recording, labels: torch.Tensor) -> Probes:
     """Probes of each time step that learn these labels of the first training images."""
-    learned = recording.states_of(recording.train.first(LEARNED + CALIBRATED))
+    learned = recording.network.cell.observed(recording.states_of(recording.train.first(LEARNED + CALIBRATED)))
     width = recording.rows if learned.is_cuda else 1  # a CPU's cache holds the states of one step
     parts, calibrated, test = [], [], []
-    for some, shown in zip(learned.split(width), recording.states.split(width), strict=True):
+    for some, shown in zip(learned.split(width), recording.hidden.split(width), strict=True):
         probes = fit(some[:, : len(labels)], labels, recording.test.classes)
         parts.append(probes)
         calibrated.append(probes.logits(some[:, len(labels) :]))
@@ -138,7 +137,7 @@ def _pixels(train: Images, test: Images) -> np.ndarray:
     accuracies, start = [], None
     for rows in range(1, learned.shape[1] + 1):
         probe = fit(learned[None, :, :rows].flatten(2), train.labels, test.classes, start)
-        start = torch.nn.functional.pad(probe.weights, (0, learned.shape[2]))  # one row more, of which it knows nothing yet
+        start = torch.nn.functional.pad(probe.weights, (0, learned.shape[2]))  # one more row, with weights 0
         accuracies.append(_accuracy(probe.logits(shown[:, :rows].flatten(1)), test.labels))
     return np.concatenate(accuracies)
 

@@ -1,4 +1,4 @@
-"""A network and the images it is shown: what every measurement starts from."""
+"""A network and the images it is shown, the input of every measurement."""
 
 from __future__ import annotations
 
@@ -15,6 +15,31 @@ from study.networks.network import RecurrentNetwork, scaled
 
 CPU_CHUNK = 500  # images rolled out together on a CPU: two states of 200 units then fit into a core's cache
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much there is to measure: the numbers in a state, `state_size`; `rows`, `features` and `classes` of the images; how many
+    `test_images` there are."""
+
+    state_size: int
+    rows: int
+    features: int
+    classes: int
+    test_images: int
+
+    def states(self, images: int | None = None) -> int:
+        """Bytes of the states at all rows of some images, of the test images where none are given."""
+        return 4 * self.rows * self.state_size * (self.test_images if images is None else images)
+
+    def step(self) -> int:
+        """Bytes of one step's states on the test images in float64, and of two copies."""
+        return 3 * 8 * self.test_images * self.state_size
+
+
+def nothing_more(_: Extent) -> int:
+    """What a measurement takes that looks at one step after the other."""
+    return 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,26 +71,32 @@ class Recording:
         """How many images are rolled out together: what a CPU core's cache holds, or all on a GPU."""
         return len(self.test) if self.test.images.is_cuda else CPU_CHUNK
 
-    def once(self, function: Callable[[Recording], Result]) -> Result:
-        """What a function makes of this recording: computed on first use, kept for all measurements that build on it."""
+    def cached(self, function: Callable[[Recording], Result]) -> Result:
+        """The result of a function of this recording, computed on first use and cached for all measurements that use it."""
         if function not in self._kept:
             self._kept[function] = function(self)
         return self._kept[function]
 
     def state(self, rows_shown: int, start: int, stop: int) -> torch.Tensor:
-        """The states `[stop - start, H]` of some images after `rows_shown` rows; 0 before the first row."""
+        """The states `[stop - start, D]` of some images after `rows_shown` rows; before the first row, the cell's initial ones."""
         if rows_shown:
             return self.states[rows_shown - 1, start:stop]
-        return torch.zeros(stop - start, self.network.hidden_size, device=self.test.images.device)
+        return self.network.start(stop - start)
 
     @cached_property
     def states(self) -> torch.Tensor:
-        """The hidden states h_1 .. h_T of every test image, float32 `[T, N, H]`."""
+        """The states s_1 .. s_T of every test image, float32 `[T, N, D]`."""
         return self.states_of(self.test)
 
+    @property
+    def hidden(self) -> torch.Tensor:
+        """The hidden states h_1 .. h_T in them, float32 `[T, N, H]`."""
+        return self.network.cell.observed(self.states)
+
     def states_of(self, images: Images) -> torch.Tensor:
-        """The hidden states h_1 .. h_T of any images, float32 `[T, N, H]`."""
-        states = torch.empty(self.rows, len(images), self.network.hidden_size, device=images.images.device)
+        """The states s_1 .. s_T of any images, float32 `[T, N, D]`."""
+        size = self.network.cell.state_size(self.network.hidden_size)
+        states = torch.empty(self.rows, len(images), size, device=images.images.device)
         for start in range(0, len(images), self.chunk):
             stop = start + self.chunk
             for t, state in enumerate(self.network.rows(scaled(images.images[start:stop]))):
@@ -75,6 +106,5 @@ class Recording:
     @cached_property
     def untrained(self) -> Recording:
         """The same images shown to the untrained network of the seed."""
-        features, classes = self.network.input.shape[1], self.test.classes
-        network = RecurrentNetwork.initial(self.seed, self.network.hidden_size, features, classes)
-        return Recording(network.to(self.test.images.device), self.test, self.train, self.blank_rows, self.seed)
+        network = self.network.untrained(self.seed).to(self.test.images.device)
+        return Recording(network, self.test, self.train, self.blank_rows, self.seed)

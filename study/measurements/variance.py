@@ -1,4 +1,4 @@
-"""How the variance of states spreads: principal variances, participation ratios, scatter between classes."""
+"""The distribution of the variance of states: principal variances, participation ratios, scatter between classes."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import torch
 
-LEAST_LEFT = 0.05  # of the sample's tr C^2, once its bias is taken away: less is lost in the noise
+LEAST_LEFT = 0.05  # of the sample's tr C^2, after removal of its bias: less is lost in noise
 
 
 def centred(states: torch.Tensor) -> torch.Tensor:
     """States `[N, H]` less their mean, in float64, divided by the largest of all numbers: squares of states that have come very
     close would underflow, and nothing here depends on the scale. Exactly 0 where all states are equal.
     """
-    # Equal states leave rounding noise behind once their mean is taken away; their differences from the first do not.
+    # Subtracting the mean of equal states leaves rounding noise; subtracting the first state does not.
     differences = states.double() - states[0].double()
     differences -= differences.mean(dim=0)
     largest = differences.abs().max()
@@ -30,7 +30,7 @@ def principal_variances(states: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Participation:
-    """Participation ratios (tr C)^2 / tr C^2 of a covariance matrix C: the number of equal variances that would spread alike.
+    """Participation ratios (tr C)^2 / tr C^2 of a covariance matrix C: the number of equal variances with the same ratio.
 
     `naive` puts in the covariance of the sample, and is at most the number of images; `corrected` estimates numerator and
     denominator without bias in the number of images (Himeno & Yamada 2014), so that samples of different sizes can be compared.

@@ -1,1 +1,1 @@
-"""The recurrent network: its weights, its states and the model that MLflow serves."""
+"""Recurrent networks: cells, weights, hidden states, and the model that MLflow serves."""

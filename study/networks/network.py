@@ -1,25 +1,28 @@
-"""The vanilla tanh network of the paper: its weights, its state dictionary and its roll-outs.
+"""A recurrent network: a cell with its parameters and a linear readout, its state dictionary and its roll-outs.
 
-    h_t = tanh(W x_t + R h_{t-1}),   h_0 = 0,   logits = V h_T + c        (Horoi, Lajoie & Wolf 2020, section 2)
+    s_t = cell(s_{t-1}, x_t),   logits = V h_T + c,   h the observed part of the state s
 
-There is no bias in the recurrent layer. A row of zeros ("blank") therefore applies the autonomous map
-h -> tanh(R h), which is odd and fixed at 0.
+For the paper's cell, s = h and h_t = tanh(W x_t + R h_{t-1}), h_0 = 0 (Horoi, Lajoie & Wolf 2020, section 2). A row of zeros
+("blank") applies the cell's autonomous map.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
 
 from study.data.sources import Images
 from study.networks import weights
+from study.networks.cells import TANH, Cell
+from study.networks.rest import rest_state
 from study.networks.seeding import generator
-from study.networks.weights import ABSENT, STATE_NAMES
+from study.networks.weights import READOUT
 from study.terminal.errors import InputError
 
 
@@ -27,108 +30,144 @@ from study.terminal.errors import InputError
 class RecurrentNetwork:
     """One network's weights (float32), or those of a stack of S networks with a leading dimension S.
 
-    Attributes: `input` W `[H, features]`, `recurrent` R `[H, H]`, `readout` V `[classes, H]`, `bias` c `[classes]`. The states
-    and logits of a stack have the leading dimension S too; images are shared.
+    Attributes: its `cell` and the cell's `parameters` by name, among them `input` and `recurrent`; `readout` V `[classes, H]`,
+    `bias` c `[classes]`. The states and logits of a stack have the leading dimension S too; images are shared.
     """
 
-    input: torch.Tensor
-    recurrent: torch.Tensor
+    cell: Cell
+    parameters: Mapping[str, torch.Tensor]
     readout: torch.Tensor
     bias: torch.Tensor
+
+    @property
+    def input(self) -> torch.Tensor:
+        """The parameter `input`; W `[H, features]` for the paper's cell."""
+        return self.parameters["input"]
+
+    @property
+    def recurrent(self) -> torch.Tensor:
+        """The parameter `recurrent`; R `[H, H]` for the paper's cell."""
+        return self.parameters["recurrent"]
 
     @property
     def hidden_size(self) -> int:
         return self.recurrent.shape[-1]
 
+    @property
+    def features(self) -> int:
+        """The number of pixels per row."""
+        return self.input.shape[-1]
+
+    @property
+    def classes(self) -> int:
+        return self.bias.shape[-1]
+
     @classmethod
-    def initial(cls, seed: int, hidden_size: int, features: int = 28, classes: int = 10) -> RecurrentNetwork:
-        """The untrained network of a seed: uniform in +-1/sqrt(H), the bounds of `nn.RNN` and `nn.Linear`."""
+    def initial(cls, seed: int, hidden_size: int, features: int, classes: int, cell: Cell = TANH) -> RecurrentNetwork:
+        """The untrained network of a seed: the cell's initial values, and a readout uniform in +-1/sqrt(H), as in `nn.Linear`."""
         draw = generator(seed, hidden_size, "weights")
+        parameters = cell.initial(hidden_size, features, draw)
         bound = 1 / math.sqrt(hidden_size)
-        shapes = ((hidden_size, features), (hidden_size, hidden_size), (classes, hidden_size), (classes,))
-        return cls(*(torch.empty(shape).uniform_(-bound, bound, generator=draw) for shape in shapes))
+        shapes = ((classes, hidden_size), (classes,))
+        return cls(cell, parameters, *(torch.empty(shape).uniform_(-bound, bound, generator=draw) for shape in shapes))
+
+    def untrained(self, seed: int) -> RecurrentNetwork:
+        """The untrained network of a seed, with the same cell and sizes."""
+        return RecurrentNetwork.initial(seed, self.hidden_size, self.features, self.classes, self.cell)
+
+    def each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> RecurrentNetwork:
+        """The network with `change` applied to every tensor."""
+        parameters = {name: change(value) for name, value in self.parameters.items()}
+        return RecurrentNetwork(self.cell, parameters, change(self.readout), change(self.bias))
 
     def to(self, device: torch.device | str) -> RecurrentNetwork:
-        return RecurrentNetwork(*(getattr(self, name).to(device) for name in STATE_NAMES))
+        return self.each(lambda tensor: tensor.to(device))
 
     def double(self) -> RecurrentNetwork:
         """The same weights in float64."""
-        return RecurrentNetwork(*(getattr(self, name).double() for name in STATE_NAMES))
+        return self.each(torch.Tensor.double)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """The weights under the names of `STATE_NAMES`."""
-        return {full: getattr(self, name) for name, full in STATE_NAMES.items()}
+        """The weights under the names of `study.networks.weights.state_names`."""
+        values = {**self.parameters, **{name: getattr(self, name) for name in READOUT}}
+        return {full: values[name] for name, full in weights.state_names(self.cell).items()}
 
     @classmethod
-    def from_state_dict(cls, state: dict[str, torch.Tensor], origin: str = "the state dictionary") -> RecurrentNetwork:
-        """Takes weights under the names of `STATE_NAMES`; raises `InputError` naming what does not fit."""
-        weights.check({name: (str(value.dtype), tuple(value.shape)) for name, value in state.items()}, origin)
-        for name in ABSENT:
+    def from_state_dict(
+        cls, state: Mapping[str, torch.Tensor], origin: str = "the state dictionary", cell: Cell = TANH
+    ) -> RecurrentNetwork:
+        """A network from weights named as in `study.networks.weights.state_names`; raises `InputError` if they do not fit."""
+        weights.check({name: (str(value.dtype), tuple(value.shape)) for name, value in state.items()}, origin, cell)
+        for name in cell.absent:
             if name in state and state[name].any():
                 raise InputError(
                     f"{origin}: {name} is not zero, but this network has no bias in its recurrent layer: expected a "
                     "network trained with bias=False"
                 )
-        taken = {name: state[name].float().contiguous() for name in STATE_NAMES.values()}
+        taken = {name: state[full].float().contiguous() for name, full in weights.state_names(cell).items()}
         for name, value in taken.items():
             if not value.isfinite().all():
-                raise InputError(f"{origin}: {name} holds values that are not finite numbers of 32 bits")
-        return cls(*taken.values())
+                full = weights.state_names(cell)[name]
+                raise InputError(f"{origin}: {full} holds values that are not finite 32-bit numbers")
+        return cls(cell, {name: taken[name] for name in cell.names}, *(taken[name] for name in READOUT))
 
     def save(self, path: Path) -> None:
         """Writes a safetensors file, whole or not at all."""
-        weights.write(path, self.state_dict())
+        weights.write(path, self.state_dict(), self.cell)
 
     @classmethod
     def load(cls, path: Path) -> RecurrentNetwork:
-        """Reads a safetensors file; raises `InputError` where it is missing, unreadable or holds another network."""
-        return cls.from_state_dict(weights.read(path)[0], str(path))
+        """Reads a safetensors file, with the registered cell that it names; raises `InputError` where it is missing, unreadable or
+        holds another network."""
+        held = weights.read(path)
+        return cls.from_state_dict(held.state, str(path), held.cell)
 
     def checked_for(self, images: Images, origin: str) -> RecurrentNetwork:
         """This network; raises `InputError`, naming its `origin`, where it does not read such images."""
-        features, classes = self.input.shape[1], len(self.bias)
-        if features != images.images.shape[2] or classes != images.classes:
+        if self.features != images.images.shape[2] or self.classes != images.classes:
             raise InputError(
-                f"{origin} reads rows of {features} pixels into {classes} classes: the data set has rows of "
+                f"{origin} reads rows of {self.features} pixels into {self.classes} classes: the data set has rows of "
                 f"{images.images.shape[2]} pixels and {images.classes} classes"
             )
         return self
 
     def logits(self, state: torch.Tensor) -> torch.Tensor:
-        """The readout V h + c of states `[N, H]`: `[N, classes]`."""
-        return torch.matmul(state, self.readout.mT).add_(self.bias[..., None, :])
+        """The readout V h + c of states `[N, D]`: `[N, classes]`."""
+        return torch.matmul(self.cell.observed(state), self.readout.mT).add_(self.bias[..., None, :])
 
     def predict(self, state: torch.Tensor) -> torch.Tensor:
-        """The label the readout gives each state `[N, H]`: int64 `[N]`."""
+        """The label the readout gives each state `[N, D]`: int64 `[N]`."""
         return self.logits(state).argmax(dim=-1)
 
+    def start(self, count: int) -> torch.Tensor:
+        """The states `[count, D]` before the first row."""
+        return self.cell.start(self.parameters, count)
+
     def rows(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
-        """The hidden states h_1 .. h_T `[N, H]` of images `[N, T, features]` (float32), each a new tensor."""
-        transposed = self.recurrent.mT.contiguous()
-        add_product = torch.Tensor.baddbmm_ if self.recurrent.ndim == 3 else torch.Tensor.addmm_
-        state = None
-        for row in images.unbind(dim=1):
-            drive = torch.matmul(row, self.input.mT)
-            state = (drive if state is None else add_product(drive, state, transposed)).tanh_()
-            yield state
+        """The states s_1 .. s_T `[N, D]` of images `[N, T, features]` (float32), each a new tensor."""
+        return self.cell.rows(self.parameters, images)
 
     def blank_rows(self, state: torch.Tensor, count: int) -> Iterator[torch.Tensor]:
-        """The states after 1 .. `count` blank rows from `state` `[N, H]`.
+        """The states after 1 .. `count` blank rows from `state` `[N, D]`; each may be overwritten two steps later."""
+        return self.cell.blank_rows(self.parameters, state, count)
 
-        Two buffers are used in turn: a state is overwritten two steps after it was yielded.
-        """
-        transposed = self.recurrent.mT.contiguous()
-        buffers = torch.empty_like(state), torch.empty_like(state)
-        for step in range(count):
-            state = torch.mm(state, transposed, out=buffers[step % 2]).tanh_()
-            yield state
+    @cached_property
+    def rest_jacobian(self) -> torch.Tensor | None:
+        """The Jacobian `[D, D]` of the blank map at its rest state; None where no rest state is found. R for the paper's cell."""
+        rest = rest_state(self.cell, self.parameters)
+        return None if rest is None else self.cell.jacobian(self.parameters, rest.to(self.readout.dtype)[None])[0]
+
+
+def tanh_network(input: torch.Tensor, recurrent: torch.Tensor, readout: torch.Tensor, bias: torch.Tensor) -> RecurrentNetwork:
+    """A network of the paper's cell: W `[H, features]`, R `[H, H]`, V `[classes, H]` and c `[classes]`."""
+    return RecurrentNetwork(TANH, {"input": input, "recurrent": recurrent}, readout, bias)
 
 
 def accuracy(network: RecurrentNetwork, test: Images, chunk: int = 500) -> torch.Tensor:
-    """The share of images whose label the readout gives after the last row; float64 `[]`, or `[S]` for a stack."""
+    """The share of images that the readout classifies correctly after the last row; float64 `[]`, or `[S]` for a stack."""
     correct = torch.zeros(network.bias.shape[:-1], dtype=torch.int64, device=network.bias.device)
     for images, labels in zip(test.images.split(chunk), test.labels.split(chunk), strict=True):
-        last = deque(network.rows(scaled(images)), maxlen=1).pop()  # no list: that would hold every row's states
+        last = deque(network.rows(scaled(images)), maxlen=1).pop()  # a list would keep the states of all rows
         correct += (network.predict(last) == labels).sum(dim=-1)
     return correct.double() / len(test)
 

@@ -1,4 +1,4 @@
-"""Random generators that belong to one network and one purpose, never to the process."""
+"""Random generators for one network and one purpose each, never global."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import torch
 
 
 def generator(seed: int, hidden_size: int, purpose: str, index: int = 0) -> torch.Generator:
-    """A CPU generator that is a function of its arguments alone.
+    """A CPU generator that depends only on its arguments.
 
-    Drawing initial weights and each epoch's permutation from generators of their own makes a network independent of
-    what is trained beside it, and lets training continue at any epoch without replaying the ones before.
+    Initial weights and each epoch's permutation are drawn from separate generators. A network is therefore independent of what else
+    is trained, and training can continue at any epoch without replaying the earlier ones.
 
     Parameters: `seed` and `hidden_size` of the network, `purpose` such as ``"weights"`` or ``"permutation"``, and an
     `index` such as the epoch.

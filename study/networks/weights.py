@@ -1,6 +1,7 @@
-"""A network's weights as files of safetensors: what such a file holds and says is checked before any of it is believed.
+"""A network's weights as safetensors files, whose content and metadata are checked before they are used.
 
-The tensors alone do not tell a tanh network from a relu one, nor rows from columns: the file's metadata may. Ours do.
+The tensors alone cannot distinguish a tanh network from a relu network, or rows from columns; the metadata of a file can, and those
+of this project's files do.
 """
 
 from __future__ import annotations
@@ -17,106 +18,153 @@ from safetensors.torch import save as serialized
 
 from study.files import durable, untrusted
 from study.files.untrusted import Refused
+from study.networks.cells import CELLS, TANH, Cell, known
 from study.terminal.errors import InputError, quoted, reason
 
-# The names plain PyTorch gives these weights in a module with `rnn = nn.RNN(28, H, bias=False)` and
-# `readout = nn.Linear(H, 10)`, so that a state dictionary can be brought from, or taken to, such a module.
-STATE_NAMES = {"input": "rnn.weight_ih_l0", "recurrent": "rnn.weight_hh_l0", "readout": "readout.weight", "bias": "readout.bias"}
-ABSENT = ("rnn.bias_ih_l0", "rnn.bias_hh_l0")  # what a module with biases adds; only zeros are taken
+# Together with the names of the paper's cell, these are the names in a plain PyTorch module with `rnn = nn.RNN(features, H,
+# bias=False)` and `readout = nn.Linear(H, classes)`: state dictionaries can be exchanged with it.
+READOUT = {"readout": "readout.weight", "bias": "readout.bias"}
 FLOATS = {"F16", "BF16", "F32", "F64", "torch.float16", "torch.bfloat16", "torch.float32", "torch.float64"}
-MOST, MOST_HEADER = 1 << 30, 1 << 20  # bytes of a file: some 16,000 hidden units; and of its header, of which we fill 500
+MOST, MOST_HEADER = 1 << 30, 1 << 20  # bytes of a file (some 16,000 hidden units) and of its header (ours has 500)
 LISTED = 12  # tensors named in a message
 
-COMPUTED = "a tanh network without recurrent bias that reads rows of pixels in [0, 1]"
-# In our own files, in one key: several would stand in any order, and equal weights are to be equal files.
-OURS = {"network": json.dumps({"bias": "none", "nonlinearity": "tanh", "pixels": "[0, 1]", "reads": "rows"}, sort_keys=True)}
 NO = ("false", "none", "no", "0")
 
 
 @dataclass(frozen=True)
 class Fact:
-    """Something a file may say of its network: under which names, and which values agree with what is computed here."""
+    """A property that a file may declare: the names it may have, and the values that agree with the network measured here."""
 
     names: tuple[str, ...]
     agree: tuple[str, ...]
 
 
-FACTS = {
-    "nonlinearity": Fact(("nonlinearity", "activation", "mode"), ("tanh", "rnn_tanh")),
+READING = {
     "reads": Fact(("reads", "input_order"), ("rows", "row")),
     "pixels": Fact(("pixels", "pixel_range"), ("[0,1]", "0..1", "0-1", "0to1", "(0,1)")),
     "standardised": Fact(("standardised", "standardized"), NO),
-    "cell": Fact(("cell", "cell_type", "rnn_type"), ("rnn", "rnn_tanh", "elman", "vanilla")),
-    "bias": Fact(("bias",), NO),
     "layers": Fact(("layers", "num_layers"), ("1",)),
     "bidirectional": Fact(("bidirectional",), NO),
 }
-NEEDED = ("nonlinearity", "reads", "pixels")  # what the tensors do not tell
+CELL = ("cell", "cell_type", "rnn_type")
+# Names that other programs have for the paper's cell.
+OF_TANH = {
+    "nonlinearity": Fact(("nonlinearity", "activation", "mode"), ("tanh", "rnn_tanh")),
+    "cell": Fact(CELL, ("rnn", "rnn_tanh", "elman", "vanilla", "tanh")),
+    "bias": Fact(("bias",), NO),
+}
+NEEDED = ("nonlinearity", "reads", "pixels")  # not determined by the tensors
 
-Tensors = Mapping[str, tuple[str, tuple[int, ...]]]  # by name, the type and the shape of each
+Tensors = Mapping[str, tuple[str, tuple[int, ...]]]  # the type and shape of each tensor by name
 Statements = list[tuple[str, str]]  # the names and values of a file's metadata
 
 
-def write(path: Path, state: Mapping[str, torch.Tensor]) -> None:
-    """Writes a safetensors file, whole or not at all, that says what network it holds."""
-    durable.write(path, serialized({name: value.cpu().contiguous() for name, value in state.items()}, metadata=OURS))
+@dataclass(frozen=True)
+class Held:
+    """The content of a file of weights: the `cell`, the `state` dictionary, and which properties of `NEEDED` it leaves `unsaid`."""
+
+    cell: Cell
+    state: dict[str, torch.Tensor]
+    unsaid: tuple[str, ...]
 
 
-def read(path: Path) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
-    """The weights in a safetensors file, under the names of `STATE_NAMES`, and which of `NEEDED` it does not say.
+def state_names(cell: Cell) -> dict[str, str]:
+    """The names of the parameters of cell and readout in the state dictionary."""
+    return {**cell.names, **READOUT}
 
-    Raises `InputError` where it is missing, no safetensors file, too large, or holds or says to hold another network.
+
+def computed(cell: Cell) -> str:
+    """The network that is measured, in words."""
+    if cell is TANH:
+        return "a tanh network without recurrent bias that reads rows of pixels in [0, 1]"
+    return f"a network of {cell.description} that reads rows of pixels in [0, 1]"
+
+
+def _facts(cell: Cell) -> dict[str, Fact]:
+    return READING | (OF_TANH if cell is TANH else {"cell": Fact(CELL, (cell.name,))})
+
+
+def _ours(cell: Cell) -> dict[str, str]:
+    """The metadata of our own files, in one key: several would have no fixed order, but equal weights must give equal files."""
+    said = {"bias": "none", "nonlinearity": "tanh"} if cell is TANH else {"cell": cell.name}
+    return {"network": json.dumps(said | {"pixels": "[0, 1]", "reads": "rows"}, sort_keys=True)}
+
+
+def write(path: Path, state: Mapping[str, torch.Tensor], cell: Cell) -> None:
+    """Writes a safetensors file, completely or not at all, that says which network it holds."""
+    durable.write(path, serialized({name: value.cpu().contiguous() for name, value in state.items()}, metadata=_ours(cell)))
+
+
+def read(path: Path) -> Held:
+    """The weights in a safetensors file, for the registered cell that it names, by default the paper's.
+
+    Raises `InputError` where the file is missing, not a safetensors file, too large, or holds or declares another network.
     """
     _plausible(path)
     try:
         with safe_open(path, "pt") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
             tensors = {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
-            said = _statements(file.metadata() or {})
-            check(tensors, str(path))
-            _check_said(said, tensors, str(path))
+            metadata = file.metadata() or {}
+            said = _statements(metadata)
+            cell = _cell_said(said, "network" in metadata, str(path))
+            check(tensors, str(path), cell)
+            _check_said(said, tensors, str(path), cell)
             state = {name: file.get_tensor(name) for name in tensors}
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} cannot be read as safetensors ({reason(error)}): expected a .safetensors file") from None
-    names = {name for name, _ in said}
-    return state, tuple(fact for fact in NEEDED if not names & {*FACTS[fact].names})
+    names, facts = {name for name, _ in said}, _facts(cell)
+    return Held(cell, state, tuple(fact for fact in NEEDED if fact in facts and not names & {*facts[fact].names}))
 
 
-def check(tensors: Tensors, origin: str) -> None:
-    """Raises `InputError`, naming `origin` and what it holds, where tensors are not those of one network of this project."""
+def _cell_said(said: Statements, ours: bool, origin: str) -> Cell:
+    """The registered cell that a file names; the paper's where it names none, or uses another program's name for it."""
+    for name, value in said:
+        if name in CELL and value not in OF_TANH["cell"].agree and (ours or value in CELLS):
+            return known(value, f"{origin}: {name}")
+    return TANH
+
+
+def check(tensors: Tensors, origin: str, cell: Cell) -> None:
+    """Raises `InputError`, naming `origin` and its content, where the tensors are not those of one network with this cell."""
 
     def refuse(words: str) -> InputError:
         return InputError(f"{origin} {words}; it holds {_listed(tensors)}")
 
-    if kind := _other_kind(tensors):
-        raise refuse(f"is {kind}: expected the weights of nn.RNN(28, H, bias=False), {COMPUTED}")
-    expected = STATE_NAMES.values()
+    if cell is TANH and (kind := _other_kind(tensors)):
+        raise refuse(f"is {kind}: expected the weights of nn.RNN(features, H, bias=False), {computed(cell)}")
+    names = state_names(cell)
+    expected = names.values()
     if missing := sorted(set(expected) - set(tensors)):
-        readout = ", a readout" if {"readout.weight", "readout.bias"} <= set(missing) else ""
+        readout = ", a readout" if {*READOUT.values()} <= set(missing) else ""
         raise refuse(f"lacks {', '.join(missing)}{readout}: expected {', '.join(sorted(expected))}")
-    if extra := sorted(set(tensors) - {*expected, *ABSENT}):
-        raise refuse(f"holds {quoted(extra[0])}, of which this network knows nothing: expected only {', '.join(sorted(expected))}")
+    if extra := sorted(set(tensors) - {*expected, *cell.absent}):
+        raise refuse(f"holds {quoted(extra[0])}, which is not part of this network: expected only {', '.join(sorted(expected))}")
+    axes = {names[name]: len(shape) for name, shape in _shapes(cell, 1, 1, 1).items()} | dict.fromkeys(cell.absent, 1)
     for name, (precision, shape) in tensors.items():
-        axes = 2 if "weight" in name else 1
-        if len(shape) != axes or precision not in FLOATS:
+        if len(shape) != axes[name] or precision not in FLOATS:
             raise refuse(
-                f"does not fit: {name} has the shape {shape} and the type {precision}, expected {axes} "
-                f"dimension{'s' * (axes > 1)} of floating-point numbers of 16, 32 or 64 bits"
+                f"does not fit: {name} has the shape {shape} and the type {precision}, expected {axes[name]} "
+                f"dimension{'s' * (axes[name] > 1)} of floating-point numbers of 16, 32 or 64 bits"
             )
-    (hidden, _), (_, features), (classes,) = (tensors[STATE_NAMES[name]][1] for name in ("recurrent", "input", "bias"))
+    hidden, seen, features, classes = (tensors[names[name]][1][-1] for name in ("recurrent", "readout", "input", "bias"))
     if not hidden or not features or not classes:
         raise refuse(
-            f"does not fit: it has {hidden} hidden units, {features} pixels a row and {classes} classes, expected at "
+            f"does not fit: it has {hidden} hidden units, {features} pixels per row and {classes} classes, expected at "
             "least one of each"
         )
-    shapes = {"input": (hidden, features), "recurrent": (hidden, hidden), "readout": (classes, hidden), "bias": (classes,)}
-    for name, shape in [*((STATE_NAMES[name], shape) for name, shape in shapes.items()), *((name, (hidden,)) for name in ABSENT)]:
+    shapes = {names[name]: shape for name, shape in _shapes(cell, seen, features, classes).items()}
+    for name, shape in (shapes | dict.fromkeys(cell.absent, (seen,))).items():
         if name in tensors and tensors[name][1] != shape:
             raise refuse(f"does not fit: {name} has the shape {tensors[name][1]}, expected {shape}")
 
 
+def _shapes(cell: Cell, hidden: int, features: int, classes: int) -> dict[str, tuple[int, ...]]:
+    return cell.shapes(hidden, features) | {"readout": (classes, hidden), "bias": (classes,)}
+
+
 def _plausible(path: Path) -> None:
-    """Raises `InputError` where a path is no file that begins as safetensors do: eight bytes, the length of the header."""
+    """Raises `InputError` where a path is not a file that begins like safetensors: with the length of the header in eight bytes."""
     try:
         with untrusted.opened(path, MOST, follow=True) as file:
             start, size = file.read(8), file.seek(0, 2)
@@ -127,6 +175,8 @@ def _plausible(path: Path) -> None:
     except OSError as error:
         raise InputError(f"{path} cannot be read as safetensors ({reason(error)}): expected a .safetensors file") from None
     header = int.from_bytes(start, "little")
+    if 0 < header <= min(size - 8, MOST_HEADER):  # even if its first byte looks like a pickle
+        return
     if start[:4] == b"PK\3\4" or start[:1] == b"\x80":
         raise InputError(
             f"{path} cannot be read as safetensors: it looks like a pickle, as torch.save writes it, which is never "
@@ -144,7 +194,7 @@ def _plausible(path: Path) -> None:
 
 
 def _statements(metadata: Mapping[str, str]) -> Statements:
-    """What metadata say, those inside JSON objects among them, in lower case and without spaces."""
+    """Names and values in metadata, including those inside JSON objects, in lower case and without spaces."""
     pairs: list[tuple[str, object]] = []
     for name, value in metadata.items():
         try:
@@ -155,21 +205,21 @@ def _statements(metadata: Mapping[str, str]) -> Statements:
     return [(name.strip().lower(), re.sub(r"\s", "", str(value).lower())) for name, value in pairs]
 
 
-def _check_said(said: Statements, tensors: Tensors, origin: str) -> None:
-    """Raises `InputError` where a file says that its network is not what is computed here."""
-    hidden, features = tensors[STATE_NAMES["input"]][1]
-    facts = [*FACTS.values(), Fact(("hidden_size",), (str(hidden),)), Fact(("input_size",), (str(features),))]
+def _check_said(said: Statements, tensors: Tensors, origin: str, cell: Cell) -> None:
+    """Raises `InputError` where a file declares another network than the one measured here."""
+    hidden, features = (tensors[cell.names[name]][1][-1] for name in ("recurrent", "input"))
+    facts = [*_facts(cell).values(), Fact(("hidden_size",), (str(hidden),)), Fact(("input_size",), (str(features),))]
     for name, value in said:
         for fact in facts:
             if name in fact.names and value not in fact.agree:
                 raise InputError(
-                    f"{origin} says {name}: {quoted(value)}, but it would be measured as {COMPUTED} ({hidden} hidden "
-                    f"units, {features} pixels a row): expected {name}: {fact.agree[0]}"
+                    f"{origin} says {name}: {quoted(value)}, but it would be measured as {computed(cell)} ({hidden} hidden "
+                    f"units, {features} pixels per row): expected {name}: {fact.agree[0]}"
                 )
 
 
 def _other_kind(tensors: Tensors) -> str | None:
-    """What recurrent network the tensors are of, in words, by the names that PyTorch gives them; None where it may be ours."""
+    """The kind of recurrent network the tensors belong to, judged by PyTorch's names; None where it may be ours."""
     parts = {name: match for name in tensors if (match := re.search(r"weight_(ih|hh|hr)(?:_l(\d+))?(_reverse)?$", name))}
     projected = any(match[1] == "hr" for match in parts.values())
     gates = {
@@ -188,7 +238,7 @@ def _other_kind(tensors: Tensors) -> str | None:
 
 
 def _listed(tensors: Tensors) -> str:
-    """The tensors with their shapes and types, some of them where there are many."""
+    """The tensors with shapes and types; only the first `LISTED` where there are many."""
     if not tensors:
         return "no tensors"
     shown = [

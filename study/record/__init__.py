@@ -1,1 +1,1 @@
-"""What is kept of a network, and where it waits on its way to the tracking store."""
+"""The record of a network, and the spool in which it waits for the tracking store."""

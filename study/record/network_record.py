@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -21,9 +21,22 @@ from study.data.sources import PROJECT
 from study.files import durable, netcdf
 from study.files.untrusted import Refused, one_line
 from study.networks.network import RecurrentNetwork
-from study.schema import MEASURED
+from study.record import earlier_layout
+from study.record.keys import record_key, training_key
+from study.schema import (
+    MEASURED,
+    MEASUREMENT,
+    SOURCE,
+    SOURCES,
+    by_source,
+    measured_from_words,
+    measurements_of,
+    metric_name,
+    role_of,
+    with_source_names,
+)
 
-RECORD_VERSION = 4  # raised whenever the same configuration would be recorded differently
+RECORD_VERSION = 5  # raised whenever the layout of a record changes; measurements have versions of their own
 LIBRARIES = ("torch", "torchvision", "mlflow", "numpy", "scipy", "xarray", "h5netcdf", "safetensors")
 
 WEIGHTS = "weights.safetensors"
@@ -31,33 +44,18 @@ MEASUREMENTS = "measurements.nc"
 
 LARGEST_FILE = 4 * 2**30  # bytes of either: the weights of 30,000 units
 
-# By what variable a measurement is known in a record that was written before records named their measurements.
-SIGNS = {
-    "surface": "accuracy",
-    "experiments": "accuracy_appended",
-    "dimensionality": "pca90",
-    "geometry": "participation_ratio",
-    "geometry_nulls": "participation_ratio_untrained",
-    "geometry_appended": "participation_ratio_appended",
-    "probes": "probe_accuracy",
-    "probe_controls": "probe_pixels",
-    "temporal_generalisation": "temporal_generalisation",
-    "early_classification": "early_accuracy",
-    "spectrum": "spectral_radius",
-    "attractors": "attractor_kind",
-    "fixed_points": "fixed_points",
-}
-WORDS = ("long_name", "units", "metric", "missing")  # attributes of variables that are texts
+WORDS = ("long_name", "units", "role", "metric", "missing", MEASUREMENT)  # attributes of variables that are texts
 METRIC = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]*(/[A-Za-z0-9_][A-Za-z0-9_. -]*)*", re.ASCII)
 LONGEST_WORDS, LARGEST_LABEL, ROUNDING = 1000, 2**31, 1e-6
 
 
 @dataclass(frozen=True)
 class NetworkRecord:
-    """What is kept of one network.
+    """The record of one network.
 
     Attributes: its `config`, its trained `network` and its `measurements`, among them the training history
-    (`train_loss` and `test_accuracy_by_epoch` over `epoch`); `started` and `ended` in seconds since 1970.
+    (`train_loss` and `test_accuracy_by_epoch` over `epoch`); `started` and `ended` in seconds since 1970; `remeasured_from`, where
+    the network is not new, but a stored one that was measured again: the id of its run.
     """
 
     config: NetworkConfig
@@ -65,6 +63,7 @@ class NetworkRecord:
     measurements: xr.Dataset
     started: float
     ended: float
+    remeasured_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,24 +76,9 @@ class Failure:
     ended: float
 
 
-def network_key(config: NetworkConfig, data_digest: str) -> str:
-    """The identity of a network: sha256 of its canonical configuration, the data digest and the record version."""
-    return _key(config.model_dump(mode="json"), data_digest)
-
-
-def regime_key(config: NetworkConfig, data_digest: str) -> str:
-    """The identity of what networks of all seeds and hidden sizes share."""
-    return _key(config.model_dump(mode="json", exclude={"seed", "hidden_size"}), data_digest)
-
-
-def _key(configuration: dict, data_digest: str) -> str:
-    canonical = json.dumps(configuration, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(f"{canonical}\n{data_digest}\n{RECORD_VERSION}".encode()).hexdigest()
-
-
 @cache
 def versions() -> dict[str, str]:
-    """The versions of Python, of the libraries that decide a result, and of this code."""
+    """The versions of Python, of the libraries that affect results, and of this code."""
     return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}, "commit": commit()}
 
 
@@ -110,46 +94,56 @@ def commit() -> str:
         return "unknown"
 
 
-def provenance(config: NetworkConfig, data_digest: str) -> dict[str, str]:
-    """Where a network's measurements come from, as attributes of their file."""
+def provenance(result: NetworkRecord, data_digest: str) -> dict[str, str]:
+    """Where a network's measurements come from, as attributes of their file; the worker that made them has added `versions`."""
+    training = training_key(result.config, data_digest)
+    measurements = result.measurements
     return {
-        "network_key": network_key(config, data_digest),
-        "config": json.dumps(config.model_dump(mode="json")),
-        "versions": json.dumps(versions()),
+        "training_key": training,
+        "record_key": record_key(training, measured(measurements.attrs), result.config.blank_rows),
+        "config": json.dumps(result.config.model_dump(mode="json")),
         "data_digest": data_digest,
         "record_version": str(RECORD_VERSION),
     }
 
 
 def write_measurements(measurements: xr.Dataset, path: Path) -> None:
-    """Writes netCDF-4 that any netCDF reader opens; integers stay integers, missing values are NaN.
-
-    Made in memory first: the HDF5 library cannot be trusted to give up cleanly on a full disk.
-    """
-    durable.write(path, bytes(measurements.to_netcdf(engine="h5netcdf")))
+    """Writes netCDF-4 that any netCDF reader opens; integers stay integers, missing values are NaN."""
+    durable.write(path, netcdf.written(measurements))
 
 
 def read_measurements(path: Path) -> xr.Dataset:
     """Reads what `write_measurements` wrote, into memory.
 
-    Raises `study.files.untrusted.Refused` where the file holds anything else than a record; `OSError` where there is none, or it
-    cannot be reached.
+    Raises `study.files.untrusted.Refused` where the file holds anything but a record; `OSError` where it is missing or
+    unreachable.
     """
-    measurements = netcdf.read(path)
-    check(measurements.variables, measurements.attrs)
-    return measurements
+    record = netcdf.read(path)
+    if earlier_layout.is_earlier(record.attrs):
+        variables, attributes = earlier_layout.as_of_today({str(k): v for k, v in record.variables.items()}, record.attrs)
+        labels = {name: variable for name, variable in variables.items() if variable.dims == (name,)}
+        others = {name: variable for name, variable in variables.items() if name not in labels}
+        record = with_source_names(xr.Dataset(others, labels, attributes))
+    check(record.variables, record.attrs)
+    return record
 
 
-def check(variables: Mapping[str, xr.Variable], attributes: Mapping[str, object]) -> None:
+def check(variables: Mapping[Any, xr.Variable], attributes: Mapping[str, object]) -> None:
     """Raises `study.files.untrusted.Refused` where something in a record is not what `study.schema.labelled` makes of it.
 
-    What is checked is what readers trust: that texts are texts, names of metrics such as MLflow takes, labels distinct whole
-    numbers, and values finite where no attribute `missing` says what they mean, and within their limits.
+    What is checked is what readers trust: that texts are texts, names of metrics such as MLflow takes, roles such as fit the
+    dimensions, labels distinct whole numbers, and values finite where no attribute `missing` says what they mean, and within their
+    limits.
     """
     if odd := [name for name, value in attributes.items() if not isinstance(value, str)]:
         raise Refused(f"holds an attribute, {odd[0]}, that is no text")
+    try:
+        measured_from_words(str(attributes.get(MEASURED, "")))
+    except ValueError as error:
+        raise Refused(str(error)) from None
     for name, variable in variables.items():
         _check_words(name, variable.attrs)
+        _check_role(name, variable)
         _check_values(name, variable)
         if unlabelled := [dimension for dimension in variable.dims if dimension not in variables]:
             raise Refused(f"holds {name} over {unlabelled[0]}, which has no labels")
@@ -160,12 +154,26 @@ def _check_words(name: str, attributes: Mapping[str, object]) -> None:
         text = attributes.get(word, "")
         if not isinstance(text, str) or len(text) > LONGEST_WORDS:
             raise Refused(f"describes {name} by an attribute, {word}, that is no text, or a long one")
-    if "metric" in attributes and not METRIC.fullmatch(attributes["metric"][:250]):
+    if "metric" in attributes and not METRIC.fullmatch(str(attributes["metric"])[:250]):
         raise Refused(f"names a metric {one_line(attributes['metric'], 50)!r} for {name}")
+    if "grows" in attributes and attributes["grows"] != 1:
+        raise Refused(f"says of {name} in words of its own whether it grows")
     limits = [attributes[limit] for limit in ("valid_min", "valid_max") if limit in attributes]
     numbers = [limit for limit in limits if isinstance(limit, int | float | np.number) and np.isfinite(limit)]
     if limits and len(numbers) != 2:
         raise Refused(f"holds limits of {name} that are not two numbers")
+
+
+def _check_role(name: str, variable: xr.Variable) -> None:
+    role = variable.attrs.get("role", "detail")
+    if role_of(variable) != role:
+        raise Refused(f"gives {name} a role that it cannot have")
+    if SOURCE in variable.dims[1:]:
+        raise Refused(f"holds {name} over {SOURCE}, but not first")
+    if SOURCE in variable.dims and name != SOURCE and len(measurements_of(variable)) not in (0, len(SOURCES)):
+        raise Refused(f"does not say of each source of {name} what measured it")
+    if role == "category" and not isinstance(variable.attrs.get("flag_meanings"), str):
+        raise Refused(f"says of {name} that it is a category, and names none")
 
 
 def _check_values(name: str, variable: xr.Variable) -> None:
@@ -176,7 +184,10 @@ def _check_values(name: str, variable: xr.Variable) -> None:
         least, most = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
         if least < variable.attrs["valid_min"] - ROUNDING or most > variable.attrs["valid_max"] + ROUNDING:
             raise Refused(f"holds values of {name} beyond its limits")
-    if variable.dims == (name,) and (
+    if name == SOURCE and variable.dims == (SOURCE,):
+        if values.tolist() not in (list(SOURCES), list(range(len(SOURCES)))):
+            raise Refused(f"holds other labels along {SOURCE} than {', '.join(SOURCES)}")
+    elif variable.dims == (name,) and (
         values.dtype.kind not in "iu"
         or len(np.unique(values)) < values.size
         or (values.size and max(abs(int(values.min())), abs(int(values.max()))) > LARGEST_LABEL)
@@ -184,26 +195,29 @@ def _check_values(name: str, variable: xr.Variable) -> None:
         raise Refused(f"holds labels along {name} that are not distinct whole numbers")
 
 
-def measured(variables: Iterable[str], attributes: Mapping[str, object]) -> set[str]:
-    """The names of the measurements that a record holds, told by its variables where it does not name them."""
-    if MEASURED in attributes:
-        return set(str(attributes[MEASURED]).split())
-    return {name for name, sign in SIGNS.items() if sign in set(variables)}
+def measured(attributes: Mapping[str, object]) -> dict[str, int]:
+    """The measurements that a record holds, each with its version.
+
+    Raises `ValueError` where it names them in words that cannot be read.
+    """
+    return measured_from_words(str(attributes.get(MEASURED, "")))
 
 
 def step_metrics(measurements: xr.Dataset) -> dict[str, list[tuple[int, float]]]:
-    """The variables that name a `metric`, as (step, value) points; a variable without dimensions is one point at 0.
+    """What MLflow shows of a network: its curves, numbers and categories as (step, value) points.
 
-    The step is the label along the first dimension; values are averaged over any others and non-finite ones dropped.
+    A number is one point at 0. The step of a curve is the label along its first dimension; values are averaged over any others, and
+    those that are not finite are left out. A variable with sources is one metric for each that it is measured of.
     """
     metrics = {}
     for array in measurements.data_vars.values():
-        if "metric" not in array.attrs:
+        if role_of(array) == "detail":
             continue
-        if array.ndim == 0:
-            points = [(0, float(array))]
-        else:
-            values = array.mean(array.dims[1:]).values
-            points = [(int(step), float(value)) for step, value in zip(array[array.dims[0]].values, values, strict=True)]
-        metrics[array.attrs["metric"]] = [point for point in points if np.isfinite(point[1])]
+        for source, part in by_source(array):
+            if part.ndim == 0:
+                points = [(0, float(part))]
+            else:
+                values = part.mean(part.dims[1:]).values
+                points = [(int(step), float(value)) for step, value in zip(part[part.dims[0]].values, values, strict=True)]
+            metrics[metric_name(array, source)] = [point for point in points if np.isfinite(point[1])]
     return metrics

@@ -1,1 +1,1 @@
-"""What a command hears and says: its arguments and signals, its one line where something goes wrong, without secrets."""
+"""The interface of a command to its user: signals, output, and one-line error messages without secrets."""

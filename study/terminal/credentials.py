@@ -1,9 +1,9 @@
 """Passwords, user names and tokens, which are never printed or stored.
 
-Two nets. What is configured is known: the addresses in the environment and on the command line are parsed, and what is secret in
-them, or in variables such as ``MLFLOW_TRACKING_PASSWORD``, is cut out wherever it turns up. The second net knows addresses by their
-shape alone. Where a password cannot be told from what stands beside it, too much is cut rather than too little.
-"""
+There are two filters. The first knows what is configured: addresses in the environment and on the command line are parsed, and
+their secrets, or those in variables such as ``MLFLOW_TRACKING_PASSWORD``, are removed wherever they appear. The second recognises
+addresses by their form alone. Where a password cannot be separated from its surroundings, too much is removed rather than too
+little."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ SECRET_VARIABLE = re.compile(
 )
 USER_VARIABLE = re.compile(r"(?i)^MLFLOW_TRACKING_USERNAME$|^PGUSER$")
 ADDRESS_VARIABLE = re.compile(r"(?i)_?(?:URI|URL|DSN|PROXY|ADDRESS)$")
-MLFLOW_FILE = Path.home() / ".mlflow" / "credentials"  # where MLflow itself looks for a user name and a password
-PARTS = re.compile(r"[\s/@:#?&=%'\"\\;,]+")  # where a parser that is misled by a password cuts it to pieces
-LEAST = 3  # letters below which a secret is cut only where it cannot be a word or a number of ours
-LONG = 8  # letters from which on it is cut inside other words, too
-TAIL = 100  # letters before an @ that may be what is left of a password that was cut to pieces
+MLFLOW_FILE = Path.home() / ".mlflow" / "credentials"  # where MLflow itself reads a user name and a password
+PARTS = re.compile(r"[\s/@:#?&=%'\"\\;,]+")  # where a parser that a password misleads may split it
+LEAST = 3  # shorter secrets are removed only where they cannot be a word or a number of ours
+LONG = 8  # from this length on, secrets are removed inside other words, too
+TAIL = 100  # letters before an @ that may be the rest of a password that was split
 
 _noted: dict[str, None] = {}
 
 
 @dataclass(frozen=True)
 class _Known:
-    """What stands before the ``@`` of known addresses; secrets; user names."""
+    """Patterns for the part before the ``@`` of known addresses, for secrets and for user names."""
 
     before_at: re.Pattern | None
     secrets: re.Pattern | None
@@ -49,13 +49,13 @@ class _Known:
 
 
 def note(address: str) -> None:
-    """Makes an address known that stands neither in the environment nor on the command line."""
+    """Registers an address that is neither in the environment nor on the command line."""
     if "@" in address or "=" in address:
         _noted[address] = None
 
 
 def without_credentials(text: str) -> str:
-    """A text whose addresses have lost their user name and password (``scheme://user:password@host``), without other secrets."""
+    """A text without the user names and passwords in addresses (``scheme://user:password@host``), and without other secrets."""
     known = _known()
     if known.before_at:
         text = known.before_at.sub("", text)
@@ -65,7 +65,7 @@ def without_credentials(text: str) -> str:
 
 
 def without_user_names(text: str) -> str:
-    """A text from outside, such as a server's error, without known user names; in a text of ours they may be common words."""
+    """A foreign text, such as a server's error, without known user names; in our own texts they may be common words."""
     users = _known().users
     return users.sub(CUT, text) if users else text
 
@@ -128,14 +128,14 @@ def _compiled(environment: tuple[tuple[str, str], ...], arguments: tuple[str, ..
 
 
 def _user_information(address: str) -> str:
-    """What stands before the last ``@`` of an address; nothing where it has no user."""
+    """The part before the last ``@`` of an address; empty where it has no user."""
     scheme, slashes, rest = address.strip().rpartition("://") if address.count("://") == 1 else address.strip().partition("://")
     if not slashes:
         scheme, rest = "", address.strip()
     if _is_path(scheme, rest) or "@" not in rest:
         return ""
     information = rest[: rest.rindex("@")]
-    # Without a scheme, what has no password is a mail address or a file name.
+    # Without a scheme and a password, it is a mail address or a file name.
     return information if slashes or ":" in information else ""
 
 
@@ -159,7 +159,7 @@ def _of_mlflow_file() -> Iterator[tuple[str, str]]:
 
 
 def _spellings(secret: str) -> set[str]:
-    """A secret as it stands, and as addresses, JSON and logs spell it."""
+    """A secret itself, and its spellings in addresses, JSON and logs."""
     plain = {secret, unquote(secret)}
     plain |= {" ".join(text.split()) for text in plain}
     return plain | {
@@ -178,7 +178,7 @@ def _longest_first(texts: Iterable[str]) -> list[str]:
 
 
 def _where_secret(text: str) -> str:
-    """Where a text is a secret: a long one anywhere, a shorter one as a word, the shortest where no word of ours can be."""
+    """A pattern for a secret: a long one anywhere, a shorter one as a whole word, the shortest only where no word can be."""
     if len(text) >= LONG:
         return re.escape(text)
     if len(text) >= LEAST:
@@ -194,14 +194,14 @@ def _where_user(text: str) -> str:
 
 
 def _either(patterns: Iterable[str]) -> re.Pattern | None:
-    found = list(patterns)
-    return re.compile("|".join(found)) if found else None
+    alternatives = list(patterns)
+    return re.compile("|".join(alternatives)) if alternatives else None
 
 
 # What looks like a secret
 
 SCHEME = re.compile(r"(?<![\w+.-])([A-Za-z][\w+.-]*)://")
-# It begins where a word does: from each letter of a long word on, the search would take the square of it.
+# It starts only at the beginning of a word: starting at each letter of a long word would take quadratic time.
 WITHOUT_SCHEME = re.compile(r"(?<![^\s:/@'\"(])[^\s:/@'\"(]+:[^\s@]+@(?:\S*@)?(?=\S)")
 IN_QUERY = re.compile(rf"(?i)([\w.-]{{0,40}}(?:{KEYS}|\bsig|\bauth))(\s?=\s?|%3D)(?:'[^']*'|\"[^\"]*\"|[^&\s]+)")
 IN_JSON = re.compile(rf"(?i)(['\"][\w.-]{{0,40}}(?:{KEYS}|auth)['\"]\s*:\s*)(?:'[^']*'|\"[^\"]*\")")
@@ -220,7 +220,7 @@ def _without_shapes(text: str) -> str:
 
 
 def _split_at_schemes(text: str) -> list[str]:
-    """A text in pieces: what stands before the first address, then each address with what follows it."""
+    """A text in pieces: the part before the first address, then each address with the text that follows it."""
     starts = [match.start() for match in SCHEME.finditer(text)]
     return [text[start:end] for start, end in zip([0, *starts], [*starts, len(text)], strict=True)]
 

@@ -1,4 +1,4 @@
-"""What a person can act on: one line that says what was given, what is accepted and what to do."""
+"""Errors that a user can act on: one line that says what was given, what is accepted and what to do."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import re
 
 from study.terminal.credentials import without_credentials, without_user_names
 
-LONGEST = 4096  # characters of a text from outside that are looked at: regular expressions would take their time with more
+LONGEST = 4096  # characters of a foreign text that are examined: regular expressions would be slow on more
 
 
 class InputError(Exception):
-    """A mistake in what was handed to a command; it ends the command with this message and status 2."""
+    """A mistake in the input of a command; it ends the command with this message and status 2."""
 
     def __init__(self, message: str):
         super().__init__(without_credentials(message))
 
 
 class StudyError(Exception):
-    """Something outside that keeps a study from going on; it ends the command with this message and `status`."""
+    """An external failure that stops a study; it ends the command with this message and `status`."""
 
     def __init__(self, message: str, status: int = 1):
         super().__init__(without_credentials(message))
@@ -25,16 +25,16 @@ class StudyError(Exception):
 
 
 def reason(error: BaseException) -> str:
-    """What an error says, in one line without any credentials in it."""
+    """The message of an error in one line, without credentials."""
     text = str(error).strip() or type(error).__name__
-    # Of a chain of errors, told by a library around a network or a database, what lies at the bottom.
+    # Of a chain of errors from a network or database library, the root cause.
     bottom = re.search(r"Caused by \w+\([\"']?(.*?)[\"']?\)\)?$|\(\w+\.\w*Error\) .*", text, re.MULTILINE)
     first = (bottom[1] or bottom[0] if bottom else text).split("\n")[0][:LONGEST]
     return " ".join(without_user_names(without_credentials(first)).split())[:200]
 
 
 def quoted(value: object, most: int = 80) -> str:
-    """A value as messages name it: on one line, cut to `most` characters, control characters escaped, without credentials."""
+    """A value as messages quote it: in one line, cut to `most` characters, control characters escaped, without credentials."""
     text = str(value)
     shown = without_credentials(text[:LONGEST])
     cut = printable(shown[:most])
@@ -47,7 +47,7 @@ def printable(text: str) -> str:
 
 
 def checked_study(study: str) -> str:
-    """What names a study: a run id as MLflow makes them, or ``latest``; raises `InputError` before any store is asked."""
+    """Checks that a text can name a study (an MLflow run id, or ``latest``); raises `InputError` before any store is asked."""
     if not re.fullmatch(r"latest|[0-9a-f]{32}", study):
         raise InputError(
             f"study={quoted(study)}: the tracking store has no such run; expected a study's run id, of 32 hexadecimal "

@@ -1,6 +1,6 @@
-"""Modules of a person's own, named in the environment: each registers cells, data sets, measurements or claims when it is imported.
+"""Extensions: a user's modules, named in the environment. Each registers cells, data sets, measurements or claims on import.
 
-No stored run can name one: what is imported is for the person at this machine to say.
+A stored run cannot name one: only the user of this machine decides what is imported.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ EXTENSIONS = "HIDDEN_ORBITS_EXTENSIONS"
 
 @cache
 def load_extensions() -> tuple[str, ...]:
-    """Imports the modules that the environment variable `HIDDEN_ORBITS_EXTENSIONS` names, separated by commas; their names.
+    """Imports the modules named in the environment variable `HIDDEN_ORBITS_EXTENSIONS`, separated by commas; returns their names.
 
     Raises `InputError` where one cannot be imported.
     """
@@ -27,6 +27,6 @@ def load_extensions() -> tuple[str, ...]:
         except Exception as error:  # whatever a module does when it is imported
             raise InputError(
                 f"{EXTENSIONS}={quoted(name)}: this module cannot be imported ({reason(error)}); expected names of Python modules "
-                "that the current folder or PYTHONPATH holds, separated by commas"
+                "in the current folder or on PYTHONPATH, separated by commas"
             ) from None
     return names

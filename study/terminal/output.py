@@ -1,4 +1,4 @@
-"""What a command prints, where the disk, the pipe or the terminal that it goes to may be gone: the command itself goes on."""
+"""The output of a command: if the disk, pipe or terminal it goes to is gone, the command itself continues."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from study.terminal.credentials import without_credentials
 
 
 class Output:
-    """A stream in the place of a standard one, for `print`, loggers and tracebacks: it lets no credentials through, and what
-    cannot be written is lost; `lost` says why.
+    """A replacement for a standard stream, for `print`, loggers and tracebacks: it removes credentials, and what cannot be written
+    is dropped; `lost` holds the reason.
     """
 
     def __init__(self, stream: TextIO):
@@ -41,7 +41,7 @@ class Output:
             self.lost = error
 
     def close_quietly(self) -> None:
-        """Writes what is left, before Python does at its exit and complains."""
+        """Writes what is left before Python does so at exit, with a complaint."""
         self.flush()
         if self.lost is not None:
             with suppress(OSError, ValueError):
@@ -52,8 +52,8 @@ class Output:
 
 
 def guard() -> None:
-    """Puts an `Output` into the place of standard output and standard error, and opens what was closed: a file opened later would
-    take its number, and hold what is printed."""
+    """Replaces standard output and standard error by an `Output`, and opens standard streams that are closed: a file opened later
+    would otherwise get their number, and receive what is printed."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -62,21 +62,21 @@ def guard() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name) or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (it stays)
         if not isinstance(stream, Output):
-            stream.reconfigure(errors="backslashreplace")  # a name the terminal has no letters for
+            stream.reconfigure(errors="backslashreplace")  # for characters that the terminal cannot show
             setattr(sys, name, Output(stream))
 
 
 def finish(status: int) -> int:
-    """Writes what is left; the status to end with, which is 1 where a command ended well and its output did not arrive.
+    """Writes what is left and returns the exit status, which is 1 if the command succeeded but its output could not be written.
 
-    A reader that closed its pipe, as `head` does, had what it wanted.
+    A reader that closed its pipe, as `head` does, has what it wanted.
     """
     out, err = sys.stdout, sys.stderr
     if isinstance(out, Output):
         out.close_quietly()
         if status == 0 and out.lost is not None and out.lost.errno != errno.EPIPE:
             status = 1
-            print(f"error: the output could not be written ({out.lost.strerror}); the command itself ended well", file=err)
+            print(f"error: the output could not be written ({out.lost.strerror}); the command itself succeeded", file=err)
     if isinstance(err, Output):
         err.close_quietly()
     return status

@@ -1,6 +1,6 @@
-"""How a command hears that it is to stop, and how what it began is ended.
+"""How a command receives a stop signal, and how it ends what it has begun.
 
-Light to import, so that a command can listen before it imports what takes seconds.
+Light to import, so that a command can listen before its slow imports.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 Made = TypeVar("Made")
-STAGE = "HIDDEN_ORBITS_STAGE"  # in the environment of a command that another of ours waits for, and speaks for
+STAGE = "HIDDEN_ORBITS_STAGE"  # set in the environment of a command that another of our commands waits for and reports for
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-AGAIN = 2.0  # seconds after which a stop that was not heard is repeated
-LEAVE = 10.0  # seconds at most to end what a command began: a tracking store may be gone
+AGAIN = 2.0  # seconds after which an unheard stop signal is repeated
+LEAVE = 10.0  # seconds at most for ending what a command has begun: a tracking store may be gone
 
 
 class Stop:
-    """Turns the first SIGINT, SIGTERM or SIGHUP into `KeyboardInterrupt`, and keeps those that follow from breaking the clean-up.
+    """A context that turns the first SIGINT, SIGTERM or SIGHUP into `KeyboardInterrupt`, and keeps later ones from disturbing the
+    clean-up.
 
     Python drops an exception that is raised while a finaliser runs. The interrupt is therefore repeated until a context of `heard`
-    has seen it. And an object that it left half made can fail in its finaliser, whenever that runs: from the interrupt on, until
-    the process ends, no such failure is told. As a context it listens meanwhile.
+    has seen it. An object that was interrupted while it was created can fail later in its finaliser: from the interrupt until the
+    process ends, such failures are not reported.
     """
 
     def __init__(self) -> None:
@@ -39,7 +40,7 @@ class Stop:
     def __enter__(self) -> Stop:
         if self._here():
             for number in SIGNALS:
-                # nohup has SIGHUP ignored: then a closed terminal is not to end the command.
+                # nohup sets SIGHUP to be ignored: a closed terminal must then not end the command.
                 if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                     self._previous[number] = signal.signal(number, self._interrupt)
             self._hook, sys.unraisablehook = sys.unraisablehook, self._unraisable
@@ -54,7 +55,7 @@ class Stop:
 
     @contextmanager
     def heard(self) -> Iterator[None]:
-        """Work that an interrupt ends; outside of it, once one came, the clean-up is left in peace."""
+        """A context for work that an interrupt ends; afterwards the clean-up is not disturbed."""
         try:
             yield
             self.check()
@@ -65,7 +66,7 @@ class Stop:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Work that an interrupt must not cut in two, such as making a run: it comes right after."""
+        """A context for work that must not be interrupted, such as creating a run: the interrupt is delivered right after it."""
         if not self._here():
             yield
             return
@@ -77,12 +78,12 @@ class Stop:
         self.check()
 
     def check(self) -> None:
-        """Raises `KeyboardInterrupt` where a stop came that was held back, or dropped."""
+        """Raises `KeyboardInterrupt` if a stop signal was held back or dropped."""
         if self.came and not self._held and not self._heard.is_set() and self._here():
             raise KeyboardInterrupt
 
     def _here(self) -> bool:
-        """Whether this is the thread that hears signals."""
+        """Whether this is the thread that receives signals."""
         return threading.current_thread() is self._main
 
     def _interrupt(self, number: int, frame: object) -> None:
@@ -108,14 +109,14 @@ heard, held = _process.heard, _process.held
 
 
 def listen() -> None:
-    """Listens for signals until the process ends; one that comes before the command has `begun` is kept for it."""
+    """Listens for signals until the process ends; a signal that arrives before the command has `begun` is kept until then."""
     _process.__enter__()
     _process._held = 1
 
 
 @contextmanager
 def begun() -> Iterator[None]:
-    """The whole of a command."""
+    """A context for the whole command."""
     with heard():
         _process._held = 0
         _process.check()
@@ -129,9 +130,9 @@ def came() -> bool:
 
 @contextmanager
 def ended(make: Callable[[], Made], end: Callable[[Made, str], object]) -> Iterator[Made]:
-    """What `make` makes, such as a run. Where the work on it is stopped or breaks, `end` ends it as KILLED or FAILED.
+    """A context with what `make` creates, such as a run. If the work is stopped or fails, `end` ends it as KILLED or FAILED.
 
-    No interrupt comes between the making and the work.
+    No interrupt is delivered between the creation and the work.
     """
     made: list[Made] = []
     try:
@@ -142,13 +143,13 @@ def ended(make: Callable[[], Made], end: Callable[[Made, str], object]) -> Itera
     except BaseException as error:
         status = "KILLED" if _process.came or isinstance(error, KeyboardInterrupt) else "FAILED"
         for one in made:
-            with suppress(Exception):  # a store that is gone must not hide what happened, or hold it up
+            with suppress(Exception):  # a store that is gone must not hide or delay the error
                 within(LEAVE, lambda one=one: end(one, status))
         raise
 
 
 def within(seconds: float, work: Callable[[], Made]) -> Made:
-    """What `work` returns or raises, in a thread of its own; raises `TimeoutError` where it takes longer, and leaves it behind."""
+    """Runs `work` in a thread and returns its result; raises `TimeoutError` if it takes longer, and abandons the thread."""
     outcome: Future[Made] = Future()
 
     def run() -> None:
@@ -165,6 +166,6 @@ def within(seconds: float, work: Callable[[], Made]) -> Made:
 
 
 def interrupt_main(number: int = signal.SIGINT) -> None:
-    """Sends a signal to the main thread itself, so that what it waits for is interrupted, too."""
+    """Sends a signal to the main thread, so that a blocking call there is interrupted, too."""
     if (main := threading.main_thread().ident) is not None:
         signal.pthread_kill(main, number)

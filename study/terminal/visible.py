@@ -1,4 +1,4 @@
-"""Text that came from outside, such as a run's name, made so that a reader sees what it holds."""
+"""Makes foreign text, such as a run's name, safe to show: a reader sees every character in it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from itertools import groupby
 
 
 def visible(text: str, most: int = 200, drawn: Container[str] | None = None) -> str:
-    """A text in one line, cut after `most` characters, with the code points of what would not be seen in place of it: ``[U+202E]``.
+    """A text in one line, cut after `most` characters, with invisible characters replaced by their code points: ``[U+202E]``.
 
-    That is what nothing is drawn for, or what reorders its neighbours (control, format, private and unassigned characters, lone
-    surrogates), and all that is not in `drawn`, where only some characters can be. After a text that was cut stands its length.
+    Invisible are characters that are not drawn or that reorder their neighbours (control, format, private and unassigned
+    characters, lone surrogates), and characters that are not in `drawn`, if given. A text that was cut is followed by its length.
     """
 
     def hidden(character: str) -> bool:

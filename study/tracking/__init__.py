@@ -1,7 +1,7 @@
-"""The one part of `study` that speaks to MLflow.
+"""The only part of `study` that uses MLflow.
 
-Runs are addressed by explicit ids through `MlflowClient`. The fluent API is not used: `mlflow run` hands its run id to every child
-process through the environment, and the fluent API would nest or overwrite runs by it.
+Runs are addressed by explicit ids through `MlflowClient`. The fluent API is not used: `mlflow run` passes its run id to every child
+process through the environment, and because of it the fluent API would nest or overwrite runs.
 """
 
 from study.tracking.job import JobRun

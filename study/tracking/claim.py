@@ -1,8 +1,8 @@
-"""The right to run a study: one coordinator at a time has it, and shows by a heartbeat that it lives.
+"""The right to run a study: one coordinator at a time has it, and shows by a heartbeat that it is alive.
 
-A tracking store has no locks. A coordinator therefore writes its claim onto its own study run first and then looks for others,
-twice: before it says that it holds the claim and after. Of two that start together the one with the smaller run id goes on; it can
-happen that neither does, never that both do (Lamport's bakery, without its waiting room).
+A tracking store has no locks. A coordinator therefore first writes its claim to its own study run, and then looks for others twice:
+before and after it declares that it holds the claim. Of two that start together, the one with the smaller run id proceeds; it can
+happen that neither does, but never that both do (Lamport's bakery algorithm, without its waiting room).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import textwrap
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,23 +32,33 @@ from study.terminal.stopping import interrupt_main
 from study.tracking.job import TOKEN, end_twins
 from study.tracking.store import is_deleted, is_missing, search
 
-BEAT = 10.0  # seconds between two signs of life
+BEAT = 10.0  # seconds between heartbeats
 GRID = ("seeds", "hidden_sizes")  # the tags that say what a study is made of
-CHUNK = 4000  # characters a tag; MLflow cuts one, or refuses it, at 8,000
-WATCH = 25.0  # seconds without one after which a coordinator elsewhere is taken for dead
-SILENCE = 3600.0  # seconds without one after which one that only analyses is: longer than clocks of two machines differ by
+CHUNK = 4000  # characters per tag; MLflow cuts or refuses more than 8,000
+WATCH = 25.0  # seconds without a heartbeat after which a coordinator on another machine is taken for dead
+SILENCE = 3600.0  # the same for a coordinator that only analyses: longer than two machines' clocks may differ
 
 
 class Claim:
     """The claim of this process on the networks of a study.
 
-    `tags` are for the study run that is about to be made. In the order of a study's life: `look`, `hold`, and then a context in
-    which the heart beats, and in it, once all networks are stored, `release`. `lost_to` is the id of a study run that took this one
-    for dead and superseded it; `deleted` says that someone deleted the study run.
+    `tags` are for the study run that is about to be created. Studies with the same `regime` train the same networks, however they
+    measure them; `earlier_regime` gives the key of earlier versions, from the parameters of a study's run. Order of calls: `look`,
+    `hold`, then the context, in which the heartbeat runs, and in it `release` when all networks are stored. `lost_to` is the id of
+    a study run that took this one for dead and superseded it; `deleted` says that the study run was deleted.
     """
 
-    def __init__(self, client: MlflowClient, experiment: str, config: StudyConfig, regime: str, console: Console):
+    def __init__(
+        self,
+        client: MlflowClient,
+        experiment: str,
+        config: StudyConfig,
+        regime: str,
+        console: Console,
+        earlier_regime: Callable[[Mapping[str, str]], str] = lambda parameters: "",
+    ):
         self.client, self.experiment, self.config, self.regime, self.console = client, experiment, config, regime, console
+        self.earlier_regime = earlier_regime
         process = psutil.Process()
         who = {"host": socket.gethostname(), "process": process.pid, "since": process.create_time(), "machine": _machine()}
         self.tags = {
@@ -61,22 +71,22 @@ class Claim:
         self.run_id = ""
         self.lost_to = ""
         self.deleted = False
-        self._silent: set[tuple[str, str]] = set()  # run ids and heartbeats that were watched in vain
+        self._silent: set[tuple[str, str]] = set()  # run ids and heartbeats that did not change while they were watched
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
     def look(self, ahead: Callable[[Run], bool] = lambda run: True) -> list[Run]:
-        """The studies with some of the same networks that stopped before their end.
+        """The unfinished studies that share networks with this one.
 
-        Raises `InputError`, saying where it runs, if one of those `ahead` has a living coordinator that trains.
+        Raises `InputError`, with its location, if one of those `ahead` has a live coordinator that trains.
         """
-        if self.run_id:  # it may have been made twice
+        if self.run_id:  # it may have been created twice
             end_twins(self.client, self.experiment, self.run_id, self.tags[TOKEN])
-        found = search(self.client, [self.experiment], f"tags.kind = 'study' and tags.regime_key = '{self.regime}'")
         others = [
             run
-            for run in found
-            if run.data.tags.get(TOKEN) != self.tags[TOKEN]
+            for run in search(self.client, [self.experiment], "tags.kind = 'study'")
+            if run.data.tags.get("regime_key") in (self.regime, self.earlier_regime(run.data.params))
+            and run.data.tags.get(TOKEN) != self.tags[TOKEN]
             and _unfinished(run)
             and _overlaps(run, self.config)
             and not _analyses(run)
@@ -85,14 +95,14 @@ class Claim:
             if ahead(run) and not has_released(run) and self._lives(run):
                 who = _coordinator(run)
                 raise InputError(
-                    f"this study, or one with the same networks, is being run already: run {run.info.run_id} on host "
+                    f"this study, or one with the same networks, is already running: run {run.info.run_id} on host "
                     f"{who.get('host')}, process {who.get('process')}, last heard of at {run.data.tags.get('heartbeat')}: wait "
                     "until it ends, or stop it first"
                 )
         return others
 
     def hold(self, run_id: str) -> list[Run]:
-        """Takes the claim for a study run; the unfinished studies that it is to supersede. Raises as `look` does."""
+        """Takes the claim for a study run; returns the unfinished studies that it supersedes. Raises as `look` does."""
         self.run_id = run_id
         try:
             self.look(lambda other: other.data.tags.get("claim") == "held" or other.info.run_id < run_id)
@@ -104,7 +114,7 @@ class Claim:
             raise
 
     def release(self) -> None:
-        """Lets others have the networks: all are stored, and what follows only reads them."""
+        """Lets others use the networks: all are stored, and from now on they are only read."""
         self.client.set_tag(self.run_id, "claim", "released")
 
     def __enter__(self) -> Claim:
@@ -116,10 +126,10 @@ class Claim:
         self._thread.join(timeout=2)  # it may be waiting for a store that does not answer
 
     def _lives(self, run: Run) -> bool:
-        """Whether the coordinator of a study run lives.
+        """Whether the coordinator of a study run is alive.
 
-        One on this machine is looked up among the processes. One elsewhere lives if its heartbeat moves while it is watched:
-        clocks of two machines cannot be compared.
+        On this machine it is looked up among the processes. On another machine it is alive if its heartbeat changes while it is
+        watched: the clocks of two machines cannot be compared.
         """
         if run.info.status != "RUNNING":
             return False
@@ -129,7 +139,7 @@ class Claim:
         if (run.info.run_id, beat) in self._silent:
             return False
         self.console.print(
-            f"study {run.info.run_id} on host {who.get('host')} did not end: watching {WATCH:.0f} s for a sign of life",
+            f"study {run.info.run_id} on host {who.get('host')} did not end: watching its heartbeat for {WATCH:.0f} s",
             highlight=False,
         )
         begun = time.monotonic()
@@ -147,10 +157,10 @@ class Claim:
         while not self._stop.wait(BEAT):
             by = ""
             try:
-                # One that was asleep, with the machine it runs on, may have been superseded meanwhile.
+                # If this machine was asleep, another study may have superseded this one.
                 by = self.client.get_run(self.run_id).data.tags.get("superseded_by", "")
-                self.client.set_tag(self.run_id, "heartbeat", _now())  # which a run that was deleted does not take
-            except Exception as error:  # each kind of store raises its own; the next beat tries again
+                self.client.set_tag(self.run_id, "heartbeat", _now())  # fails for a deleted run
+            except Exception as error:  # each kind of store raises its own exceptions; the next beat tries again
                 with suppress(Exception):
                     self.deleted = is_missing(error) and is_deleted(self.client, self.run_id)
                 if not self.deleted:
@@ -162,12 +172,12 @@ class Claim:
 
 
 def has_released(run: Run) -> bool:
-    """Whether a study, whatever became of it since, had all its networks stored and let others have them."""
+    """Whether a study had all its networks stored and released its claim, whatever became of it later."""
     return run.data.tags.get("claim") == "released"
 
 
 def _analyses(run: Run) -> bool:
-    """Whether a study that has all its networks still draws and typesets, as far as can be told without watching it."""
+    """Whether a study that has all its networks is still analysing, as far as can be told without watching it."""
     if run.info.status != "RUNNING" or not has_released(run):
         return False
     if (seen := _process_lives(_coordinator(run))) is not None:
@@ -180,14 +190,14 @@ def _analyses(run: Run) -> bool:
 
 
 def _process_lives(who: dict) -> bool | None:
-    """Whether a coordinator is among the processes of this machine; None where it was on another, or cannot be told."""
+    """Whether a coordinator is among the processes of this machine; None where it was on another one, or is unknown."""
     if who.get("machine") != _machine():
         return None
     try:
         process = psutil.Process(who["process"])
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        if abs(process.create_time() - who["since"]) < 1:  # else another process, or the clock was set
+        if abs(process.create_time() - who["since"]) < 1:  # otherwise another process has this id, or the clock was changed
             return True
     except psutil.NoSuchProcess:
         return False
@@ -199,7 +209,7 @@ def _unfinished(run: Run) -> bool:
 
 
 def _grid_tags(config: StudyConfig) -> dict[str, str]:
-    """The seeds and the hidden sizes as tags; where a tag is too short for all, it ends in a comma and another one goes on."""
+    """Seeds and hidden sizes as tags; if a tag cannot hold all, it ends in a comma and another tag continues it."""
     tags = {}
     for name in GRID:
         lines = textwrap.wrap(ranges(getattr(config, name)).replace(",", ", "), CHUNK, break_long_words=False)
@@ -208,7 +218,7 @@ def _grid_tags(config: StudyConfig) -> dict[str, str]:
 
 
 def _overlaps(run: Run, config: StudyConfig) -> bool:
-    """Whether a study has some of the same networks. One whose tags cannot be read, or were cut off, may have any."""
+    """Whether a study shares networks with this one; assumed if its tags are unreadable or were cut off."""
     try:
         return all(_in_common(_grid_text(run, name), sorted(getattr(config, name))) for name in GRID)
     except ValueError:
@@ -216,7 +226,7 @@ def _overlaps(run: Run, config: StudyConfig) -> bool:
 
 
 def _in_common(text: str, ours: list[int]) -> bool:
-    """Whether a list with ranges names one of our numbers. It is not spelled out: somebody else may have written it."""
+    """Whether a list with ranges contains one of our numbers. It is not expanded: anyone may have written it."""
     for part in text.split(","):
         first, *last = map(int, part.split("-"))
         after = bisect_left(ours, first)
@@ -226,7 +236,7 @@ def _in_common(text: str, ours: list[int]) -> bool:
 
 
 def _grid_text(run: Run, name: str) -> str:
-    """The seeds or the hidden sizes that a study run names; raises `ValueError` where they were cut off."""
+    """The seeds or hidden sizes in a study run's tags; raises `ValueError` where they were cut off."""
     text, number = run.data.tags.get(name, ""), 0
     while text.endswith(",") and (more := run.data.tags.get(_chunk(name, number := number + 1))):
         text += more
@@ -240,7 +250,7 @@ def _chunk(name: str, number: int) -> str:
 
 
 def _coordinator(run: Run) -> dict:
-    """Who runs a study, as its tag says; empty where that cannot be read."""
+    """Who runs a study, from its tag; empty where the tag is unreadable."""
     try:
         who = json_object(run.data.tags["coordinator"])
     except (KeyError, ValueError):
@@ -250,7 +260,7 @@ def _coordinator(run: Run) -> dict:
 
 
 def _machine() -> str:
-    """What tells apart where processes are numbered: the machine since it was started, and the container."""
+    """An identifier of the space of process ids: the machine since its last boot, and the container."""
     boot, namespace = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
     if not (boot.exists() and namespace.exists()):
         return f"{socket.gethostname()} {psutil.boot_time():.0f}"

@@ -1,47 +1,58 @@
-"""Networks that earlier studies of the experiment trained: found by their key, checked by their digests, taken as they are."""
+"""Reuse of networks from earlier studies of the experiment: found by training key, checked, and moved or copied."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import xarray as xr
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from study.config import NetworkConfig
 from study.files import artifact_paths
 from study.files.untrusted import Refused, one_line
-from study.measurements import of_set
 from study.networks.network import RecurrentNetwork
-from study.record.network_record import MEASUREMENTS, WEIGHTS, measured, network_key, read_measurements
+from study.record.keys import fused_network_key, record_key, training_key
+from study.record.network_record import MEASUREMENTS, WEIGHTS, measured, read_measurements
+from study.record.remeasuring import StoredNetwork, asked_key
 from study.terminal.errors import InputError, StudyError
 from study.tracking.claim import has_released
 from study.tracking.store import DOWNLOADS, DamagedRecordError, fetch, is_lost, is_missing, not_there, search
 from study.tracking.study_run import StudyRun, network_config
 
 
-def complete_networks(client: MlflowClient, experiment: str, keys: Iterable[str]) -> dict[str, list[Run]]:
-    """The complete runs of each network key that has one, the newest first."""
-    wanted, found = set(keys), {}
+def complete_networks(client: MlflowClient, experiment: str, keys: Iterable[str], data_digest: str) -> dict[str, list[Run]]:
+    """The complete runs of each training key that has any, newest first."""
+    wanted, by_key = set(keys), {}
     for run in search(client, [experiment], "tags.kind = 'network' and tags.complete = 'true'"):
-        key = run.data.tags.get("network_key")
+        key = _named_key(run, data_digest)
         if key in wanted and "digests" in run.data.tags:
-            found.setdefault(key, []).append(run)
-    return {key: sorted(runs, key=lambda run: run.info.start_time, reverse=True) for key, runs in found.items()}
+            by_key.setdefault(key, []).append(run)
+    return {key: sorted(runs, key=lambda run: run.info.start_time, reverse=True) for key, runs in by_key.items()}
 
 
-def check_reachable(client: MlflowClient, experiment: str, keys: Iterable[str]) -> None:
-    """Raises `StudyError` where the place is not there in which the artifacts of networks lie that are stored already.
+def _named_key(run: Run, data_digest: str) -> str:
+    """The training key of a run; for runs of earlier versions it is computed from the parameters, if these match the old key."""
+    if "training_key" in run.data.tags:
+        return run.data.tags["training_key"]
+    try:
+        config = network_config(run)
+    except ValueError:
+        return ""
+    return training_key(config, data_digest) if run.data.tags.get("network_key") == fused_network_key(config, data_digest) else ""
+
+
+def check_reachable(client: MlflowClient, experiment: str, keys: Iterable[str], data_digest: str) -> None:
+    """Raises `StudyError` where the location of the artifacts of stored networks is not reachable.
 
     Such networks are not missing, and it would be a waste to train them again.
     """
-    lost: dict[str, bool] = {}  # by the place that their runs share
+    lost: dict[str, bool] = {}  # by the location that the runs share
 
     def is_there(run: Run) -> bool:
         place = artifact_paths.location(run.info.artifact_uri, run.info.run_id)
@@ -50,78 +61,92 @@ def check_reachable(client: MlflowClient, experiment: str, keys: Iterable[str]) 
         return not lost[place]
 
     wanted = list(keys)
-    found = complete_networks(client, experiment, wanted)
-    if without := [runs[0] for runs in found.values() if not any(map(is_there, runs))]:
+    complete = complete_networks(client, experiment, wanted, data_digest)
+    if without := [runs[0] for runs in complete.values() if not any(map(is_there, runs))]:
         raise StudyError(
-            f"the artifacts of {len(without)} stored networks, of {len(wanted)} in all, cannot be reached: {not_there(without[0])}"
+            f"the artifacts of {len(without)} stored networks ({len(wanted)} in all) cannot be reached: {not_there(without[0])}"
         )
 
 
-def take(study: StudyRun, keys: Iterable[str], say: Callable[[str], None]) -> set[str]:
-    """Puts the networks that earlier studies completed under this study's run; the keys of those that it has now.
+def take(study: StudyRun, wanted: Mapping[str, NetworkConfig], say: Callable[[str], None]) -> tuple[set[str], list[StoredNetwork]]:
+    """Puts the networks that earlier studies completed under this study's run. Returns the keys of those that it has now, and the
+    networks that must be measured again because their records lack something.
 
-    A network of a study that stopped while it trained moves, one of a study that has all its networks is copied. An artifact that
-    is not what was logged is named, and its run passed over; so are measurements that the study would make and that networks lack.
-    Raises `StudyError` where an artifact cannot be reached.
+    `wanted` are the networks of the study by training key. Networks of a study that stopped during training are moved, those of a
+    study that has all its networks are copied. A run with a damaged artifact is named and skipped, even if only the record is
+    damaged, since it holds the history of the training. Raises `StudyError` where an artifact cannot be reached.
     """
-    client, taken = study.client, set()
+    client, digest = study.client, study.source.digest
+    taken: set[str] = set()
+    lacking: list[StoredNetwork] = []
     finished: dict[str, bool] = {}
-    lacking: Counter[str] = Counter()
-    found = complete_networks(client, study.experiment_id, keys)
+    complete = complete_networks(client, study.experiment_id, wanted, digest)
     with ThreadPoolExecutor(DOWNLOADS) as pool, tempfile.TemporaryDirectory() as scratch:
 
-        def first_whole(runs: list[Run]) -> tuple[Run, Path, xr.Dataset] | None:
-            for run in runs:
+        def fullest_whole(key: str) -> tuple[Run, Path, StoredNetwork] | None:
+            """The first undamaged run whose record has all that is asked for, else the one that lacks least."""
+            asked, best = asked_key(key, wanted[key]), None
+            for run in sorted(complete[key], key=lambda run: run.data.tags.get("record_key") != asked):
                 try:
                     folder = fetch(client, run, Path(scratch))
-                    return run, folder, _checked(run, folder, study.source.digest)
+                    stored = _checked(run, folder, wanted[key], digest)
                 except DamagedRecordError as damage:
                     say(f"{_words(run)}: {damage}; it is not reused")
-            return None
+                    continue
+                if best is None or len(stored.lacks()) < len(best[2].lacks()):
+                    best = run, folder, stored
+                if not stored.lacks():
+                    break
+            return best
 
-        for key, chosen in zip(found, pool.map(first_whole, found.values()), strict=True):
+        for key, chosen in zip(complete, pool.map(fullest_whole, complete), strict=True):
             if chosen is None:
                 continue
-            run, folder, measurements = chosen
+            run, folder, stored = chosen
             parent = run.data.tags.get(MLFLOW_PARENT_RUN_ID, "")
             if parent not in finished:
                 finished[parent] = _finished(client, parent)
-            if finished[parent]:
-                study.copy(run, folder, measurements)
+            if stored.lacks():
+                lacking.append(stored)
             else:
-                study.move(run)
-            taken.add(key)
-            lacking.update(set(of_set(study.config.measurements)) - measured(measurements, measurements.attrs))
-            if folder.is_relative_to(scratch):
-                shutil.rmtree(folder)
+                if finished[parent]:
+                    study.copy(run, folder, stored)
+                else:
+                    study.move(run, stored)
+                taken.add(key)
+            for looked_at in complete[key]:
+                shutil.rmtree(Path(scratch) / looked_at.info.run_id, ignore_errors=True)
     study.log_counts()
-    for name, count in sorted(lacking.items()):
-        networks = "1 stored network lacks" if count == 1 else f"{count} stored networks lack"
-        say(
-            f"{networks} the measurement {name}, which was added since: its values are missing there; resume=never measures all "
-            "anew"
-        )
-    return taken
+    return taken, lacking
 
 
-def _checked(run: Run, folder: Path, data_digest: str) -> xr.Dataset:
-    """The measurements in a network's folder; raises `DamagedRecordError` where what lies there is no network's, or another's.
+def _checked(run: Run, folder: Path, config: NetworkConfig, data_digest: str) -> StoredNetwork:
+    """The network in a run's folder, with the `config` that is asked of it now.
 
-    Who can write a run's artifacts can write their digests, too.
+    Raises `DamagedRecordError` where the files are not those of a network, or belong to another one: whoever can write a run's
+    artifacts can also write their digests.
     """
-    key = run.data.tags["network_key"]
     try:
-        if network_key(network_config(run), data_digest) != key:
+        made = network_config(run)
+        key = training_key(made, data_digest)
+        if key != _named_key(run, data_digest):
             raise Refused("is not of the network that the run's parameters name")
-        RecurrentNetwork.load(folder / WEIGHTS)
-        measurements = read_measurements(folder / MEASUREMENTS)
-        if measurements.attrs.get("network_key") != key:
+        network = RecurrentNetwork.load(folder / WEIGHTS)
+        if network.hidden_size != made.hidden_size:
+            raise Refused("is of another hidden size than its weights")
+        record = read_measurements(folder / MEASUREMENTS)
+        held = record_key(key, measured(record.attrs), made.blank_rows)
+        if "training_key" in record.attrs:
+            same = (record.attrs["training_key"], record.attrs.get("record_key")) == (key, held)
+        else:
+            same = record.attrs.get("network_key") == fused_network_key(made, data_digest)
+        if not same:
             raise Refused("is of another network")
     except InputError as error:
         raise DamagedRecordError(f"{one_line(error)} in run {run.info.run_id}") from None
     except (ValueError, KeyError) as error:
         raise DamagedRecordError(f"{MEASUREMENTS} cannot be read in run {run.info.run_id} (it {one_line(error)})") from None
-    return measurements
+    return StoredNetwork(config, network, record, made.blank_rows, run.info.run_id)
 
 
 def _words(run: Run) -> str:

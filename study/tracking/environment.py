@@ -1,4 +1,4 @@
-"""Where the environment says that a command's run belongs: to an experiment, or into the run that `mlflow run` made for it."""
+"""Where a command's run belongs, from the environment: to an experiment, or into the run that `mlflow run` created for it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ EXPERIMENT = "hidden-orbits"
 
 
 def handed_run(client: MlflowClient) -> Run | None:
-    """The run that `MLFLOW_RUN_ID` names, where `mlflow run` has just made it for this command; None where the variable is not set.
+    """The run named by `MLFLOW_RUN_ID`, if `mlflow run` has just created it for this command; None if the variable is not set.
 
-    The variable may be a leftover, and a run that holds anything may be somebody's: taken over, it would lose its name and its
-    status. Raises `InputError`, which says why, for any run but a new and empty one.
+    The variable may be a leftover, and a run with any content may belong to somebody: taken over, it would lose its name and
+    status. Raises `InputError` with the reason for any run that is not new and empty.
     """
     given = os.environ.get("MLFLOW_RUN_ID", "").strip()
     if not given:
@@ -67,7 +67,7 @@ def current_experiment(client: MlflowClient) -> str:
 
 
 def no_run(error: MlflowException) -> Exception:
-    """What to say where the store answers, but lets no run be made; the error itself where the store failed."""
+    """The error for a store that answers but refuses to create a run; the original error where the store failed."""
     if not is_missing(error) and error.error_code not in ("PERMISSION_DENIED", "RESOURCE_ALREADY_EXISTS"):
         return error
     names = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
@@ -80,7 +80,7 @@ def no_run(error: MlflowException) -> Exception:
 
 
 def _taken(client: MlflowClient, run: Run, experiment: str) -> str:
-    """Why a run is not one that `mlflow run` has just made; nothing where it is."""
+    """Why a run is not one that `mlflow run` has just created; empty where it is."""
     if run.info.lifecycle_stage != LifecycleStage.ACTIVE:
         return "is deleted"
     if kind := run.data.tags.get("kind"):
@@ -91,7 +91,7 @@ def _taken(client: MlflowClient, run: Run, experiment: str) -> str:
         return f"is in experiment {run.info.experiment_id}, not in MLFLOW_EXPERIMENT_ID={experiment}"
     if _answered(client.get_experiment, experiment).lifecycle_stage != LifecycleStage.ACTIVE:
         return f"is in experiment {experiment}, which is deleted"
-    # A run that somebody starts in Python says LOCAL here.
+    # For a run that was started in Python, this tag is LOCAL.
     project = run.data.tags.get(MLFLOW_SOURCE_TYPE) == "PROJECT"
     if run.data.metrics or (not project and (run.data.params or MLFLOW_SOURCE_TYPE in run.data.tags)):
         return "somebody is filling"

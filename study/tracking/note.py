@@ -1,7 +1,7 @@
-"""The description on top of a run's page: a part of it is ours, and what a person wrote before and after it stays.
+"""The description on a run's page: one part of it is ours, and what a user wrote before and after it is kept.
 
-The part stands between two HTML comments, which MLflow's pages do not show. Both name the digest of what is between them: where
-one of them was deleted, or something was written in between, the digest and the shape of our lines tell what is whose.
+Our part is enclosed by two HTML comments, which MLflow's pages do not show. Both contain the digest of the text between them. If
+one was deleted, or something was written in between, the digest and the form of our lines show which lines are ours.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ OURS = re.compile(
 def write(client: MlflowClient, run_id: str, ours: Callable[[int], str]) -> None:
     """Sets our part of a run's description, and keeps the rest.
 
-    `ours` makes it in at most so many characters. Where what a person wrote leaves no room for that, nothing is changed.
+    `ours` makes it, given the greatest number of characters. If the user's text leaves no room for it, nothing is changed.
     """
     before, after = theirs(client.get_run(run_id).data.tags.get(MLFLOW_RUN_NOTE, ""))
     room = MAX_TAG_VAL_LENGTH - len(_joined(before, _marked(""), after))
@@ -50,11 +50,11 @@ def write(client: MlflowClient, run_id: str, ours: Callable[[int], str]) -> None
 
 
 def theirs(note: str) -> tuple[str, str]:
-    """What a person wrote before our part of a description and after it."""
+    """The user's text before and after our part of a description."""
     lines = note.split("\n")
     before: list[str] = []
     after: list[str] = []
-    found = False
+    seen_ours = False
     while lines:
         line = lines.pop(0)
         if begin := BEGIN.fullmatch(line):
@@ -66,23 +66,23 @@ def theirs(note: str) -> tuple[str, str]:
             ours = next((end for end in ends if _digest(inside[:end]) == begin[1]), None)
             after += _unlike_ours(inside) if ours is None else inside[ours:]
         elif end := END.fullmatch(line):  # its beginning was deleted
-            text = after if found else before
+            text = after if seen_ours else before
             ours = next((start for start in range(len(text) + 1) if _digest(text[start:]) == end[1]), None)
             text[:] = _unlike_ours(text) if ours is None else text[:ours]
-        elif not found and FIRST.fullmatch(line.strip()) and not any(END.fullmatch(other) for other in lines):
-            # It was written before there were marks, or has lost both.
+        elif not seen_ours and FIRST.fullmatch(line.strip()) and not any(END.fullmatch(other) for other in lines):
+            # Written before there were marks, or both marks are lost.
             length = next((n for n, other in enumerate(lines) if BEGIN.fullmatch(other)), len(lines))
             after += _unlike_ours([line, *lines[:length]])
             lines = lines[length:]
         else:
-            (after if found else before).append(line)
+            (after if seen_ours else before).append(line)
             continue
-        found = True
+        seen_ours = True
     return "\n".join(before).strip("\r\n"), "\n".join(after).strip("\r\n")
 
 
 def _unlike_ours(lines: list[str]) -> list[str]:
-    """Lines without those that look like ours, from our first one on."""
+    """The lines without those that look like ours, starting at our first line."""
     first = next((n for n, line in enumerate(lines) if FIRST.fullmatch(line.strip())), len(lines))
     kept, before = lines[:first], ""
     for line in lines[first:]:

@@ -1,7 +1,7 @@
-"""Where the artifacts of a store lie, and what to do after their folder was moved.
+"""The locations of a store's artifacts, and their correction after a folder was moved.
 
-MLflow keeps the place of each experiment's, run's and model's artifacts as an absolute path or address in its database. Where a
-folder was moved, or is mounted elsewhere, they are rewritten there: the tracking interface has no request for it.
+MLflow stores the location of the artifacts of each experiment, run and model as an absolute path or address in its database. After
+a folder was moved or mounted elsewhere, these are rewritten in the database: the tracking interface has no request for it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from study.terminal.credentials import without_credentials
 from study.terminal.errors import InputError, quoted, reason
 
 Statement = TypeVar("Statement", Select, Update)
-# What holds places, as it is called, and where.
+# Database columns with locations, by the name of what has the location.
 PLACES: dict[str, Column] = {
     "experiments": SqlExperiment.__table__.c.artifact_location,
     "runs": SqlRun.__table__.c.artifact_uri,
@@ -40,15 +40,15 @@ PLACES: dict[str, Column] = {
     "model versions": SqlModelVersion.__table__.c.storage_location,
     "sources of model versions": SqlModelVersion.__table__.c.source,
 }
-MISREAD = set("%#?")  # in a plain path, by whoever takes it for an address
+MISREAD = set("%#?")  # characters of a plain path that are misread if it is taken for an address
 
 
 @dataclass(frozen=True)
 class Root:
     """A folder, or an address, below which runs have their artifacts.
 
-    Attributes: `place`; how many `runs` there are; how many of them are `complete` networks, and how many of those have their files
-    `there` (None where they are not on this machine's disk).
+    Attributes: `place`; the number of `runs`; the number of `complete` networks among them, and how many of these have their files
+    `there` (None where the place is not on this machine's disk).
     """
 
     place: str
@@ -59,10 +59,10 @@ class Root:
 
 @dataclass(frozen=True)
 class Moved:
-    """What was rewritten.
+    """The result of a relocation.
 
-    Attributes: how many places were `rewritten`, by what holds them; how many lay in the new folder `already`; how many of those
-    rewritten are `complete` networks, and how many of these have their files `there`.
+    Attributes: how many locations were `rewritten`, by kind; how many were in the new folder `already`; how many of the rewritten
+    ones belong to `complete` networks, and how many of these have their files `there`.
     """
 
     rewritten: dict[str, int]
@@ -72,16 +72,16 @@ class Moved:
 
 
 def roots() -> list[Root]:
-    """Where the runs of the store have their artifacts. Raises `InputError` where the store is no database."""
+    """The folders and addresses of the runs' artifacts. Raises `InputError` where the store is not a database."""
     with _opened() as engine, engine.connect() as connection:
         return _roots(connection)
 
 
 def relocate(old: str, new: Path, incomplete: bool = False) -> Moved:
-    """Rewrites the places of all artifacts below `old` to the same places below `new`, all of them or none.
+    """Rewrites the locations of all artifacts below `old` to the same locations below `new`: all of them or none.
 
-    `old` is a folder, or an address as the store names it. Raises `InputError` where nothing lies there, where `new` does not hold
-    the artifacts of each complete network (unless `incomplete`), and where the store is no database.
+    `old` is a folder, or an address as it is in the store. Raises `InputError` where no artifacts are below it, where `new` does
+    not hold the artifacts of every complete network (unless `incomplete`), and where the store is not a database.
     """
     for name, value in (("old", old), ("new", new)):
         try:
@@ -97,12 +97,12 @@ def relocate(old: str, new: Path, incomplete: bool = False) -> Moved:
 
 def _rewrite(connection: Connection, old: str, new: Path, incomplete: bool) -> Moved:
     targets: dict[str, str] = {}
-    found: Counter[str] = Counter()
+    already = 0
     rewritten: Counter[str] = Counter()
     for name, column in PLACES.items():
         for uri, count in list(connection.execute(_holding(column, select(column, sqlalchemy.func.count())).group_by(column))):
-            if _inside(uri, str(new)) is not None:  # also where the new folder is in the old one: nothing moves twice
-                found["already"] += count
+            if _inside(uri, str(new)) is not None:  # even if the new folder is inside the old one: nothing is moved twice
+                already += count
             elif (inside := _inside(uri, old)) is not None:
                 targets[uri] = target = _address(new / inside, like=uri)
                 _refuse_too_long(connection, column, target)
@@ -112,28 +112,28 @@ def _rewrite(connection: Connection, old: str, new: Path, incomplete: bool) -> M
                 rewritten[name] += count
     if not targets:
         places = ", ".join(root.place for root in _roots(connection)) or "none"
-        also = f" ({found['already']} places are below {new} already)" if found["already"] else ""
-        raise InputError(f"{without_credentials(old)}: nothing in this store lies there{also}; its artifacts are in: {places}")
+        also = f" ({already} locations are below {new} already)" if already else ""
+        raise InputError(f"{without_credentials(old)}: this store has no artifacts there{also}; its artifacts are in: {places}")
     moved = set(targets.values())
     networks = [uri for _, uri, complete in _runs(connection) if complete and uri in moved]
     there = sum(map(_is_there, networks))
     if there < len(networks) and not incomplete:
         raise InputError(
             f"{new} holds the artifacts of {there} of {len(networks)} complete networks, and nothing was changed: "
-            f"name the folder that has taken the place of {without_credentials(old)}, or add --incomplete to do "
+            f"name the folder that replaces {without_credentials(old)}, or add --incomplete to proceed "
             "without the others"
         )
-    return Moved(dict(rewritten), found["already"], len(networks), there)
+    return Moved(dict(rewritten), already, len(networks), there)
 
 
 def _roots(connection: Connection) -> list[Root]:
-    found: dict[str, list[tuple[str, bool]]] = {}
+    by_place: dict[str, list[tuple[str, bool]]] = {}
     column = SqlExperiment.__table__.c.artifact_location
     for location in connection.execute(_holding(column, select(column))).scalars():
-        found.setdefault(_in_words(location), [])
+        by_place.setdefault(_in_words(location), [])
     for run_id, uri, complete in _runs(connection):
-        found.setdefault(_in_words(uri).removesuffix(f"/{run_id}/artifacts"), []).append((uri, complete))
-    return [_root(place, runs) for place, runs in sorted(found.items())]
+        by_place.setdefault(_in_words(uri).removesuffix(f"/{run_id}/artifacts"), []).append((uri, complete))
+    return [_root(place, runs) for place, runs in sorted(by_place.items())]
 
 
 def _root(place: str, runs: list[tuple[str, bool]]) -> Root:
@@ -142,7 +142,7 @@ def _root(place: str, runs: list[tuple[str, bool]]) -> Root:
 
 
 def _runs(connection: Connection) -> Iterator[tuple[str, str, bool]]:
-    """The id and the place of each run, and whether it is a complete network."""
+    """The id and location of each run, and whether it is a complete network."""
     tagged = {
         name: set(connection.execute(select(SqlTag.run_uuid).where(SqlTag.key == name, SqlTag.value == value)).scalars())
         for name, value in (("kind", "network"), ("complete", "true"))
@@ -154,7 +154,7 @@ def _runs(connection: Connection) -> Iterator[tuple[str, str, bool]]:
 
 
 def _holding(column: Column, statement: Statement) -> Statement:
-    """A statement on rows where a column holds a place."""
+    """A statement restricted to rows in which a column holds a location."""
     if column.table is SqlTraceTag.__table__:
         statement = statement.where(column.table.c.key == MLFLOW_ARTIFACT_LOCATION)
     return statement.where(column.is_not(None), column != "")
@@ -162,27 +162,27 @@ def _holding(column: Column, statement: Statement) -> Statement:
 
 @contextmanager
 def _opened() -> Iterator[Engine]:
-    """The database that the tracking store is; its errors become `InputError`."""
+    """The database of the tracking store; its errors become `InputError`."""
     uri = mlflow.get_tracking_uri().strip()
     credentials.note(uri)
-    told = f"the tracking store {without_credentials(uri)}"
+    store = f"the tracking store {without_credentials(uri)}"
     if uri.split(":")[0].split("+")[0] not in DATABASE_ENGINES:
         raise InputError(
-            f"{told} is no database: set MLFLOW_TRACKING_URI to the server's own database (its --backend-store-uri, "
-            "such as sqlite:////srv/mlflow.db) and run this command where the artifacts lie"
+            f"{store} is not a database: set MLFLOW_TRACKING_URI to the server's own database (its --backend-store-uri, "
+            "such as sqlite:////srv/mlflow.db) and run this command on the machine with the artifacts"
         )
     try:
         engine = sqlalchemy.create_engine(uri)
         file = engine.url.database
         if engine.dialect.name == "sqlite" and not (file and Path(file).is_file()):
-            raise InputError(f"{told} is not there: set MLFLOW_TRACKING_URI to where the database is now")
+            raise InputError(f"{store} is not there: set MLFLOW_TRACKING_URI to where the database is now")
         if not sqlalchemy.inspect(engine).has_table(SqlRun.__tablename__):
-            raise InputError(f"{told} is no database of MLflow's")
+            raise InputError(f"{store} is not a database of MLflow")
         yield engine
         engine.dispose()
     except (SQLAlchemyError, ImportError) as error:
         raise InputError(
-            f"{told} failed ({reason(error)}), and nothing was changed: stop what uses it, bring it to this version "
+            f"{store} failed ({reason(error)}), and nothing was changed: stop what uses it, bring it to this version "
             "of MLflow (mlflow db upgrade) if it is older, and run the same command again"
         ) from None
 
@@ -191,26 +191,26 @@ def _refuse_too_long(connection: Connection, column: Column, target: str) -> Non
     limit = getattr(column.type, "length", None)
     if limit and len(target) > limit and connection.dialect.name != "sqlite":
         raise InputError(
-            f"{target}: the database holds {limit} characters of a place, and nothing was changed: choose a shorter path"
+            f"{target}: the database holds at most {limit} characters of a location, and nothing was changed: choose a shorter path"
         )
 
 
 def _inside(uri: str, folder: str) -> PurePosixPath | None:
-    """The path of a place relative to a folder or an address, by whole components; None where it is not in there."""
+    """The path of a location relative to a folder or an address, by whole components; None where it is outside."""
     if bool(_scheme(uri)) != bool(_scheme(folder)):
         return None
-    # A folder that a person names is no address: nothing in it is unquoted.
+    # A folder that a user names is not an address: nothing in it is decoded.
     path, root = PurePosixPath(_local(uri)), PurePosixPath(_local(folder) if folder.startswith("file:") else folder)
     return path.relative_to(root) if path.is_relative_to(root) else None
 
 
 def _local(uri: str) -> str:
-    """The path of a place on this machine's disk, as MLflow reads it; other addresses as they are."""
+    """The path of a location on this machine's disk, as MLflow reads it; other addresses unchanged."""
     return uri if _scheme(uri) else local_file_uri_to_path(uri)
 
 
 def _scheme(place: str) -> str:
-    """The scheme of an address; nothing for what is on this machine's disk."""
+    """The scheme of an address; empty for a location on this machine's disk."""
     scheme, colon, _ = place.partition(":")
     return scheme if colon and scheme != "file" and "/" not in scheme else ""
 

@@ -1,4 +1,4 @@
-"""The tracking store itself: a client that has been answered, and searches through all pages."""
+"""The tracking store itself: a connected client, searches over all pages, and artifacts."""
 
 from __future__ import annotations
 
@@ -28,42 +28,42 @@ from study.terminal.errors import InputError, StudyError, reason
 from study.terminal.stopping import held, within
 
 DOWNLOADS = 8  # runs fetched at a time
-PAGE = 1000  # rows a search answers at most
-BATCH = 50  # tags a request; MLflow takes 100
-DOOR = 20.0  # seconds that a store has to answer at all
+PAGE = 1000  # rows per page of a search
+BATCH = 50  # tags per request; MLflow takes 100
+ANSWER = 20.0  # seconds within which a store must answer
 NO_RUN = "0" * 32  # an id that no run has
 
 
 def connect(existing: bool = False) -> MlflowClient:
-    """A client of the tracking store, which has answered and let us in.
+    """A client of the tracking store, after a successful request.
 
-    A store that is a database on this machine's disk, and not there yet, is made, unless it is to be an `existing` one. Raises
-    `InputError` where the store cannot be reached, refuses the user name and password, or is not MLflow's.
+    If the store is a database on this machine's disk that does not exist yet, it is created, unless it must be `existing`. Raises
+    `InputError` where the store cannot be reached, refuses the user name and password, or is not MLflow.
     """
     credentials.note(mlflow.get_tracking_uri())
     uri = mlflow.get_tracking_uri()
-    told = without_credentials(uri.strip())
-    patience = max(DOOR, MLFLOW_HTTP_REQUEST_TIMEOUT.get())
+    shown = without_credentials(uri.strip())
+    patience = max(ANSWER, MLFLOW_HTTP_REQUEST_TIMEOUT.get())
     try:
         empty = within(patience, lambda: _is_empty(uri, existing))
         if empty and not existing:
-            with held():  # half made it would be of no use to anyone
+            with held():  # a half-created store would be useless
                 MlflowClient().search_experiments(max_results=1)
         elif not empty:
             within(patience, lambda: _ask(uri))
     except Exception as error:  # each kind of store raises its own
         if "error code 401" in str(error):
             raise InputError(
-                f"the tracking server {told} refuses the user name or the password: set MLFLOW_TRACKING_USERNAME and "
+                f"the tracking server {shown} refuses the user name or the password: set MLFLOW_TRACKING_USERNAME and "
                 "MLFLOW_TRACKING_PASSWORD to ones it knows"
             ) from None
         raise InputError(
-            f"the tracking store {told} cannot be reached ({reason(error)}): start its server, or set "
+            f"the tracking store {shown} cannot be reached ({reason(error)}): start its server, or set "
             "MLFLOW_TRACKING_URI to one that answers, such as sqlite:///mlflow.db"
         ) from None
     if empty and existing:
         raise InputError(
-            f"the tracking store {told} is not there, or empty: run a study first, or set MLFLOW_TRACKING_URI to the "
+            f"the tracking store {shown} is not there, or empty: run a study first, or set MLFLOW_TRACKING_URI to the "
             "store that holds one"
         )
     return MlflowClient()
@@ -72,16 +72,16 @@ def connect(existing: bool = False) -> MlflowClient:
 def _is_empty(uri: str, existing: bool) -> bool:
     """Whether the store is a database that holds nothing yet.
 
-    Raises where it cannot be opened, which MLflow would try for 102 s, or is a file that is to be written and cannot be.
+    Raises where it cannot be opened (MLflow would try for 102 s), or is a file that cannot be written although it must be.
     """
     if get_uri_scheme(uri) not in DATABASE_ENGINES:
         return False
-    import sqlalchemy  # takes a while, and a server needs none
+    import sqlalchemy  # a slow import, not needed for a server
 
     url = sqlalchemy.make_url(uri)
     path = url.database or ""
     on_disk = url.get_backend_name() == "sqlite" and path not in ("", ":memory:") and not path.startswith("file:")
-    if on_disk and not Path(path).exists():  # which to open would make
+    if on_disk and not Path(path).exists():  # opening it would create it
         if not existing:
             take_a_file(nearest(Path(path).parent))
         return True
@@ -96,7 +96,7 @@ def _is_empty(uri: str, existing: bool) -> bool:
 
 
 def _ask(uri: str) -> None:
-    """Asks the store two questions whose answers are known; raises where it gives others."""
+    """Asks the store two questions with known answers; raises where it answers differently."""
     client = MlflowClient()
     client.search_experiments(max_results=1)
     try:
@@ -109,7 +109,7 @@ def _ask(uri: str) -> None:
 
 
 def is_missing(error: Exception) -> bool:
-    """Whether the store answers that there is no such thing, or no more; any other error says that it failed."""
+    """Whether the store answers that something does not exist (any more); any other error means that it failed."""
     return isinstance(error, MlflowException) and error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
@@ -124,7 +124,7 @@ def is_deleted(client: MlflowClient, run_id: str) -> bool:
 
 
 def terminate(client: MlflowClient, run_id: str, status: str, end_time: int | None = None) -> None:
-    """Ends a run, also one that was deleted meanwhile: else it would be running when someone restores it."""
+    """Ends a run, even one that has been deleted: otherwise it would be running when someone restores it."""
     try:
         client.set_terminated(run_id, status, end_time)
     except MlflowException:
@@ -138,9 +138,9 @@ def terminate(client: MlflowClient, run_id: str, status: str, end_time: int | No
 
 
 def supersede(client: MlflowClient, run: Run, by: str) -> None:
-    """Ends a run that stopped, and what it left running, and marks it as superseded by another; nothing is deleted.
+    """Ends a run that stopped and its running child runs, and marks it as superseded by another; nothing is deleted.
 
-    The mark on the run comes last: one that has it is not looked at again.
+    The mark is set last: a run with the mark is not looked at again.
     """
     end_children(client, run.info.experiment_id, run.info.run_id, superseded_by=by)
     if run.info.status == "RUNNING":
@@ -149,7 +149,7 @@ def supersede(client: MlflowClient, run: Run, by: str) -> None:
 
 
 def end_untaken(run_id: str) -> None:
-    """Ends a run that `mlflow run` made, and whose command was stopped before it took it for its own."""
+    """Ends a run that `mlflow run` created for a command that was stopped before it took the run over."""
     client = MlflowClient()
     run = client.get_run(run_id)
     if run.info.status == "RUNNING" and MLFLOW_PROJECT_ENTRY_POINT in run.data.tags and "kind" not in run.data.tags:
@@ -158,13 +158,13 @@ def end_untaken(run_id: str) -> None:
 
 def search(client: MlflowClient, experiments: list[str], condition: str, view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
     """All runs that meet a condition, however many."""
-    found, token = [], None
+    runs, token = [], None
     while True:
         page = client.search_runs(experiments, condition, view, max_results=PAGE, page_token=token)
-        found.extend(page)
+        runs.extend(page)
         token = page.token
         if not token:
-            return found
+            return runs
 
 
 def children(client: MlflowClient, experiment: str, run_id: str, view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
@@ -180,9 +180,7 @@ def set_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None
 
 
 def end_children(client: MlflowClient, experiment: str, run_id: str, **tags: str) -> None:
-    """Ends, and tags, the child runs that were left running: by a request that was cut off or answered twice, or a process that
-    was killed.
-    """
+    """Ends and tags child runs that were left running by a killed process, or by a request that was cut off or answered twice."""
     for run in children(client, experiment, run_id, ViewType.ALL):
         if run.info.status != "RUNNING":
             continue
@@ -193,17 +191,17 @@ def end_children(client: MlflowClient, experiment: str, run_id: str, **tags: str
 
 
 class DamagedRecordError(Exception):
-    """An artifact of a network's record that is missing, or not what was logged; the message says which, in words."""
+    """An artifact of a network is missing or not what was logged; the message says which one."""
 
 
 class UnreachableError(StudyError):
-    """Artifacts that may be whole, but that are not where their runs say, or cannot be read; the message says which, in words."""
+    """Artifacts may be intact, but are not where their runs say, or cannot be read; the message says which ones."""
 
 
 def fetch(client: MlflowClient, run: Run, scratch: Path) -> Path:
-    """A folder that holds the weights and the measurements of a complete network run, as they were logged.
+    """A folder with the weights and measurements of a complete network run, as they were logged.
 
-    It is the run's own folder where the store is on this machine's disk, else a new one in `scratch`. Raises
+    It is the run's own folder if the store is on this machine's disk, else a new one in `scratch`. Raises
     `DamagedRecordError` where a file is missing or does not match the digest in the run's tag `digests`, `UnreachableError` where
     the files cannot be read.
     """
@@ -214,17 +212,17 @@ def fetch(client: MlflowClient, run: Run, scratch: Path) -> Path:
     for name in (WEIGHTS, MEASUREMENTS):
         file = stored_file(client, run, name, scratch / run.info.run_id, LARGEST_FILE)
         with _reading(run, name, file):
-            found = untrusted.digest(file, LARGEST_FILE)
-        if found != digests.get(name):
+            digest = untrusted.digest(file, LARGEST_FILE)
+        if digest != digests.get(name):
             raise DamagedRecordError(f"{name} is altered or cut short in run {run.info.run_id}")
     return file.parent
 
 
 def stored_file(client: MlflowClient, run: Run, path: str, scratch: Path, most: int) -> Path:
-    """Where an artifact of a run can be read: in the store where it is on this machine's disk, else downloaded into `scratch`.
+    """A readable file with an artifact of a run: in the store if it is on this machine's disk, else downloaded into `scratch`.
 
     Raises `DamagedRecordError` where the run has no such artifact, or one of more than `most` bytes, and `UnreachableError` where
-    the place is not there in which the run's artifacts lie.
+    the location of the run's artifacts is not there.
     """
     root = artifact_paths.local_root(run.info.artifact_uri)
     try:
@@ -250,7 +248,7 @@ def stored_file(client: MlflowClient, run: Run, path: str, scratch: Path, most: 
 
 
 def stored_content(client: MlflowClient, run: Run, path: str, most: int) -> bytes:
-    """All of an artifact of a run. Raises as `stored_file` does."""
+    """The content of an artifact of a run. Raises as `stored_file` does."""
     with tempfile.TemporaryDirectory() as scratch:
         file = stored_file(client, run, path, Path(scratch), most)
         with _reading(run, path, file):
@@ -259,7 +257,7 @@ def stored_content(client: MlflowClient, run: Run, path: str, most: int) -> byte
 
 @contextmanager
 def _reading(run: Run, path: str, file: Path) -> Iterator[None]:
-    """Tells a file that is not what was logged from one that cannot be reached."""
+    """Distinguishes a file that is not what was logged from one that cannot be reached."""
     try:
         yield
     except Refused as refused:
@@ -269,10 +267,10 @@ def _reading(run: Run, path: str, file: Path) -> Iterator[None]:
 
 
 def is_lost(client: MlflowClient, run: Run) -> bool:
-    """Whether a run's artifacts are missing along with all others that should lie beside them.
+    """Whether a run's artifacts are missing together with those of all its sibling runs.
 
-    Where a run's own folder alone is gone, someone has removed it. Where nothing is left of the place that holds the folders of
-    all runs, the place itself has moved, or its disk is not mounted.
+    If only the run's own folder is gone, someone has removed it. If nothing is left of the location of all runs, the location
+    itself has moved, or its disk is not mounted.
     """
     root, place = artifact_paths.local_root(run.info.artifact_uri), _place(run)
     try:
@@ -288,45 +286,45 @@ def is_lost(client: MlflowClient, run: Run) -> bool:
 
 
 def not_there(run: Run) -> str:
-    """What to say of the place of a run's artifacts that is not there, and what to do."""
+    """The message for a location of artifacts that is not there, and what to do."""
     return (
         f"{without_credentials(_place(run))}, which their runs name, is not there or empty; mount its disk or start its "
-        "server; if the store was moved, say where it is now with python -m study relocate; or train all anew with "
+        "server; if the store was moved, say where it is now with python -m study relocate; or train all networks anew with "
         "resume=never"
     )
 
 
 def checked_location(client: MlflowClient, experiment: str, fresh: bool = False) -> None:
-    """Raises `InputError` where a run of an experiment could not store its artifacts, or would store them where a store was that
-    has been moved: at a place that is not there, although runs have stored artifacts in it. One that is `fresh` may make it anew.
+    """Raises `InputError` where a run of an experiment could not store its artifacts, or would store them at the old location of a
+    store that was moved: one that is not there although runs have stored artifacts in it. A `fresh` study may create it again.
     """
-    found = client.get_experiment(experiment)
-    folder = artifact_paths.local_root(found.artifact_location)
+    described = client.get_experiment(experiment)
+    folder = artifact_paths.local_root(described.artifact_location)
     if folder is None:
         return
     if why := artifact_paths.obstacle(folder):
         raise InputError(
-            f"the artifacts of experiment {found.name} belong in {folder}, where none can be written ({why}): give "
+            f"the artifacts of experiment {described.name} belong in {folder}, which cannot be written to ({why}): give "
             "access, or, if the store was moved, say where it is now with python -m study relocate"
         )
     if not fresh and not folder.is_dir():
         stored = search(client, [experiment], "tags.kind = 'network' and tags.complete = 'true'")
         there = [run for run in stored if artifact_paths.local_root(_place(run)) == folder]
         if there:
-            raise InputError(f"the artifacts of experiment {found.name} cannot be reached: {not_there(there[0])}")
+            raise InputError(f"the artifacts of experiment {described.name} cannot be reached: {not_there(there[0])}")
 
 
 def _place(run: Run) -> str:
-    """Where the artifacts of a run and of those beside it lie."""
+    """The location of the artifacts of a run and its sibling runs."""
     return artifact_paths.location(run.info.artifact_uri, run.info.run_id)
 
 
 def _unreadable(file: Path, error: OSError) -> UnreachableError:
-    return UnreachableError(f"{file} cannot be read ({error.strerror or error}): give access, or see to its disk")
+    return UnreachableError(f"{file} cannot be read ({error.strerror or error}): give access, or check its disk")
 
 
 def marks(run: Run) -> list:
-    """What tells a network run's record from any other and, on this machine's disk, from itself before it was touched."""
+    """An identifier of a network run's record that, on this machine's disk, changes whenever the files are touched."""
     known = [run.info.run_id, run.data.tags.get("digests")]
     root = artifact_paths.local_root(run.info.artifact_uri)
     if root is None:

@@ -1,7 +1,7 @@
-"""Views of an experiment that MLflow's UI offers: a table of networks with the columns that matter, and bands as charts.
+"""Shared views of an experiment in MLflow's UI: a table of networks with the important columns, and bands as charts.
 
-The UI has no default columns that a program could set. It has shared views: tags of an experiment that hold the state of its page,
-opened by ``#/experiments/ID/runs?viewStateShareKey=NAME``.
+A program cannot set the UI's default columns. But there are shared views: tags of an experiment that hold the state of its page,
+which is opened by ``#/experiments/ID/runs?viewStateShareKey=NAME``.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import json
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-KIND = "mlflow.experimentKind"  # without it the UI opens with pages for language models
+KIND = "mlflow.experimentKind"  # without this tag the UI opens with pages for language models
 SHARED = "mlflow.sharedViewState."
 COLUMNS = ("params.`hidden_size`", "params.`seed`", "metrics.`test_accuracy`", "metrics.`period`", "metrics.`peak_dimension`")
 CHARTS = {
-    "blanked/accuracy": "experiment 1: accuracy by rows shown, blank rows follow",
+    "blanked/accuracy": "experiment 1: accuracy by rows shown, followed by blank rows",
     "truncated/accuracy": "experiment 2: accuracy by rows shown, stopped early",
     "appended/accuracy": "experiment 3: accuracy by blank rows after the image",
     "pca90/whole": "dimensionality by time step, all images",
@@ -25,9 +25,9 @@ CHARTS = {
 
 
 def offer(client: MlflowClient, experiment_id: str) -> None:
-    """Tags an experiment with its kind, where it has none, and with the views `networks` and `bands`.
+    """Tags an experiment with its kind, if it has none, and with the views `networks` and `bands`.
 
-    Someone who may log runs into an experiment need not be allowed to tag it: then there are no views.
+    A user who may log runs may not be allowed to tag the experiment: then there are no views.
     """
     newest_first = {"orderByKey": "attributes.start_time", "orderByAsc": False}
     views = {"networks": newest_first | NETWORKS, "bands": newest_first | BANDS}
@@ -43,7 +43,7 @@ def offer(client: MlflowClient, experiment_id: str) -> None:
 
 
 def link(experiment_id: str, view: str) -> str:
-    """Where the UI shows a view, relative to its own address."""
+    """The address of a view, relative to that of the UI."""
     mode = "&compareRunsMode=CHART" if view == "bands" else ""
     return f"#/experiments/{experiment_id}/runs?viewStateShareKey={view}{mode}&workflowType=machine_learning"
 
@@ -79,7 +79,7 @@ BANDS = {
     "selectedColumns": COLUMNS[:1],
     "searchFilter": "tags.kind = 'aggregate' and tags.current = 'true'",
     "isAccordionReordered": True,
-    # Runs are folded below their study unless they are grouped; a group of one is the run itself.
+    # Runs are folded below their study unless they are grouped; a group of one run is the run itself.
     "groupBy": {
         "aggregateFunction": "average",
         "groupByKeys": [{"mode": "param", "groupByData": "hidden_size"}, {"mode": "tag", "groupByData": "study"}],

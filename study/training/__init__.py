@@ -1,1 +1,1 @@
-"""Training: stacks of networks by hand-derived backpropagation through time, and what happened epoch by epoch."""
+"""Training: stacks of networks with hand-derived backpropagation through time, and their history epoch by epoch."""

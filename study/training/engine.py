@@ -1,29 +1,12 @@
-"""The training engine: stacks of networks of one hidden size, by hand-derived backpropagation through time.
+"""The training engine: stacks of networks of one cell and hidden size, in lanes that share their products.
 
-Forward, for a batch of B images of T rows, x_t being row t of all of them:
-
-    h_t = tanh(W x_t + R h_{t-1}),   logits = V h_T + c,   loss = mean cross-entropy
-
-Backward, with d_t = dloss / d(W x_t + R h_{t-1}) and * elementwise:
-
-    d_T = (dlogits V) * (1 - h_T^2),   d_t = (d_{t+1} R) * (1 - h_t^2)
-    dW = sum_t d_t' x_t,   dR = sum_{t>1} d_t' h_{t-1},   dV = dlogits' h_T,   dc = sum dlogits
-
-(Werbos 1990). The input product W x and both weight gradients are single products over all rows; only the two recurrences run
-row by row, in place. The update is Adam (Kingma & Ba 2015), PyTorch's fused one.
-
-One code path serves two shapes. On a CPU each network is a lane of its own, `[T, B, H]`, so that its arithmetic, and with it every
-bit of its weights, cannot depend on what else is trained. On a GPU the whole stack is one lane, `[S, T, B, H]`, its products
-batched, and an iteration is captured once as a CUDA graph and replayed.
-
-Without a bias a state is exactly 0 until its image's first row that is not blank, and passes nothing back from there: h = tanh(0).
-On a CPU a batch is therefore put in order of that row, and each product takes only the images that have begun (`active`). On MNIST
-this leaves out 17% of the work of the recurrences and changes no term of any sum that is not 0.
+On a CPU each network is a lane of its own, so that its arithmetic, and thus every bit of its weights, does not depend on what else
+is trained. On a GPU a whole stack is one lane, if the cell's lanes support stacks. A lane computes the gradients of a batch
+(`study.training.hand_derived`, `study.training.autograd`); everything else is the same for every cell.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -31,12 +14,21 @@ import torch
 
 from study.config import NetworkConfig
 from study.data.sources import Images
-from study.networks.network import STATE_NAMES, RecurrentNetwork, accuracy
+from study.networks.cells import TANH, Cell, known
+from study.networks.network import RecurrentNetwork, accuracy
 from study.networks.seeding import permutation
+from study.terminal.errors import StudyError
+from study.training.autograd import AutogradLane
+from study.training.hand_derived import TanhLane
+from study.training.lane import Lane, Layout
 
-ADAM_BETAS, ADAM_EPSILON = (0.9, 0.999), 1e-8  # PyTorch's defaults
-TANH_BACKWARD = torch.ops.aten.tanh_backward.grad_input
-WARM_UP = 3  # iterations before a CUDA graph is captured, so that the libraries' workspaces exist
+ENGINE_VERSION = "1"  # raised whenever the same configuration would give other weights
+LANES: dict[str, type[Lane]] = {TANH.name: TanhLane}  # the hand-derived lanes, by cell
+
+
+def lanes_of(cell: Cell) -> type[Lane]:
+    """The kind of lane that trains networks of a cell."""
+    return LANES.get(cell.name, AutogradLane)
 
 
 @dataclass(frozen=True)
@@ -49,7 +41,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Where the training of one network stands: flat weights and Adam moments `[P]`, and the epochs and steps done."""
+    """The state of one network's training: flat weights and Adam moments `[P]`, and the number of finished epochs and steps."""
 
     weights: torch.Tensor
     first_moment: torch.Tensor
@@ -58,12 +50,32 @@ class TrainingState:
     steps: int
 
 
+def train(config: NetworkConfig, images: Images) -> RecurrentNetwork:
+    """Trains one network on the first `config.train_images` of `images`; on a CPU, bit for bit the network of a study.
+
+    Raises `StudyError` where the training diverges.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in a study's workers
+    try:
+        stack = TrainingStack([config], images.first(config.train_images).to(config.device))
+        for _ in stack.train():
+            pass
+    finally:
+        torch.set_num_threads(threads)
+    if stack.diverged.any():
+        raise StudyError(f"training diverged in epoch {int(stack.diverged[0])}: the loss or a weight is not finite")
+    return stack.networks()[0].to("cpu")
+
+
 class TrainingStack:
     """S networks that share hidden size, images and regime, each with its own seed, batches and Adam state.
 
-    Parameters: `configs` of the S networks; `train`, their images, on the device that trains; `states` to continue from, one a
-    network and all at the same epoch; `dtype`, float64 to check gradients. `diverged` `[S]` holds the epoch in which a network's
-    loss or weights stopped being finite, 0 where they are.
+    Each kind of cell has its lanes (`LANES`): hand-derived ones for the paper's cell, autograd for every other.
+
+    Parameters: `configs` of the S networks; `train`, their images, on the device that trains; `states` to continue from, one per
+    network and all at the same epoch; `dtype`, float64 for checking gradients. `diverged` `[S]` holds the epoch in which a
+    network's loss or weights became non-finite, or 0.
     """
 
     def __init__(
@@ -73,32 +85,35 @@ class TrainingStack:
         states: Sequence[TrainingState] | None = None,
         dtype: torch.dtype = torch.float32,
     ):
-        shared = {(c.hidden_size, c.epochs, c.learning_rate, c.batch_size, c.precision) for c in configs}
+        shared = {(c.cell, c.hidden_size, c.epochs, c.learning_rate, c.batch_size, c.precision) for c in configs}
         if len(shared) != 1 or (states and len({state.epoch for state in states}) != 1):
-            raise ValueError("the networks of a stack share hidden size, epochs, learning rate, batch size, precision and epoch")
+            raise ValueError(
+                "the networks of a stack share hidden size, cell, epochs, learning rate, batch size, precision and epoch"
+            )
         self.configs, self.train_images = tuple(configs), train
-        features = train.images.shape[2]
-        networks = [RecurrentNetwork.initial(c.seed, c.hidden_size, features, train.classes) for c in configs]
-        self._shapes = [getattr(networks[0], name).shape for name in STATE_NAMES]
-        flat = torch.stack([_flatten(network) for network in networks]).to(train.images.device, dtype)
-        rows = [flat] if flat.is_cuda else list(flat)
-        self.lanes = [Lane(row, self._shapes, configs[0], train) for row in rows]
+        cell, features = known(configs[0].cell), train.images.shape[2]
+        networks = [RecurrentNetwork.initial(c.seed, c.hidden_size, features, train.classes, cell) for c in configs]
+        self.layout = Layout.of(networks[0])
+        flat = torch.stack([self.layout.flat(network) for network in networks]).to(train.images.device, dtype)
+        lane = lanes_of(cell)
+        rows = [flat] if flat.is_cuda and lane.stacked else list(flat)
+        self.lanes = [lane(row, self.layout, configs[0], train) for row in rows]
         self.diverged = torch.zeros(len(configs), dtype=torch.int64)
         self.epoch = states[0].epoch if states else 0
         if states:
             self._continue_from(states)
 
     def networks(self) -> list[RecurrentNetwork]:
-        """The stack's networks as they are now, copied."""
-        return [RecurrentNetwork(*(part.clone() for part in _views(row, self._shapes))) for row in self._rows("weights")]
+        """Copies of the stack's networks in their present state."""
+        return [self.layout.network(row.clone()) for row in self._rows("weights")]
 
     def states(self) -> list[TrainingState]:
-        """Where each network's training stands, copied to the CPU."""
-        columns = [self._rows(name) for name in ("weights", "first_moment", "second_moment")]
-        return [
-            TrainingState(*(row.cpu().clone() for row in rows), self.epoch, self.lanes[0].steps)
-            for rows in zip(*columns, strict=True)
-        ]
+        """The training state of each network, copied to the CPU."""
+        weights, first, second = (
+            [row.detach().cpu().clone() for row in self._rows(name)] for name in ("weights", "first_moment", "second_moment")
+        )
+        steps = self.lanes[0].steps
+        return [TrainingState(*rows, self.epoch, steps) for rows in zip(weights, first, second, strict=True)]
 
     def train(self) -> Iterator[Epoch]:
         """Trains to the configured number of epochs, or until every network has diverged, yielding after each epoch."""
@@ -112,8 +127,7 @@ class TrainingStack:
         by_lane = [torch.stack(orders)] if self.lanes[0].batched else orders
         for lane, order in zip(self.lanes, by_lane, strict=True):
             lane.loss.zero_()
-            for indices, active in lane.batches(order, size):
-                lane.step(indices, active)
+            lane.pass_over(order, size)
         loss = torch.cat([lane.loss.cpu().reshape(-1) for lane in self.lanes]) / length
         finite = torch.isfinite(loss) & torch.stack([torch.isfinite(row).all().cpu() for row in self._rows("weights")])
         self.diverged[(self.diverged == 0) & ~finite] = self.epoch
@@ -124,7 +138,7 @@ class TrainingStack:
         return [float(share) for lane in self.lanes for share in accuracy(lane.network, test).reshape(-1)]
 
     def _rows(self, name: str) -> list[torch.Tensor]:
-        """One flat vector `[P]` a network."""
+        """One flat vector `[P]` per network."""
         return [row for lane in self.lanes for row in getattr(lane, name).view(-1, lane.weights.shape[-1])]
 
     def _continue_from(self, states: Sequence[TrainingState]) -> None:
@@ -133,220 +147,3 @@ class TrainingStack:
                 row.copy_(getattr(state, name))
         for lane in self.lanes:
             lane.steps = states[0].steps
-
-
-class Lane:
-    """Networks whose products are made together: a whole stack on a GPU (`weights` `[S, P]`), one on a CPU (`[P]`).
-
-    Every tensor below has the leading dimension S, or lacks it.
-    """
-
-    def __init__(self, weights: torch.Tensor, shapes: Sequence[torch.Size], config: NetworkConfig, train: Images):
-        self.weights, self.batched = weights, weights.ndim == 2
-        self.images, self.labels, self.precision = train.images, train.labels, config.precision
-        self.learning_rate = config.learning_rate
-        self.gradient, self.first_moment, self.second_moment = (torch.zeros_like(weights) for _ in range(3))
-        self.step_count = torch.zeros((), dtype=torch.float32, device=weights.device)
-        self.network = RecurrentNetwork(*_views(weights, shapes))
-        self.gradients = RecurrentNetwork(*_views(self.gradient, shapes))
-        self.loss = torch.zeros(weights.shape[:-1], dtype=torch.float64, device=weights.device)
-        self._first_rows = None if weights.is_cuda else _first_rows(train.images)
-        self._buffers: dict[int, _Buffers] = {}
-        self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
-
-    @property
-    def steps(self) -> int:
-        return int(self.step_count)
-
-    @steps.setter
-    def steps(self, count: int) -> None:
-        self.step_count.fill_(count)
-
-    def batches(self, order: torch.Tensor, size: int) -> Iterator[tuple[torch.Tensor, list[int]]]:
-        """An epoch's batches of image indices `[.., size]` (the last one may be smaller), and by row how many of a batch's
-        images have begun; all, in the order given, on a GPU, whose captured iteration has one shape."""
-        rows = self.images.shape[1]
-        if self.weights.is_cuda:
-            yield from ((indices, [indices.shape[-1]] * rows) for indices in order.to(self.weights.device).split(size, dim=-1))
-            return
-        whole = len(order) // size * size
-        for part in (order[:whole].view(-1, size), order[whole:].view(1, -1)):
-            first, within = self._first_rows[part].sort(dim=1, stable=True)
-            active = torch.searchsorted(first, torch.arange(rows).expand(len(part), -1).contiguous(), right=True)
-            if part.numel():
-                yield from zip(part.gather(1, within), active.tolist(), strict=True)
-
-    def step(self, indices: torch.Tensor, active: list[int]) -> None:
-        """One Adam step on the images `indices` `[.., B]`, of which the first `active[t]` have begun by row t (from 0); the loss
-        before the step, times B, is added to `loss` `[..]`."""
-        buffers = self.buffers(indices.shape[-1])
-        buffers.indices.copy_(indices)
-        if not self.weights.is_cuda:
-            self._iterate(buffers, active)
-            return
-        if indices.shape[-1] not in self._graphs:
-            self._graphs[indices.shape[-1]] = self._capture(buffers)
-        self._graphs[indices.shape[-1]].replay()
-
-    def _iterate(self, buffers: _Buffers, active: list[int]) -> None:
-        self.loss.add_(self.backpropagate(buffers, active), alpha=buffers.indices.shape[-1])
-        self.step_count += 1
-        # The kernel itself: `torch.optim.Adam.step` around it takes four times as long at 200 units.
-        torch._fused_adam_(
-            [self.weights],
-            [self.gradient],
-            [self.first_moment],
-            [self.second_moment],
-            [],
-            [self.step_count],
-            lr=self.learning_rate,
-            beta1=ADAM_BETAS[0],
-            beta2=ADAM_BETAS[1],
-            weight_decay=0.0,
-            eps=ADAM_EPSILON,
-            amsgrad=False,
-            maximize=False,
-        )
-
-    def backpropagate(self, buffers: _Buffers, active: list[int]) -> torch.Tensor:
-        """Fills `gradients` with those of the mean cross-entropy on the images `buffers.indices`; the loss `[..]`."""
-        x, h, d = buffers.input, buffers.hidden, buffers.delta
-        batch, begun = x.shape[-2], next((t for t, count in enumerate(active) if count), 0)
-        product, add_product = (torch.bmm, torch.Tensor.baddbmm_) if self.batched else (torch.mm, torch.Tensor.addmm_)
-        weights, gradients, exact = self.network, self.gradients, x.dtype == self.weights.dtype
-        if not exact:  # bf16: the products are rounded, the weights they change are not
-            weights = RecurrentNetwork(*(getattr(weights, name).to(x.dtype) for name in STATE_NAMES))
-
-        chosen = buffers.indices.flatten()
-        images = self.images.index_select(0, chosen).view(*buffers.indices.shape, *self.images.shape[1:])
-        x.copy_(images.transpose(-3, -2)).div_(255)
-        labels = self.labels.index_select(0, chosen).view(buffers.indices.shape)[..., None]
-
-        transposed = buffers.transposed.copy_(weights.recurrent.mT)  # both factors are then read along their rows
-        # Rows of x and h that have not begun are 0, and so is each product with them.
-        product(x.flatten(-3, -2), weights.input.mT, out=h.flatten(-3, -2))
-        states, deltas, last = buffers.states, buffers.deltas, len(active) - 1
-        states[begun, active[begun]].tanh_()
-        for t in range(begun + 1, last + 1):
-            before = active[t - 1]
-            add_product(states[t, before], states[t - 1, before], transposed)
-            states[t, active[t]].tanh_()
-        state = states[last, batch]
-
-        logits = product(state, weights.readout.mT).add_(weights.bias[..., None, :]).to(self.weights.dtype)
-        log_probability = logits.log_softmax(dim=-1)
-        loss = -log_probability.gather(-1, labels).mean(dim=(-2, -1))
-        d_logits = log_probability.exp_()
-        d_logits.scatter_add_(-1, labels, d_logits.new_full(labels.shape, -1.0))
-        d_logits /= labels.shape[-2]
-        torch.sum(d_logits, dim=-2, out=gradients.bias)
-
-        d_logits = d_logits.to(x.dtype)
-        product(d_logits, weights.readout, out=deltas[last, batch])
-        _through_tanh(deltas[last, batch], state)
-        for t in range(last - 1, begun - 1, -1):
-            count = active[t]
-            product(deltas[t + 1, count], weights.recurrent, out=deltas[t, count])
-            _through_tanh(deltas[t, count], states[t, count])
-
-        # From row `full` on all images have begun; to that one product the rows before are added, each with those that have.
-        full = next((t for t, count in enumerate(active) if count == batch), last)
-        pairs = [
-            (gradients.readout, d_logits, state),
-            (gradients.input, d.flatten(-3, -2), x.flatten(-3, -2)),
-            (gradients.recurrent, d[..., full + 1 :, :, :].flatten(-3, -2), h[..., full:-1, :, :].flatten(-3, -2)),
-        ]
-        for gradient, delta, source in pairs:
-            if exact:
-                product(delta.mT, source, out=gradient)
-            else:
-                gradient.copy_(product(delta.mT, source))
-        for t in range(begun, full):
-            delta, source = deltas[t + 1, active[t]].mT, states[t, active[t]]
-            if exact:
-                add_product(gradients.recurrent, delta, source)
-            else:
-                gradients.recurrent.add_(product(delta, source))
-        return loss
-
-    def buffers(self, batch: int) -> _Buffers:
-        """The working memory for batches of this size."""
-        if batch not in self._buffers:
-            shape = (*self.weights.shape[:-1], self.images.shape[1], batch)
-            dtype = torch.bfloat16 if self.precision == "bf16" else self.weights.dtype
-            self._buffers[batch] = _Buffers(
-                indices=torch.zeros(*shape[:-2], batch, dtype=torch.int64, device=self.weights.device),
-                input=torch.empty(*shape, self.images.shape[2], dtype=dtype, device=self.weights.device),
-                hidden=torch.empty(*shape, self.network.hidden_size, dtype=dtype, device=self.weights.device),
-                # Never NaN: what an image that has not begun left here is multiplied by its 0.
-                delta=torch.zeros(*shape, self.network.hidden_size, dtype=dtype, device=self.weights.device),
-                transposed=torch.empty(self.network.recurrent.shape, dtype=dtype, device=self.weights.device),
-            )
-        return self._buffers[batch]
-
-    def _capture(self, buffers: _Buffers) -> torch.cuda.CUDAGraph:
-        """An iteration on these buffers as a CUDA graph; weights, moments and loss are left as they were."""
-        changed = (self.weights, self.first_moment, self.second_moment, self.loss, self.step_count)
-        active = [buffers.indices.shape[-1]] * self.images.shape[1]
-        before = [tensor.clone() for tensor in changed]
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(WARM_UP):
-                self._iterate(buffers, active)
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._iterate(buffers, active)
-        for tensor, value in zip(changed, before, strict=True):
-            tensor.copy_(value)
-        return graph
-
-
-@dataclass
-class _Buffers:
-    """Working memory of a lane for one batch size; `states[t, n]` and `deltas[t, n]` are the first n images of row t."""
-
-    indices: torch.Tensor  # [.., B]
-    input: torch.Tensor  # [.., T, B, features]
-    hidden: torch.Tensor  # [.., T, B, H]
-    delta: torch.Tensor  # [.., T, B, H]
-    transposed: torch.Tensor  # [.., H, H]
-
-    def __post_init__(self) -> None:
-        self.states, self.deltas = _Views(self.hidden), _Views(self.delta)
-
-
-class _Views(dict):
-    """The views `tensor[.., t, :n, :]` of a tensor `[.., T, B, H]` by (t, n), each made once: making one takes as long as a
-    twentieth of the product it is for."""
-
-    def __init__(self, tensor: torch.Tensor):
-        super().__init__()
-        self.tensor = tensor
-
-    def __missing__(self, place: tuple[int, int]) -> torch.Tensor:
-        row, count = place
-        self[place] = view = self.tensor[..., row, :count, :]
-        return view
-
-
-def _first_rows(images: torch.Tensor) -> torch.Tensor:
-    """The first row of each image `[N, T, features]` that is not blank, from 0; T where there is none; int64 `[N]`."""
-    seen = (images != 0).any(dim=2)
-    return torch.where(seen.any(dim=1), seen.byte().argmax(dim=1), images.shape[1])
-
-
-def _through_tanh(delta: torch.Tensor, hidden: torch.Tensor) -> None:
-    """delta *= 1 - hidden^2, in one pass."""
-    TANH_BACKWARD(delta, hidden, grad_input=delta)
-
-
-def _flatten(network: RecurrentNetwork) -> torch.Tensor:
-    return torch.cat([getattr(network, name).reshape(-1) for name in STATE_NAMES])
-
-
-def _views(flat: torch.Tensor, shapes: Sequence[torch.Size]) -> list[torch.Tensor]:
-    """Views of `flat` `[.., P]` shaped `[.., *shape]`, one for each of `shapes`, in order."""
-    sizes = [math.prod(shape) for shape in shapes]
-    return [part.unflatten(-1, shape) for part, shape in zip(flat.split(sizes, dim=-1), shapes, strict=True)]

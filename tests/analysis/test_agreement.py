@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import xarray as xr
 
-from analysis.statistics.agreement import period_agreement
+from analysis.statistics.agreement import of_odd_map, period_agreement
 from analysis.statistics.decoding import first_step_above, lead
 
 
@@ -14,6 +15,17 @@ def test_a_period_and_its_half_agree_and_others_do_not():
     assert found.n == 4
     assert found.share.value == 0.5
     assert found.half.value == 0.25
+
+
+def test_half_a_period_does_not_agree_where_the_map_is_not_odd():
+    predicted, measured = np.full(6, 20.0), np.array([20.5, 10.0, 10.2, 20.0, 19.0, 10.0])
+    assert period_agreement(predicted, measured).share.value == 1
+    found = period_agreement(predicted, measured, odd=False)
+    assert found.share.value == 0.5
+    assert found.half.value == 0
+    assert of_odd_map(xr.DataArray(predicted))
+    assert of_odd_map(xr.DataArray(predicted, attrs={"odd": np.int64(1)}))
+    assert not of_odd_map(xr.DataArray(predicted, attrs={"odd": np.int64(0)}))
 
 
 def test_half_a_period_of_less_than_two_rows_is_seen_as_its_alias():

@@ -25,8 +25,8 @@ LEAST, MOST = 0.917, 0.983
 
 
 @pytest.mark.parametrize("method", ["raw", "beta"])
-@pytest.mark.parametrize("networks", [10, 20, 30])
-@pytest.mark.parametrize("points", [28, 501])
+@pytest.mark.parametrize("networks", [10, *(pytest.param(networks, marks=pytest.mark.slow) for networks in (20, 30))])
+@pytest.mark.parametrize("points", [28, pytest.param(501, marks=pytest.mark.slow)])
 def test_whole_curves_are_covered_as_often_as_promised(networks, points, method):
     assert LEAST <= _coverage(lambda rng: smooth_curves(networks, points, rng), 0.0, method) <= MOST
 
@@ -103,7 +103,7 @@ def test_counts_on_which_all_but_one_network_agree_have_a_band_of_sensible_width
     assert (band.lower > 5.5).all()
 
 
-@pytest.mark.parametrize("networks", [10, 20])
+@pytest.mark.parametrize("networks", [10, pytest.param(20, marks=pytest.mark.slow)])
 def test_counts_are_covered_by_the_beta_weighted_band(networks):
     coverage = _coverage(lambda rng: np.round(5 + 0.8 * smooth_curves(networks, 28, rng)), 5.0, "beta")
     assert coverage >= LEAST

@@ -7,54 +7,12 @@ import json
 import numpy as np
 import pytest
 import xarray as xr
+from made import made_study
 
-from analysis.claims.findings import evaluate, markdown, representatives
-from analysis.claims.ledger import words
+from analysis.claims import CLAIMS
+from analysis.claims.findings import estimate_text, evaluate, markdown, representatives
 from analysis.claims.power import for_claim, why_no_number
-from study.schema import labelled
-
-
-def made_study(networks: int, missing: int = 0, rng_seed: int = 0) -> xr.Dataset:
-    """Networks at one hidden size: 94% accuracy, blank beats truncated by 20 points, period 10, a peak at step 8."""
-    rng = np.random.default_rng(rng_seed)
-    seeds, rows, blank, steps = range(networks), np.arange(1, 28), np.arange(501), np.arange(1, 29)
-    records = []
-    for _ in seeds:
-        noise = lambda n, scale=0.01: scale * rng.standard_normal(n)  # noqa: E731
-        appended = 0.4 + 0.2 * np.sin(2 * np.pi * blank / 10 + rng.uniform(0, 6)) + noise(501)
-        appended[0] = 0.94 + noise(1, 0.002)[0]
-        appended[1] = 0.6 + noise(1)[0]
-        blanked, truncated = 0.6 + noise(27), 0.4 + noise(27)
-        blanked[0] = truncated[0] = 0.1  # after row 1 of MNIST, which is blank in every test image
-        probe, state = 0.95 / (1 + np.exp((10 - steps) / 2)), 20 + noise(1, 0.1)[0]
-        peak = np.round(10 * np.exp(-(((steps - 8) / 5) ** 2)) + rng.integers(0, 2))
-        arrays = [
-            labelled("accuracy_blanked", blanked, {"rows_shown": rows}, "", metric="blanked/accuracy", share=True),
-            labelled("accuracy_truncated", truncated, {"rows_shown": rows}, "", metric="truncated/accuracy", share=True),
-            labelled("accuracy_appended", appended, {"blank_rows": blank}, "", metric="appended/accuracy", share=True),
-            labelled("test_accuracy", appended[0], {}, "", metric="test_accuracy", share=True),
-            labelled("pca90", peak, {"time_step": steps}, "", metric="pca90/whole"),
-            labelled(
-                "pca90_by_digit",
-                np.stack([peak] * 10, 1),
-                {"time_step": steps, "digit": np.arange(10)},
-                "",
-                metric="pca90/by_digit_mean",
-            ),
-            labelled("sixes_agreement", 0.7 + noise(1)[0], {}, "", metric="sixes", share=True),
-            labelled("neighbour_agreement", np.full((28, 10), 0.3), {"time_step": steps, "digit": np.arange(10)}, "", share=True),
-            labelled("probe_accuracy", probe + noise(28, 0.002), {"time_step": steps}, "", share=True),
-            labelled("probe_gap", probe - 0.94 * (steps > 25), {"time_step": steps}, ""),
-            labelled("period_predicted", 20 + rng.uniform(-1, 1), {}, "", units="rows", metric="period_predicted", missing="none"),
-            labelled("period_state", state, {}, "", units="rows", metric="period_state", missing="none"),
-        ]
-        records.append(xr.Dataset({a.name: a for a in arrays}))
-    dataset = xr.concat(records, "seed").assign_coords(seed=list(seeds)).expand_dims(hidden_size=[50])
-    ids = np.array([["" if s < missing else f"run{s}" for s in seeds]])
-    dataset["run_id"] = (("hidden_size", "seed"), ids)
-    dataset = dataset.where(dataset.run_id != "").assign(run_id=dataset.run_id)
-    reasons = {f"H=50 seed={s}": "no run" for s in range(missing)}
-    return dataset.assign_attrs(missing=json.dumps(reasons), study="s", config="{}")
+from reports.text.claims import note
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +28,11 @@ def test_true_claims_are_supported(findings):
     estimates = {f.claim: f.estimate.value for f in findings.ledger}
     assert estimates["C2"] == pytest.approx(0.2, abs=0.02)
     assert estimates["C4"] == 1.0
-    assert "row 1 left out" in next(f.note for f in findings.ledger if f.claim == "C2")
-    assert "period 10.0" in next(f.note for f in findings.ledger if f.claim == "C4")
+    assert "row 1 left out" in next(note(f) for f in findings.ledger if f.claim == "C2")
+    assert "period 10.0" in next(note(f) for f in findings.ledger if f.claim == "C4")
     assert estimates["C6"] == pytest.approx(0.7, abs=0.02)
     assert estimates["C7"] == pytest.approx(26 - 11, abs=0.5)
-    assert "its half in 100%" in next(f.note for f in findings.ledger if f.claim == "C8")
+    assert "its half in 100%" in next(note(f) for f in findings.ledger if f.claim == "C8")
 
 
 def test_numbers_are_followed_over_hidden_sizes():
@@ -106,7 +64,9 @@ def test_every_logged_curve_has_a_band(findings):
         "accuracy_appended",
         "pca90",
         "pca90_by_digit",
+        "probe_accuracy",
     }
+    assert {b.source for b in findings.bands} == {"trained"}
     band = findings.band("accuracy_blanked", 50)
     assert band.band.method == "sup-t, Beta-weighted"
     assert band.band.mean == pytest.approx(made_study(10).accuracy_blanked.mean(["hidden_size", "seed"]))
@@ -140,7 +100,7 @@ def test_too_few_blank_rows_do_not_contradict_an_oscillation(rows, verdict):
     dataset["accuracy_appended"] = dataset.accuracy_appended * 0 + 0.3
     finding = next(f for f in evaluate(dataset).ledger if f.claim == "C4")
     assert finding.verdict == verdict
-    assert ("too few blank rows" in finding.note) == (verdict == "undecided")
+    assert ("too few blank rows" in note(finding)) == (verdict == "undecided")
     assert (for_claim(finding) is None) == (verdict == "undecided")
 
 
@@ -164,11 +124,11 @@ def test_missing_networks_are_left_out_and_few_ones_get_no_verdict():
 
 def test_a_readout_that_never_reads_is_said_to():
     dataset = made_study(8)
-    dataset["probe_gap"] = dataset.probe_accuracy - 0.1
+    dataset["readout_accuracy"] = xr.full_like(dataset.readout_accuracy, 0.1)
     finding = next(f for f in evaluate(dataset).ledger if f.claim == "C7")
     assert finding.verdict == "undecided"
-    assert "probe at step 11.0, readout at no step; 90% of" in finding.note
-    assert "8 networks left out, whose probe or readout never passes 50%" in finding.note
+    assert "probe at step 11.0, readout at no step; 90% of" in note(finding)
+    assert "8 networks left out, whose probe or readout never passes 50%" in note(finding)
 
 
 def test_findings_are_the_same_each_time():
@@ -178,7 +138,7 @@ def test_findings_are_the_same_each_time():
 
 
 def test_words_carry_the_unit_the_interval_and_n(findings):
-    by_claim = {f.claim: words(f) for f in findings.ledger}
+    by_claim = {f.claim: estimate_text(f) for f in findings.ledger}
     assert by_claim["C1"].startswith("94.0% [")
     assert "points [" in by_claim["C2"]
     assert by_claim["C5"].endswith("n = 10")
@@ -206,8 +166,8 @@ def test_claims_about_trained_networks_are_not_judged_on_others(findings, accura
     before = {f.claim: f for f in findings.ledger}
     for finding in untrained.ledger[1:]:
         assert finding.estimate == before[finding.claim].estimate, "numbers stay"
-        assert "not judged, because the mean test accuracy is" in finding.note
-        assert "not trained if the mean test accuracy is below 50%" in finding.rule
+        assert "not judged, because the mean test accuracy is" in note(finding)
+        assert "not trained if the mean test accuracy is below 50%" in CLAIMS[finding.claim].decision_rule
         assert for_claim(finding) is None
         assert "not trained" in why_no_number(finding)
     [caution] = untrained.cautions

@@ -7,13 +7,13 @@ from analysis.statistics.oscillation import oscillation, periodicity_test
 from benchmarks.error_rates import LENGTH, called_periodic, red_noise
 
 
-@pytest.mark.parametrize("phi", [0.0, 0.5, 0.9, 0.97])
+@pytest.mark.parametrize("phi", [0.0, *(pytest.param(phi, marks=pytest.mark.slow) for phi in (0.5, 0.9, 0.97))])
 def test_red_noise_is_seldom_called_an_oscillation(phi):
     false = sum(called_periodic(phi, None, seed) for seed in range(300)) / 300
     assert false <= 0.06 + 2 * 0.0137
 
 
-@pytest.mark.parametrize("period", [4, 10, 20])
+@pytest.mark.parametrize("period", [10, *(pytest.param(period, marks=pytest.mark.slow) for period in (4, 20))])
 def test_an_oscillation_at_half_the_noise_s_strength_is_found(period):
     assert sum(called_periodic(0.5, period, seed) for seed in range(100)) >= 93  # 0.95, less a standard error
 

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
+from earlier import as_written_earlier
 
 from analysis.claims.findings import evaluate
 from analysis.dataset import records
@@ -27,29 +28,39 @@ def _record(seed: int, blank: int = 60) -> xr.Dataset:
     shown, steps = {"rows_shown": np.arange(1, 28)}, {"time_step": np.arange(1, 29)}
     curve = np.linspace(0.1, 0.9, 28) + 0.02 * random.random(28)
     arrays = [
-        labelled("accuracy_blanked", curve[:27], shown, "blanked", metric="blanked/accuracy", share=True),
-        labelled("accuracy_truncated", 0.5 * curve[:27], shown, "truncated", metric="truncated/accuracy", share=True),
+        labelled("accuracy_blanked", curve[:27], shown, "blanked", role="curve", metric="blanked/accuracy", share=True),
+        labelled("accuracy_truncated", 0.5 * curve[:27], shown, "truncated", role="curve", metric="truncated/accuracy", share=True),
         labelled(
             "accuracy_appended",
             0.5 + 0.1 * random.random(blank + 1),
             {"blank_rows": np.arange(blank + 1)},
             "appended",
+            role="curve",
             metric="appended/accuracy",
             share=True,
         ),
-        labelled("test_accuracy", 0.5 + 0.01 * random.random(), {}, "accuracy", metric="test_accuracy", share=True),
-        labelled("pca90", random.integers(1, 8, 28), steps, "dimensions", units="components", metric="pca90/whole"),
+        labelled("test_accuracy", 0.5 + 0.01 * random.random(), {}, "accuracy", role="number", share=True),
+        labelled("pca90", random.integers(1, 8, 28), steps, "dimensions", units="components", role="curve", metric="pca90/whole"),
         labelled(
             "pca90_by_digit",
             random.integers(1, 8, (28, 10)),
             steps | {"digit": np.arange(10)},
             "dimensions",
             units="components",
+            role="curve",
             metric="pca90/by_digit_mean",
         ),
-        labelled("peak_dimension", 7, {}, "peak", units="components", metric="peak_dimension"),
-        labelled("probe_accuracy", curve, steps, "probe", metric="probe/accuracy", share=True),
-        labelled("probe_gap", 0.2 * curve, steps, "gap", metric="probe/above_readout"),
+        labelled("peak_dimension", 7, {}, "peak", units="components", role="number"),
+        labelled(
+            "probe_accuracy",
+            curve[None],
+            {"source": ["trained"]} | steps,
+            "probe",
+            role="curve",
+            metric="probe/accuracy",
+            share=True,
+        ),
+        labelled("readout_accuracy", 0.8 * curve, steps, "readout", role="curve", metric="readout/accuracy", share=True),
         labelled("spectrum_of_r", random.random(8), {"mode": np.arange(1, 9)}, "a spectrum"),
     ]
     attributes = {
@@ -110,7 +121,7 @@ ODD: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
     "a variable called run_id": (_called("run_id"), "called run_id"),
     "a dimension called seed": (lambda record: record.rename(mode="seed"), "called seed"),
     "a missing curve": (lambda record: record.drop_vars("accuracy_appended"), "lacks accuracy_appended"),
-    "half of a pair": (lambda record: record.drop_vars("probe_gap"), "lacks probe_gap"),
+    "half of a pair": (lambda record: record.drop_vars("readout_accuracy"), "lacks readout_accuracy"),
     "a number for a curve": (lambda record: record.assign(pca90=3), "pca90 is over no dimension, not over time_step"),
     "a curve for a number": (lambda record: record.assign(test_accuracy=record.pca90), "test_accuracy is over time_step"),
     "other labels": (_seeds_from_5, "labels along blank_rows do not count from 0"),
@@ -128,6 +139,14 @@ ODD: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
     ),
     "a share above 1": (lambda record: record.assign(test_accuracy=record.test_accuracy + 3), "test_accuracy beyond its limits"),
     "another version": (lambda record: record.assign_attrs(record_version="1"), "record version is 1 where"),
+    "another version of a measurement": (
+        lambda record: record.assign_attrs(measured="experiments dimensionality probes:2"),
+        "version of the measurement probes is 2 where 1 is expected",
+    ),
+    "measurements that cannot be read": (
+        lambda record: record.assign_attrs(measured="probes:first"),
+        "names measurements in words that cannot be read",
+    ),
     "other data": (
         lambda record: record.assign_attrs(data_digest="e" * 64),
         "data set's digest is eeeeeeeeeeee where dddddddddddd",
@@ -160,13 +179,13 @@ def test_a_text_for_a_number_is_left_out_too(files):
 
 def test_what_was_measured_on_some_networks_only_is_missing_on_the_others_for_a_reason(files):
     for seed in (1, 2):
-        record = _record(seed).drop_vars(["probe_accuracy", "probe_gap"])
+        record = _record(seed).drop_vars(["probe_accuracy", "readout_accuracy", "source"])
         write_measurements(record.assign_attrs(measured="experiments dimensionality"), files[8, seed])
     dataset, bad = _stacked(files)
     assert not bad
     assert int(dataset.probe_accuracy.notnull().any("time_step").sum()) == len(SEEDS) - 2
     assert dataset.probe_accuracy.attrs["missing"] == (
-        "the network is one of 2 that were measured without probes (H=8 seed=1, H=8 seed=2)"
+        "it is not measured of this source; or the network is one of 2 that were measured without probes (H=8 seed=1, H=8 seed=2)"
     )
     assert "missing" not in dataset.pca90.attrs
     assert json.loads(dataset.attrs["not_measured"]) == {"probes": ["H=8 seed=1", "H=8 seed=2"]}
@@ -176,9 +195,7 @@ def test_what_was_measured_on_some_networks_only_is_missing_on_the_others_for_a_
 
 def test_a_measurement_that_the_set_has_now_and_no_record_has_is_told(files):
     for seed in SEEDS:  # as they were written before records named their measurements
-        record = _record(seed)
-        del record.attrs["measured"]
-        write_measurements(record, files[8, seed])
+        write_measurements(as_written_earlier(_record(seed)), files[8, seed])
     dataset, bad = records.stack(files, [8], list(SEEDS), records.GROUPS[0], ["probes", "attractors"])
     assert not bad
     assert list(json.loads(dataset.attrs["not_measured"])) == ["attractors"]

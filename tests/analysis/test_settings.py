@@ -51,7 +51,7 @@ def test_a_configuration_is_kept_as_it_is_with_fields_of_other_versions():
     ],
 )
 def test_what_the_analysis_could_not_use_is_refused(name, value):
-    with pytest.raises(Refused, match=r"is no configuration of a study: .+"):
+    with pytest.raises(Refused, match=r"is not a valid configuration of a study: .+"):
         stored_settings(json.dumps(STORED | {name: value}))
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from analysis.states.similarity import cka, similarity, svcca
-from study.networks.network import RecurrentNetwork
+from study.networks.network import RecurrentNetwork, tanh_network
 
 
 def _products(*states: np.ndarray) -> np.ndarray:
@@ -54,11 +54,13 @@ def test_states_that_do_not_differ_have_no_similarity(states):
 
 def test_networks_that_differ_by_the_names_of_their_units_are_the_same(network, test_images):
     order = torch.randperm(24, generator=torch.Generator().manual_seed(0))
-    renamed = RecurrentNetwork(network.input[order], network.recurrent[order][:, order], network.readout[:, order], network.bias)
-    found = similarity({0: network, 1: renamed, 2: RecurrentNetwork.initial(5, 24)}, test_images.first(2000))
-    assert np.isnan(found.cka[0]).all()  # row 1 is blank
-    np.testing.assert_allclose(found.cka[1:, 0, 1], 1, atol=1e-5)
-    np.testing.assert_allclose(found.svcca[1:, 0, 1], 1, atol=1e-3)
-    assert float(found.cka[20, 0, 2]) < 0.9
-    assert found.cka_untrained.sizes == {"time_step": 28, "seed": 3, "other_seed": 3}
-    np.testing.assert_allclose(np.diagonal(found.cka[5]), 1)
+    renamed = tanh_network(network.input[order], network.recurrent[order][:, order], network.readout[:, order], network.bias)
+    found = similarity({0: network, 1: renamed, 2: RecurrentNetwork.initial(5, 24, 28, 10)}, test_images.first(2000))
+    assert found.cka.dims == ("source", "time_step", "seed", "other_seed")
+    similar = found.sel(source="trained")
+    assert np.isnan(similar.cka[0]).all()  # row 1 is blank
+    np.testing.assert_allclose(similar.cka[1:, 0, 1], 1, atol=1e-5)
+    np.testing.assert_allclose(similar.svcca[1:, 0, 1], 1, atol=1e-3)
+    assert float(similar.cka[20, 0, 2]) < 0.9
+    assert float(found.sel(source="untrained").cka[20, 0, 2]) < 1 - 1e-3
+    np.testing.assert_allclose(np.diagonal(similar.cka[5]), 1)

@@ -10,11 +10,15 @@ import pytest
 from places import ROOT, new_place, write_data_set
 
 from analysis import study_analysis
-from analysis.study_analysis import analyse
+from analysis.claims import stored
+from analysis.claims.findings import evaluate
+from analysis.study_analysis import analyse, of_records
 from reports.text.content import content
 from study.data import sources
 from study.networks.network import RecurrentNetwork
 from study.terminal.errors import InputError
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +73,11 @@ def test_without_the_study_s_images_verdicts_remain_and_the_rest_is_named(folder
     found = analyse(place.client, "latest", data_dir=tmp_path / folder)
     assert (found.embeddings, found.similarities) == ({}, {})
     [line] = found.left_out
-    assert line.startswith("left out: the picture of hidden states at H=4, the similarities of networks at H=4: ")
-    assert ("is another data set than the study's" if folder != "nowhere" else "no data set mnist under data_dir=") in line
+    assert line.startswith("left out: the embedding of hidden states at H=4, the similarities of networks at H=4: ")
+    assert ("is not the study's data set" if folder != "nowhere" else "no data set mnist under data_dir=") in line
     assert "--data-dir" in line
     assert found.findings.ledger
-    assert any("Left out: the picture of hidden states" in warning for warning in content(found, {})["warnings"])
+    assert any("Left out: the embedding of hidden states" in warning for warning in content(found, {})["warnings"])
     assert not (tmp_path / "cache").exists()
 
 
@@ -95,7 +99,48 @@ def test_no_path_that_a_study_names_is_followed(place, nothing_stored, tmp_path,
 
 
 def test_weights_of_another_size_are_left_out(place, nothing_stored, own_cache, monkeypatch):
-    monkeypatch.setattr(study_analysis.runs, "weights", lambda run_id, client: RecurrentNetwork.initial(0, 5))
+    monkeypatch.setattr(study_analysis.runs, "weights", lambda run_id, client: RecurrentNetwork.initial(0, 5, 28, 10))
     found = analyse(place.client, "latest", data_dir=place.folder / "data")
     assert found.left_out
     assert all("has 5 hidden units" in line for line in found.left_out)
+
+
+def test_a_study_is_evaluated_once(place, tmp_path, monkeypatch):
+    """By the analysis that the study itself ran: report, figures, comparison and power read what it stored."""
+    dataset = of_records(place.client, "latest").dataset
+    expected = evaluate(dataset).table()
+
+    def again(_):
+        raise AssertionError("evaluated again")
+
+    monkeypatch.setattr(stored, "evaluate", again)
+    for found in (analyse(place.client, "latest", data_dir=tmp_path), of_records(place.client, "latest")):
+        assert found.findings.table().equals(expected)
+
+
+@pytest.mark.parametrize("kind", ["garbage", "fifo", "link", "folder", "none", "large"])
+def test_stored_findings_that_are_no_file_of_ours_are_made_anew(kind, place, tmp_path, monkeypatch):
+    file = _artifacts(place) / "analysis" / "findings.json"
+    kept = file.read_bytes()
+    expected = of_records(place.client, "latest").findings.table()
+    file.unlink()
+    if kind == "garbage":
+        file.write_bytes(os.urandom(1000))
+    elif kind == "fifo":
+        os.mkfifo(file)
+    elif kind == "link":
+        (tmp_path / "elsewhere").write_bytes(kept)
+        file.symlink_to(tmp_path / "elsewhere")
+    elif kind == "folder":
+        file.mkdir()
+    elif kind == "large":
+        file.write_bytes(kept)
+        monkeypatch.setattr(stored, "LARGEST", len(kept) - 1)
+    evaluations = []
+    monkeypatch.setattr(stored, "evaluate", lambda dataset: evaluations.append(1) or evaluate(dataset))
+    try:
+        assert of_records(place.client, "latest").findings.table().equals(expected)
+        assert evaluations == [1]
+    finally:
+        file.rmdir() if kind == "folder" else file.unlink(missing_ok=True)
+        file.write_bytes(kept)

@@ -7,6 +7,9 @@ import re
 import time
 
 import psutil
+import pytest
+
+pytestmark = pytest.mark.slow
 
 KILLS = 20
 

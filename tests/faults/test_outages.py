@@ -7,11 +7,11 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import mlflow
 import pytest
+from conftest import tracked_in
 from places import Place
 
-from study.command_line import IMPATIENCE
+from study.command_line import SHORT_TIMEOUTS
 from study.execution import delivery
 from study.record import spool
 from study.terminal.errors import InputError
@@ -92,44 +92,41 @@ def one_line(place: Place, command: str, seconds: float, *words: str) -> None:
 
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_a_server_that_is_no_tracking_server_is_named(answer, server, monkeypatch):
-    for name, value in IMPATIENCE.items():
+    for name, value in SHORT_TIMEOUTS.items():
         monkeypatch.setenv(name, value)
     server.answer = answer
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"http://127.0.0.1:{server.server_port}")
-    try:
-        with pytest.raises(InputError, match=rf"the tracking store http://127.0.0.1:{server.server_port} cannot be reached \("):
-            connect()
-    finally:
-        mlflow.set_tracking_uri(before)
+    address = f"http://127.0.0.1:{server.server_port}"
+    with tracked_in(address), pytest.raises(InputError, match=rf"the tracking store {address} cannot be reached \("):
+        connect()
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", ["run", *(pytest.param(name, marks=pytest.mark.slow) for name in COMMANDS if name != "run")])
 def test_every_command_says_in_one_line_that_nobody_answers(command, tmp_path):
     one_line(Place(tmp_path, "http://127.0.0.1:9"), command, 0, "http://127.0.0.1:9 cannot be reached", "Connection refused")
 
 
+@pytest.mark.slow
 def test_a_server_that_never_answers_is_given_twenty_seconds(server, tmp_path):
     one_line(Place(tmp_path, f"http://127.0.0.1:{server.server_port}"), "check", 20, "no answer within 20 s")
 
 
-@pytest.mark.parametrize("command", ["analysis", "figure"])
+@pytest.mark.parametrize("command", ["analysis", pytest.param("figure", marks=pytest.mark.slow)])
 def test_a_store_that_is_not_there_is_not_made_to_read_from_it(command, tmp_path):
     one_line(Place(tmp_path, f"sqlite:///{tmp_path}/away/mlflow.db"), command, 0, "is not there, or empty")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_store_that_cannot_be_made_is_named_at_once(tmp_path):
-    one_line(Place(tmp_path, "sqlite:////proc/nowhere/mlflow.db"), "check", 60, "no file can be made in /proc")
+    one_line(Place(tmp_path, "sqlite:////proc/nowhere/mlflow.db"), "check", 60, "no file can be created in /proc")
 
 
 @pytest.mark.parametrize(
     ("how", "words"),
     [
         ("garbage", "file is not a database"),
-        ("folder", "unable to open database file"),
-        ("locked", "database is locked"),
-        ("being written", "database is locked"),
+        pytest.param("folder", "unable to open database file", marks=pytest.mark.slow),
+        pytest.param("locked", "database is locked", marks=pytest.mark.slow),
+        pytest.param("being written", "database is locked", marks=pytest.mark.slow),
     ],
 )
 def test_a_database_that_cannot_be_used_is_named_in_one_line(how, words, place):

@@ -20,8 +20,11 @@ from places import ROOT, STUDY
 
 from analysis.dataset import runs
 from study.config import StudyConfig
-from study.data.sources import prepare
-from study.record.network_record import regime_key
+from study.data.sources import prepare_data
+from study.record.keys import regime_key
+from study.tracking.results import log_aggregate
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -35,7 +38,7 @@ def test_a_stop_is_clean_within_ten_seconds_and_the_same_command_goes_on(number,
     assert time.monotonic() - begun < 10
     [run] = place.studies()
     assert run.info.status == "KILLED"
-    assert f"of 4 networks are stored in run {run.info.run_id}; the same command goes on" in study.output
+    assert f"of 4 networks are stored in run {run.info.run_id}; the same command resumes" in study.output
     assert "Traceback" not in study.output
     assert workers and not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
     assert not place.runs("attributes.status = 'RUNNING'")
@@ -55,7 +58,7 @@ def test_ctrl_c_on_a_terminal_reaches_all_processes_and_is_as_clean(place):
     assert time.monotonic() - begun < 10
     [run] = place.studies()
     assert run.info.status in ("KILLED", "FAILED")  # `mlflow run` marks its run FAILED by itself
-    assert "the same command goes on" in study.output
+    assert "the same command resumes" in study.output
     assert not place.runs("attributes.status = 'RUNNING'")
 
 
@@ -67,7 +70,7 @@ def test_a_second_start_of_a_living_study_is_refused(place):
         second = place.run(epochs="800", **overlapping)
         assert second.process.returncode == 2
         assert (
-            f"is being run already: run {run.info.run_id} on host {socket.gethostname()}, process {first.process.pid}"
+            f"is already running: run {run.info.run_id} on host {socket.gethostname()}, process {first.process.pid}"
             in second.output
         )
         assert len(second.output.strip().splitlines()) == 1
@@ -88,7 +91,7 @@ def test_two_starts_at_the_same_moment_do_not_both_go_on(place):
     assert statuses == [0, 2]
     networks = place.runs("tags.kind = 'network'")
     assert len(networks) == 2
-    assert len({run.data.tags["network_key"] for run in networks}) == len(networks)
+    assert len({run.data.tags["training_key"] for run in networks}) == len(networks)
 
 
 def _claimed_elsewhere(place) -> str:
@@ -96,7 +99,7 @@ def _claimed_elsewhere(place) -> str:
     client = place.client
     [experiment] = [e for e in client.search_experiments() if e.name == "hidden-orbits"]
     given = {name: value for name, value in STUDY.items() if name != "patience"}
-    regime = regime_key(StudyConfig(**given).networks()[0], prepare("mnist", ROOT / "data").digest)
+    regime = regime_key(StudyConfig(**given).networks()[0], prepare_data("mnist", ROOT / "data").digest)
     run = client.create_run(
         experiment.experiment_id,
         tags={
@@ -115,14 +118,14 @@ def _claimed_elsewhere(place) -> str:
 def test_a_coordinator_elsewhere_is_told_by_its_heartbeat(place):
     run_id = _claimed_elsewhere(place)
     study = place.start()
-    study.until_printed("watching 25 s for a sign of life")
+    study.until_printed("watching its heartbeat for 25 s")
     time.sleep(2)
     place.client.set_tag(run_id, "heartbeat", datetime.now(UTC).isoformat())
     assert study.wait(20) == 2
-    assert f"is being run already: run {run_id} on host another, process 1" in study.output
+    assert f"is already running: run {run_id} on host another, process 1" in study.output
     # It is silent from now on.
     study = place.start(seeds="0")
-    study.until_printed("watching 25 s for a sign of life")
+    study.until_printed("watching its heartbeat for 25 s")
     study.until_printed("networks on cpu", 40)
     study.kill()
     run = place.client.get_run(run_id)
@@ -146,7 +149,7 @@ def test_a_killed_worker_costs_only_the_epochs_since_its_checkpoint(place, undis
     study.workers()[0].kill()
     assert study.wait() == 0, study.output
     assert "a worker was killed" in study.output
-    assert "4 networks expected: 0 reused, 4 trained, 0 failed" in study.output
+    assert "4 networks expected: 4 trained, 0 re-measured, 0 reused, 0 failed" in study.output
     assert place.dataset().identical(undisturbed.dataset())
 
 
@@ -169,7 +172,7 @@ def test_workers_that_do_nothing_but_die_end_the_study_in_one_line(place):
 def test_a_network_that_diverges_is_recorded_left_out_and_counted(place):
     study = place.run(learning_rate="1e38", seeds="0-1", epochs="2")
     assert study.process.returncode == 1, study.output
-    assert "2 networks expected: 0 reused, 0 trained, 2 failed" in study.output
+    assert "2 networks expected: 0 trained, 0 re-measured, 0 reused, 2 failed" in study.output
     [line] = [line for line in study.output.splitlines() if line.startswith("error: ")]
     assert "no network of study" in line and "H=12 seed=" in line and "diverged in epoch 1" in line
     assert place.studies()[0].info.status == "FAILED"
@@ -193,8 +196,9 @@ app = typer.Typer()
 def log():
     from analysis.dataset import runs
     from study.tracking import connect
+    from study.tracking.results import log_aggregate
     client, curve = connect(existing=True), np.linspace(0, 1, 300_000)
-    runs.log_aggregate(client, runs.find(client, "latest"), 12, {"curve": (np.arange(len(curve)), {"mean": curve})})
+    log_aggregate(client, runs.find(client, "latest").run, 12, {"curve": (np.arange(len(curve)), {"mean": curve})})
 
 run(app)
 """
@@ -211,7 +215,7 @@ def test_an_analysis_that_is_stopped_or_killed_leaves_nothing_running(place):
     killed, stopped = place.runs("tags.kind = 'aggregate'")
     assert (killed.info.status, stopped.info.status) == ("RUNNING", "KILLED")
     study = runs.find(place.client, "latest")
-    now = runs.log_aggregate(place.client, study, 12, {"curve": (np.arange(3), {"mean": np.arange(3.0)})})
+    now = log_aggregate(place.client, study.run, 12, {"curve": (np.arange(3), {"mean": np.arange(3.0)})})
     assert not place.runs("attributes.status = 'RUNNING'")
     killed = place.client.get_run(killed.info.run_id)
     assert (killed.info.status, killed.data.tags["superseded_by"]) == ("KILLED", now)
@@ -295,7 +299,7 @@ def test_a_study_that_is_deleted_while_it_runs_stops_and_says_so(experiment, pla
     if not experiment:
         again = place.run(seeds="0", epochs="40")
         assert again.process.returncode == 0, again.output
-        assert "1 networks expected: 1 reused, 0 trained, 0 failed" in again.output
+        assert "1 networks expected: 0 trained, 0 re-measured, 1 reused, 0 failed" in again.output
 
 
 def test_a_study_that_has_all_its_networks_lets_others_have_them_while_it_draws(place):
@@ -307,7 +311,7 @@ def test_a_study_that_has_all_its_networks_lets_others_have_them_while_it_draws(
     [one] = place.studies()
     second = place.run(**options)
     assert second.process.returncode == 0, second.output
-    assert "2 networks expected: 2 reused, 0 trained, 0 failed" in second.output
+    assert "2 networks expected: 0 trained, 0 re-measured, 2 reused, 0 failed" in second.output
     two = place.studies()[0]
     assert {run.data.tags["reused_from"] for run in place.networks(two)} == {run.info.run_id for run in place.networks(one)}
     assert len(place.networks(one)) == 2
@@ -321,7 +325,7 @@ def test_a_study_that_has_all_its_networks_lets_others_have_them_while_it_draws(
     third.kill()
     place.client.delete_run(one.info.run_id)
     fourth = place.run(**options)
-    assert "2 networks expected: 2 reused, 0 trained, 0 failed" in fourth.output
+    assert "2 networks expected: 0 trained, 0 re-measured, 2 reused, 0 failed" in fourth.output
     dead = place.client.get_run(three.info.run_id)
     assert (dead.info.status, dead.data.tags["superseded_by"]) == ("KILLED", place.studies()[0].info.run_id)
     assert len(place.networks(three)) == 2

@@ -20,6 +20,7 @@ from study.terminal.errors import InputError
 from study.tracking import JobRun, StudyRun
 from study.tracking.claim import GRID, Claim
 from study.tracking.environment import current_experiment, handed_run
+from study.tracking.results import log_aggregate
 
 MADE_BY_MLFLOW_RUN = {"mlflow.source.type": "PROJECT", "mlflow.project.entryPoint": "main"}
 
@@ -152,6 +153,7 @@ def test_a_study_that_is_reopened_keeps_its_name_its_tags_and_its_note(client, e
         StudyRun.reopened(client, study.run_id, config, source)
 
 
+@pytest.mark.slow
 def test_a_leftover_ends_a_command_in_one_line_before_anything_is_written(undisturbed, tmp_path):
     [finished] = undisturbed.studies()
     before = finished.to_dictionary()
@@ -183,7 +185,7 @@ def test_a_second_run_of_our_own_request_is_ended_and_is_no_other_coordinator(cl
         run = client.get_run(twin)
         assert (run.info.status, run.data.tags["superseded_by"], run.data.tags["kind"]) == ("KILLED", study.run_id, "refused")
     assert client.get_run(study.run_id).info.status == "RUNNING"
-    with pytest.raises(InputError, match="is being run already"):
+    with pytest.raises(InputError, match="is already running"):
         _claim(client, experiment, config, "twins").look()
     study.end("FINISHED")
 
@@ -199,13 +201,13 @@ def test_grids_of_any_length_are_compared(name, client, experiment, source):
     study = StudyRun(client, long, source, claim.tags)
     run = client.get_run(study.run_id)
     assert max(map(len, run.data.tags.values())) <= 4000
-    assert len(run.data.params[name]) == 6000 and run.data.params[name].endswith("whole in study.json)")
+    assert len(run.data.params[name]) == 6000 and run.data.params[name].endswith("all in study.json)")
     assert len(run.info.run_name) < 150
     for value, overlaps in ((SCATTERED[-1], True), (SCATTERED[-1] - 1, False)):
         other = long.model_copy(update={name: (value,)})
         look = _claim(client, experiment, other, f"long {name}").look
         if overlaps:
-            with pytest.raises(InputError, match="is being run already"):
+            with pytest.raises(InputError, match="is already running"):
                 look()
         else:
             assert look() == []
@@ -220,7 +222,7 @@ def test_a_claim_that_cannot_be_read_may_be_of_the_same_networks(seeds, client, 
     regime = f"unreadable {len(seeds)}"
     tags = _claim(client, experiment, config, regime).tags | {"seeds": seeds, "kind": "study"}
     run = client.create_run(experiment, tags=tags)
-    with pytest.raises(InputError, match="is being run already"):
+    with pytest.raises(InputError, match="is already running"):
         _claim(client, experiment, config, regime).look()
     client.set_terminated(run.info.run_id)
 
@@ -234,6 +236,23 @@ def test_children_that_were_made_twice_end_with_their_parent(client, experiment,
     assert not client.search_runs([experiment], f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{job.run_id}' and attributes.status = 'RUNNING'")
 
 
+def test_an_aggregate_that_was_killed_before_it_had_parameters_is_superseded(client, experiment, monkeypatch):
+    study = client.create_run(experiment, tags={"kind": "study"})
+    band = {"appended/accuracy": (np.arange(2), {"mean": np.zeros(2)})}
+    other = log_aggregate(client, study, 50, band)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(client), "log_batch", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("study.tracking.results.terminate", lambda *_: None)  # as after a kill: nobody ends it
+        with pytest.raises(KeyboardInterrupt):
+            log_aggregate(client, study, 12, band)
+    [killed] = client.search_runs([experiment], f"tags.study = '{study.info.run_id}' and attributes.status = 'RUNNING'")
+    now = log_aggregate(client, study, 12, band)
+    killed = client.get_run(killed.info.run_id)
+    assert (killed.info.status, killed.data.tags["superseded_by"]) == ("KILLED", now)
+    assert "superseded_by" not in client.get_run(other).data.tags
+
+
+@pytest.mark.slow
 def test_a_whole_study_through_a_connection_that_repeats_each_creation(tmp_path):
     server = Server(tmp_path, f"sqlite:///{tmp_path / 'server.db'}").start()
     try:
@@ -243,7 +262,7 @@ def test_a_whole_study_through_a_connection_that_repeats_each_creation(tmp_path)
             assert study.process.returncode == 0, study.output
             found = runs.find(place.client, "latest")
             band = {"appended/accuracy": (np.arange(2), {"mean": np.zeros(2)})}
-            aggregates = [runs.log_aggregate(place.client, found, 12, band) for _ in range(2)]
+            aggregates = [log_aggregate(place.client, found.run, 12, band) for _ in range(2)]
             assert proxy.doubled >= 4
             [run] = place.studies()
             assert run.info.status == "FINISHED"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from places import Place
 
 from reports.live import refresh
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_running_study_shows_its_figures_and_preliminary_verdicts(place: Place, tmp_path):

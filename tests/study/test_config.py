@@ -19,7 +19,7 @@ def test_lists_and_ranges(text, numbers):
     [
         ("seeds", "9-0", "runs backwards"),
         ("seeds", "", "whole numbers and ranges"),
-        ("seeds", "1,1", "twice"),
+        ("seeds", "1,1", "repeated"),
         ("seeds", "-1", "whole numbers and ranges"),
         ("hidden_sizes", "0", "greater than 0"),
         ("hidden_sizes", "1.5", "whole numbers and ranges"),

@@ -50,30 +50,30 @@ def test_a_damaged_file_is_named_with_what_to_do(copied, damage, word):
     file = copied / "mnist" / "t10k-labels-idx1-ubyte.gz"
     damage(file)
     with pytest.raises(InputError, match="git checkout") as caught:
-        sources.prepare("mnist", copied)
+        sources.prepare_data("mnist", copied)
     assert str(file) in str(caught.value)
     assert word in str(caught.value)
 
 
 def test_damage_in_the_cache_is_repaired(copied):
-    source = sources.prepare("mnist", copied)
+    source = sources.prepare_data("mnist", copied)
     unpacked = source.root / "MNIST" / "raw" / "t10k-labels-idx1-ubyte"
     whole = unpacked.read_bytes()
     unpacked.write_bytes(whole[:100])
-    assert sources.prepare("mnist", copied) == source
+    assert sources.prepare_data("mnist", copied) == source
     assert unpacked.read_bytes() == whole
 
 
 def test_a_folder_without_the_data_set_is_named(tmp_path):
     with pytest.raises(InputError, match=str(tmp_path)):
-        sources.prepare("mnist", tmp_path)
+        sources.prepare_data("mnist", tmp_path)
 
 
 def test_a_data_set_that_another_process_is_still_unpacking_is_not_taken_for_prepared(source, tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "CACHE", tmp_path)
     (source.root / "MNIST" / "raw").mkdir(parents=True)
     sources.prepare_here(replace(source, data_dir=ROOT / "data"))
-    assert len(sources.load(source, train=False)) == 10_000
+    assert len(sources.load_images(source, train=False)) == 10_000
 
 
 def test_the_digest_by_which_stored_networks_name_their_data(source):
@@ -90,9 +90,9 @@ def test_files_that_swap_their_names_are_another_data_set(tmp_path, own_cache):
             shutil.copy(one / "mnist" / f"{source_name}.gz", other / "mnist" / f"{name}.gz")
         sums = sums.replace(names[0], "first").replace(names[1], names[0]).replace("first", names[1])
     (other / "mnist" / "SHA256SUMS").write_text(sums)
-    prepared = [sources.prepare("mnist", folder) for folder in (one, other)]
+    prepared = [sources.prepare_data("mnist", folder) for folder in (one, other)]
     assert prepared[0].digest != prepared[1].digest
-    assert [len(sources.load(source, train=True)) for source in prepared] == [60, 20]
+    assert [len(sources.load_images(source, train=True)) for source in prepared] == [60, 20]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_only_the_four_known_files_are_read_or_written(line, tmp_path, own_cache
     sums.write_text(sums.read_text() + line)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(InputError, match="expected 64 hexadecimal digits and one of the names") as caught:
-        sources.prepare("mnist", folder)
+        sources.prepare_data("mnist", folder)
     assert str(caught.value).startswith(f"line 5 of {sums} is ")
     assert str(caught.value).isprintable()
     assert sorted(tmp_path.rglob("*")) == before
@@ -126,7 +126,7 @@ def test_a_list_of_digests_that_is_none_is_named(content, tmp_path, own_cache):
     folder = write_data_set(tmp_path / "data")
     (folder / "mnist" / "SHA256SUMS").write_bytes(content)
     with pytest.raises(InputError, match=r"SHA256SUMS .*git checkout"):
-        sources.prepare("mnist", folder)
+        sources.prepare_data("mnist", folder)
 
 
 def _folder(path):
@@ -156,11 +156,11 @@ def _large(path):
     ("make", "word"),
     [
         (_folder, "is a folder"),
-        (_fifo, "is no ordinary file, but a device, a FIFO or a socket"),
+        (_fifo, "is not an ordinary file, but a device, a FIFO or a socket"),
         (_large, "more than the"),
         (_link("/dev/zero"), "but a device"),
         (_link("nowhere"), "is missing"),
-        (_link("train-images-idx3-ubyte.gz"), "is no text|cannot be read"),
+        (_link("train-images-idx3-ubyte.gz"), "is not a text file|cannot be read"),
         (_link("/proc/self/mem"), "cannot be read"),
     ],
 )
@@ -168,7 +168,7 @@ def test_what_is_no_file_is_named_and_holds_nothing_up(make, word, file, tmp_pat
     folder = write_data_set(tmp_path / "data")
     make(folder / "mnist" / file)
     with pytest.raises(InputError, match=word) as caught:
-        sources.prepare("mnist", folder)
+        sources.prepare_data("mnist", folder)
     assert str(folder / "mnist" / file) in str(caught.value)
 
 
@@ -179,7 +179,7 @@ def test_a_gzip_bomb_is_not_unpacked(tmp_path, own_cache):
         for _ in range(257):
             file.write(bytes(1 << 20))
     with pytest.raises(InputError, match=r"train-images-idx3-ubyte\.gz is too large: it unpacks to 256 MiB or more"):
-        sources.prepare("mnist", folder)
+        sources.prepare_data("mnist", folder)
 
 
 def test_a_gzip_file_of_many_members_is_refused(tmp_path, own_cache):
@@ -187,7 +187,7 @@ def test_a_gzip_file_of_many_members_is_refused(tmp_path, own_cache):
     packed = folder / "mnist" / "train-labels-idx1-ubyte.gz"
     packed.write_bytes(packed.read_bytes() + gzip.compress(b"") * 1000)
     with pytest.raises(InputError, match="cut short or damaged"):
-        sources.prepare("mnist", folder)
+        sources.prepare_data("mnist", folder)
 
 
 IMAGES, LABELS = torch.zeros(20, 28, 28, dtype=torch.uint8), torch.arange(20).remainder(10).to(torch.uint8)
@@ -202,77 +202,77 @@ IMAGES, LABELS = torch.zeros(20, 28, 28, dtype=torch.uint8), torch.arange(20).re
         ("t10k_labels_idx1_ubyte", idx(LABELS[:19]), "holds 19 labels for 20 images"),
         ("t10k_images_idx3_ubyte", idx(IMAGES[:, :, :27]), "holds images of 28 x 27 pixels, but the training images have 28 x 28"),
         ("t10k_images_idx3_ubyte", idx(IMAGES[:, :27]), "holds images of 27 x 28 pixels, but the training images have 28 x 28"),
-        ("t10k_images_idx3_ubyte", idx(IMAGES[:0]), "unpacks to no IDX file of at least one unsigned byte"),
-        ("t10k_images_idx3_ubyte", idx(IMAGES[:, :, :0]), "unpacks to no IDX file of at least one unsigned byte"),
+        ("t10k_images_idx3_ubyte", idx(IMAGES[:0]), "does not unpack to an IDX file of at least one unsigned byte"),
+        ("t10k_images_idx3_ubyte", idx(IMAGES[:, :, :0]), "does not unpack to an IDX file of at least one unsigned byte"),
         ("t10k_images_idx3_ubyte", idx(IMAGES)[:-1], "one unsigned byte, [images, rows, pixels], as many as its header"),
-        ("t10k_images_idx3_ubyte", idx(IMAGES) + b"x", "unpacks to no IDX file"),
-        ("t10k_images_idx3_ubyte", idx(IMAGES.view(20, 784)), "unpacks to no IDX file"),
-        ("t10k_images_idx3_ubyte", b"\1" + idx(IMAGES)[1:], "unpacks to no IDX file"),
-        ("t10k_images_idx3_ubyte", idx(IMAGES).replace(b"\0\0\x08\3", b"\0\0\x09\3"), "unpacks to no IDX file"),
-        ("t10k_images_idx3_ubyte", b"\0\0\x08\3" + b"\xff" * 12, "unpacks to no IDX file"),
-        ("t10k_images_idx3_ubyte", b"", "unpacks to no IDX file"),
-        ("t10k_labels_idx1_ubyte", idx(IMAGES), "unpacks to no IDX file of at least one unsigned byte, [labels]"),
+        ("t10k_images_idx3_ubyte", idx(IMAGES) + b"x", "does not unpack to an IDX file"),
+        ("t10k_images_idx3_ubyte", idx(IMAGES.view(20, 784)), "does not unpack to an IDX file"),
+        ("t10k_images_idx3_ubyte", b"\1" + idx(IMAGES)[1:], "does not unpack to an IDX file"),
+        ("t10k_images_idx3_ubyte", idx(IMAGES).replace(b"\0\0\x08\3", b"\0\0\x09\3"), "does not unpack to an IDX file"),
+        ("t10k_images_idx3_ubyte", b"\0\0\x08\3" + b"\xff" * 12, "does not unpack to an IDX file"),
+        ("t10k_images_idx3_ubyte", b"", "does not unpack to an IDX file"),
+        ("t10k_labels_idx1_ubyte", idx(IMAGES), "does not unpack to an IDX file of at least one unsigned byte, [labels]"),
     ],
 )
 def test_files_that_make_no_data_set_are_named_for_all_their_right_digests(file, content, words, tmp_path, own_cache):
     folder = write_data_set(tmp_path / "data", **{file: content})
     with pytest.raises(InputError) as caught:
-        sources.prepare("mnist", folder)
+        sources.prepare_data("mnist", folder)
     assert words in str(caught.value)
     assert str(folder / "mnist" / f"{file.replace('_', '-')}.gz") in str(caught.value)
 
 
 def test_a_small_data_set_of_one_s_own_is_read(tmp_path, own_cache):
-    source = sources.prepare("mnist", write_data_set(tmp_path / "data", t10k_labels_idx1_ubyte=idx(LABELS.flip(0))))
-    assert sources.load(source, train=False).labels.tolist() == LABELS.flip(0).tolist()
+    source = sources.prepare_data("mnist", write_data_set(tmp_path / "data", t10k_labels_idx1_ubyte=idx(LABELS.flip(0))))
+    assert sources.load_images(source, train=False).labels.tolist() == LABELS.flip(0).tolist()
 
 
 @pytest.mark.parametrize("name", ["../mnist", "cifar", "", ["mnist"], None])
 def test_a_data_set_that_is_not_known_is_no_path(name, tmp_path):
     with pytest.raises(InputError, match="expected one of: mnist"):
-        sources.prepare(name, tmp_path)
+        sources.prepare_data(name, tmp_path)
 
 
 def test_what_lies_in_the_cache_is_not_believed(copied):
-    source = sources.prepare("mnist", copied)
-    genuine = sources.load(source, train=False)
+    source = sources.prepare_data("mnist", copied)
+    genuine = sources.load_images(source, train=False)
     black = torch.zeros(10_000, 28, 28, dtype=torch.uint8)
     processed = source.root / "MNIST" / "processed"
     processed.mkdir()
     for part in ("training.pt", "test.pt"):
         torch.save((black, torch.zeros(10_000, dtype=torch.int64)), processed / part)
-    assert torch.equal(sources.load(source, train=False).images, genuine.images)
+    assert torch.equal(sources.load_images(source, train=False).images, genuine.images)
     (source.raw / "t10k-images-idx3-ubyte").write_bytes(idx(black))
-    assert torch.equal(sources.load(source, train=False).images, genuine.images)
+    assert torch.equal(sources.load_images(source, train=False).images, genuine.images)
     (source.raw / "t10k-labels-idx1-ubyte").unlink()
     (source.raw / "t10k-labels-idx1-ubyte").symlink_to("/dev/zero")
-    assert torch.equal(sources.load(source, train=False).labels, genuine.labels)
+    assert torch.equal(sources.load_images(source, train=False).labels, genuine.labels)
 
 
 def test_a_cache_that_was_deleted_meanwhile_is_made_again(copied, own_cache):
-    source = sources.prepare("mnist", copied)
+    source = sources.prepare_data("mnist", copied)
     shutil.rmtree(own_cache)
-    assert len(sources.load(source, train=True)) == 60_000
+    assert len(sources.load_images(source, train=True)) == 60_000
     shutil.rmtree(own_cache)
     shutil.rmtree(copied)
     with pytest.raises(InputError, match="no data set mnist"):
-        sources.load(source, train=True)
+        sources.load_images(source, train=True)
 
 
 def test_a_folder_in_the_place_of_a_cached_file_is_named(copied, own_cache):
-    source = sources.prepare("mnist", copied)
+    source = sources.prepare_data("mnist", copied)
     (source.raw / "t10k-labels-idx1-ubyte").unlink()
     (source.raw / "t10k-labels-idx1-ubyte").mkdir()
     with pytest.raises(StudyError, match="t10k-labels-idx1-ubyte cannot be written"):
-        sources.load(source, train=False)
+        sources.load_images(source, train=False)
 
 
 def test_other_files_on_this_machine_are_not_taken_for_those_prepared(tmp_path, own_cache):
-    source = sources.prepare("mnist", write_data_set(tmp_path / "one"))
+    source = sources.prepare_data("mnist", write_data_set(tmp_path / "one"))
     shutil.rmtree(own_cache)
     other = write_data_set(tmp_path / "other", t10k_labels_idx1_ubyte=idx(LABELS.flip(0)))
-    with pytest.raises(InputError, match="is another data set than the coordinator's"):
-        sources.load(replace(source, data_dir=other), train=True)
+    with pytest.raises(InputError, match="is not the coordinator's data set"):
+        sources.load_images(replace(source, data_dir=other), train=True)
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "x/" * 3000, "loop", "README.md", "fifo"])
@@ -280,12 +280,12 @@ def test_a_folder_that_cannot_be_one_is_named(name, tmp_path):
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(InputError, match=r"no data set mnist under|cannot be read"):
-        sources.prepare("mnist", tmp_path / name)
+        sources.prepare_data("mnist", tmp_path / name)
 
 
 def test_the_project_s_data_are_found_from_any_folder(tmp_path):
     code = (
-        "from pathlib import Path; from study.data.sources import DATA_DIR, prepare\n"
-        "assert prepare('mnist', Path('data')).digest == prepare('mnist', DATA_DIR).digest"
+        "from pathlib import Path; from study.data.sources import DATA_DIR, prepare_data\n"
+        "assert prepare_data('mnist', Path('data')).digest == prepare_data('mnist', DATA_DIR).digest"
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)

@@ -11,10 +11,12 @@ import torch
 from study.data.sources import Images
 from study.measurements import lyapunov, measure
 from study.measurements.attractors import KINDS, attractor_kind, explained, recurrence, strongest_period
-from study.measurements.eigenvalues import eigenvalues, predicted_period
+from study.measurements.eigenvalues import predicted_period
 from study.measurements.fixed_points import search
 from study.measurements.recording import Recording
-from study.networks.network import RecurrentNetwork
+from study.networks.cells import TANH
+from study.networks.eigenvalues import eigenvalues
+from study.networks.network import tanh_network
 
 
 def _rotation(angle: float) -> torch.Tensor:
@@ -28,7 +30,7 @@ def _dynamics(recurrent: torch.Tensor) -> dict[str, object]:
     images = Images(torch.randint(256, (40, 4, 28), generator=draw, dtype=torch.uint8), torch.arange(40) % 10)
     drive = torch.randn(hidden, 28, generator=draw) / 5
     drive -= drive.mean(dim=1, keepdim=True)  # so that images drive the state to either side
-    network = RecurrentNetwork(drive, recurrent.float(), torch.zeros(10, hidden), torch.zeros(10))
+    network = tanh_network(drive, recurrent.float(), torch.zeros(10, hidden), torch.zeros(10))
     measured = measure(Recording(network, images, images, blank_rows=1), ["attractors", "spectrum"])
     return {str(name): array.values for name, array in measured.data_vars.items()} | {"kind": KINDS[int(measured.attractor_kind)]}
 
@@ -37,14 +39,14 @@ def test_exponents_of_a_linear_map_are_the_logarithms_of_its_eigenvalues():
     basis = np.random.default_rng(0).standard_normal((5, 5))
     values = np.array([1.3, 0.9, 0.5, 0.2, 0.1])
     matrix = basis @ np.diag(values) @ np.linalg.inv(basis)
-    found = lyapunov.spectrum(lambda h, frame: (np.zeros(5), matrix @ frame), np.zeros(5), 5, 2000)
+    found = lyapunov.exponents(lambda h, frame: (np.zeros(5), matrix @ frame), np.zeros(5), 5, 2000)
     assert found.exponents == pytest.approx(np.log(values), abs=1e-3)
     assert lyapunov.leading_by_separation(lambda pair: pair @ matrix.T, np.zeros(5), 2000) == pytest.approx(np.log(1.3), abs=1e-6)
 
 
 def test_exponents_of_a_scaled_orthogonal_matrix_are_all_the_same():
     orthogonal, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((6, 6)))
-    found = lyapunov.spectrum(lambda h, frame: (h, 0.8 * orthogonal @ frame), np.zeros(6), 6, 500)
+    found = lyapunov.exponents(lambda h, frame: (h, 0.8 * orthogonal @ frame), np.zeros(6), 6, 500)
     assert found.exponents == pytest.approx(np.full(6, math.log(0.8)), abs=1e-9)
 
 
@@ -52,7 +54,7 @@ def test_the_logistic_map_s_exponent_is_ln_2():
     def tangent(h, frame):
         return 4 * h * (1 - h), (4 - 8 * h) * frame
 
-    found = lyapunov.spectrum(tangent, np.array([0.3]), 1, 20_000)
+    found = lyapunov.exponents(tangent, np.array([0.3]), 1, 20_000)
     assert found.exponents[0] == pytest.approx(math.log(2), abs=4 * max(found.error[0], 1e-3))
     direct = lyapunov.leading_by_separation(lambda h: 4 * h * (1 - h), np.array([0.3]), 20_000)
     assert direct == pytest.approx(math.log(2), abs=0.02)
@@ -151,7 +153,7 @@ def test_eigenvalues_are_sorted_and_a_positive_leading_one_predicts_no_period():
 def test_all_fixed_points_of_two_independent_units_are_found():
     draw = torch.Generator().manual_seed(0)
     starts = 1.8 * torch.rand(200, 2, generator=draw, dtype=torch.float64) - 0.9
-    points, failed = search(1.5 * torch.eye(2, dtype=torch.float64), starts)
+    points, failed = search(TANH, {"recurrent": 1.5 * torch.eye(2, dtype=torch.float64)}, starts)
     assert len(points) == 9  # each unit at 0, +a or -a
     assert failed < 0.2
     assert ((1.5 * points).tanh() - points).abs().max() < 1e-9

@@ -9,15 +9,15 @@ from sklearn.decomposition import PCA
 from torch import nn
 
 from study.data.sources import Images
-from study.measurements import measure, of_set
+from study.measurements import measure, names_in_set
 from study.measurements.dimensionality import components
 from study.measurements.recording import Recording
-from study.networks.network import RecurrentNetwork, scaled
+from study.networks.network import scaled, tanh_network
 
 
 @pytest.fixture(scope="module")
 def measured(network, test_images, train_images):
-    return measure(Recording(network, test_images, train_images, blank_rows=80), [*of_set("paper"), "surface"])
+    return measure(Recording(network, test_images, train_images, blank_rows=80), [*names_in_set("paper"), "surface"])
 
 
 def _plain_accuracy(network, images: torch.Tensor, labels: torch.Tensor) -> float:
@@ -109,8 +109,8 @@ def test_every_variable_says_what_it_is(measured):
 
 
 def test_a_network_that_falls_to_zero_is_measured_in_ordinary_time(test_images):
-    network = RecurrentNetwork(torch.zeros(10, 28), 0.01 * torch.eye(10), torch.ones(10, 10), torch.arange(10.0))
-    measured = measure(Recording(network, test_images.first(200), test_images, blank_rows=100), of_set("paper"))
+    network = tanh_network(torch.zeros(10, 28), 0.01 * torch.eye(10), torch.ones(10, 10), torch.arange(10.0))
+    measured = measure(Recording(network, test_images.first(200), test_images, blank_rows=100), names_in_set("paper"))
     assert float(measured.test_accuracy) == pytest.approx(float((test_images.labels[:200] == 9).double().mean()))
     assert np.isnan(float(measured.period))
     assert int(measured.peak_dimension) == 0

@@ -94,7 +94,7 @@ def test_a_network_of_another_kind_is_told_by_its_accuracy(nonlinearity, shown, 
 
 
 def test_an_accuracy_near_chance_says_what_may_be_wrong(tmp_path):
-    RecurrentNetwork.initial(0, 16).save(tmp_path / "w.safetensors")
+    RecurrentNetwork.initial(0, 16, 28, 10).save(tmp_path / "w.safetensors")
     line = measured(tmp_path / "w.safetensors")[1]
     assert line.startswith("warning: near chance (below 30%)")
     for word in ("nonlinearity", "columns", "scale", "biases", "classes"):
@@ -108,13 +108,13 @@ def test_an_expected_accuracy_is_a_share(value):
 
 
 def test_a_network_of_other_images_is_named(tmp_path):
-    RecurrentNetwork.initial(0, 16, features=14).save(tmp_path / "w.safetensors")
+    RecurrentNetwork.initial(0, 16, 14, 10).save(tmp_path / "w.safetensors")
     with pytest.raises(InputError, match="reads rows of 14 pixels into 10 classes: the data set has rows of 28 pixels"):
         measured(tmp_path / "w.safetensors")
 
 
 def test_the_command_ends_in_one_line_where_the_accuracy_is_another(tmp_path):
-    RecurrentNetwork.initial(0, 16).save(tmp_path / "w.safetensors")
+    RecurrentNetwork.initial(0, 16, 28, 10).save(tmp_path / "w.safetensors")
     command = [sys.executable, "-m", "study", "measure", "w.safetensors", "--only", "spectrum", "--expect-accuracy", "0.99"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

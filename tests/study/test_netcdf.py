@@ -22,10 +22,20 @@ from study.schema import labelled
 def _record() -> xr.Dataset:
     steps, digits = {"time_step": np.arange(1, 4)}, {"digit": np.arange(2)}
     arrays = [
-        labelled("curve", np.array([0.5, np.nan, 0.25]), steps, "a curve", metric="curve/whole", missing="unknown", share=True),
+        labelled(
+            "curve",
+            np.array([0.5, np.nan, 0.25]),
+            steps,
+            "a curve",
+            role="curve",
+            metric="curve/whole",
+            missing="unknown",
+            share=True,
+        ),
         labelled("by_digit", np.array([[1, 3], [2, 2], [0, 4]]), steps | digits, "by digit", units="components"),
         labelled("spectrum", np.array([1, 2, 3], dtype=np.float32), steps, "in single precision"),
-        labelled("kind", 2, {}, "a kind", flag_values=np.arange(3), flag_meanings="a b c", images=500),
+        labelled("compared", np.ones((1, 3)), {"source": ["pixels"]} | steps, "compared"),
+        labelled("kind", 2, {}, "a kind", role="category", flag_values=np.arange(3), flag_meanings="a b c", images=500),
     ]
     return xr.Dataset({array.name: array for array in arrays}, attrs={"config": '{"seed": 0}'})
 
@@ -37,8 +47,23 @@ def file(tmp_path) -> Path:
 
 
 def test_what_is_read_is_what_xarray_reads(file):
-    assert netcdf.read(file).identical(xr.load_dataset(file, engine="h5netcdf"))
+    raw = xr.load_dataset(file, engine="h5netcdf")
+    assert netcdf.read(file).drop_vars("source").identical(raw.drop_vars("source"))  # numbered in the file
     assert netcdf.read(file).identical(_record())
+
+
+def test_labels_that_are_words_come_back(tmp_path):
+    record = xr.Dataset({"curve": (("source", "step"), np.arange(6.0).reshape(2, 3))}, {"source": ["one", "other"]})
+    record["source"].attrs["long_name"] = "where from"
+    (tmp_path / "words.nc").write_bytes(netcdf.written(record))
+    assert netcdf.read(tmp_path / "words.nc").identical(record)
+    raw = xr.load_dataset(tmp_path / "words.nc", engine="h5netcdf")
+    assert (raw.source.values.tolist(), raw.source.attrs["flag_meanings"]) == ([0, 1], "one other")
+    for meanings in ("one", "one one", "one other third", "One other", "one  other", 7):
+        raw.source.attrs["flag_meanings"] = meanings
+        raw.to_netcdf(tmp_path / "odd.nc", engine="h5netcdf")
+        with pytest.raises(Refused, match="labels along source"):
+            netcdf.read(tmp_path / "odd.nc")
 
 
 def test_labels_that_are_no_dimension_of_their_own_are_coordinates_again(tmp_path):
@@ -193,7 +218,7 @@ HOSTILE: list[tuple[Callable[[h5py.File, Path], None], str]] = [
     (_pointer, "neither a text nor numbers"),
     (_odd_name, "a variable called"),
     (_no_dimension, "dimensions"),
-    (_twice_the_same, "of no dimension of their own"),
+    (_twice_the_same, "without a dimension of their own"),
     (_too_short, "do not fit together"),
     (_empty, "or none at all"),
 ]
@@ -235,6 +260,12 @@ def test_no_attribute_changes_a_value(attribute, value, file):
     [
         ("curve", "metric", 3.0, "no text"),
         ("curve", "metric", "../up", "a metric"),
+        ("curve", "role", "hero", "a role"),
+        ("curve", "role", "number", "a role"),
+        ("kind", "role", "curve", "a role"),
+        ("by_digit", "role", "curve", "a role"),
+        ("time_step", "grows", 2.0, "grows"),
+        ("compared", "measurement", "probes -", "of each source"),
         ("curve", "metric", "a\nb", "a metric"),
         ("curve", "long_name", np.arange(3), "no text"),
         ("curve", "units", "x" * 2000, "a long one"),
@@ -288,7 +319,7 @@ def test_only_ordinary_files_are_opened_and_nothing_blocks(kind, file, tmp_path)
         other.mkdir()
     else:
         other = Path("/dev/zero")
-    with pytest.raises(Refused, match=f"is a {kind}" if kind in ("link", "folder") else "is no ordinary file"):
+    with pytest.raises(Refused, match=f"is a {kind}" if kind in ("link", "folder") else "is not an ordinary file"):
         netcdf.read(other)
 
 

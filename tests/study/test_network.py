@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from study.networks.network import RecurrentNetwork, scaled
+from study.networks.network import RecurrentNetwork, scaled, tanh_network
 from study.networks.weights import read
 from study.terminal.errors import InputError
 
@@ -37,7 +37,7 @@ def plain(network: RecurrentNetwork) -> PlainNetwork:
 
 
 def test_states_and_labels_equal_those_of_plain_pytorch(test_images):
-    network, images = RecurrentNetwork.initial(3, 40), scaled(test_images.images[:500])
+    network, images = RecurrentNetwork.initial(3, 40, 28, 10), scaled(test_images.images[:500])
     with torch.no_grad():
         expected = plain(network).rnn(images)[0]
         labels = plain(network)(images).argmax(1)
@@ -47,7 +47,7 @@ def test_states_and_labels_equal_those_of_plain_pytorch(test_images):
 
 
 def test_blank_rows_are_rows_of_zeros(test_images):
-    network, images = RecurrentNetwork.initial(0, 20), scaled(test_images.images[:50])
+    network, images = RecurrentNetwork.initial(0, 20, 28, 10), scaled(test_images.images[:50])
     *_, last = network.rows(images)
     rolled = [state.clone() for state in network.blank_rows(last, 5)]
     *_, appended = network.rows(torch.cat([images, torch.zeros(50, 5, 28)], dim=1))
@@ -55,31 +55,31 @@ def test_blank_rows_are_rows_of_zeros(test_images):
 
 
 def test_the_blank_map_is_odd():
-    network, state = RecurrentNetwork.initial(1, 30), torch.randn(7, 30)
+    network, state = RecurrentNetwork.initial(1, 30, 28, 10), torch.randn(7, 30)
     forward = [s.clone() for s in network.blank_rows(state, 20)]
     mirrored = [s.clone() for s in network.blank_rows(-state, 20)]
     assert all(torch.equal(a, -b) for a, b in zip(forward, mirrored, strict=True))
 
 
 def test_initial_weights_are_pytorch_s_bounds_and_the_seed_s_own():
-    network = RecurrentNetwork.initial(5, 100)
+    network = RecurrentNetwork.initial(5, 100, 28, 10)
     for weights in network.state_dict().values():
         assert weights.abs().max() <= 0.1
         assert weights.abs().max() > 0.09 or weights.numel() < 100
-    again, other = RecurrentNetwork.initial(5, 100), RecurrentNetwork.initial(6, 100)
+    again, other = RecurrentNetwork.initial(5, 100, 28, 10), RecurrentNetwork.initial(6, 100, 28, 10)
     assert torch.equal(network.recurrent, again.recurrent)
     assert not torch.equal(network.recurrent, other.recurrent)
 
 
 def test_weights_survive_a_file(tmp_path):
-    network = RecurrentNetwork.initial(2, 16)
+    network = RecurrentNetwork.initial(2, 16, 28, 10)
     network.save(tmp_path / "w.safetensors")
     loaded = RecurrentNetwork.load(tmp_path / "w.safetensors")
     assert all(torch.equal(a, b) for a, b in zip(network.state_dict().values(), loaded.state_dict().values(), strict=True))
 
 
 def _altered(**changes):
-    state = RecurrentNetwork.initial(0, 16).state_dict() | changes
+    state = RecurrentNetwork.initial(0, 16, 28, 10).state_dict() | changes
     return {name: value for name, value in state.items() if value is not None}
 
 
@@ -105,11 +105,8 @@ def _altered(**changes):
         (_altered(**{"rnn.bias_ih_l0": torch.zeros(48)}), "rnn.bias_ih_l0 has the shape .*expected \\(16,\\)"),
         (_altered(**{"rnn.weight_hh_l0": torch.full((16, 16), 1e300, dtype=torch.float64)}), "rnn.weight_hh_l0 holds values"),
         (_altered(**{"readout.bias": torch.zeros(0), "readout.weight": torch.zeros(0, 16)}), "and 0 classes"),
-        (_altered(**{"rnn.weight_ih_l0": torch.zeros(16, 0)}), "0 pixels a row"),
-        (
-            RecurrentNetwork(torch.zeros(0, 28), torch.zeros(0, 0), torch.zeros(10, 0), torch.zeros(10)).state_dict(),
-            "0 hidden units",
-        ),
+        (_altered(**{"rnn.weight_ih_l0": torch.zeros(16, 0)}), "0 pixels per row"),
+        (tanh_network(torch.zeros(0, 28), torch.zeros(0, 0), torch.zeros(10, 0), torch.zeros(10)).state_dict(), "0 hidden units"),
         (_altered(**{"readout.bias": None, "readout.weight": None}), "lacks readout.bias, readout.weight, a readout"),
         ({}, "it holds no tensors"),
     ],
@@ -171,10 +168,10 @@ def test_a_file_that_is_no_safetensors_is_named(tmp_path):
 
 
 def test_a_file_says_what_network_it_holds_and_equal_weights_are_equal_files(tmp_path):
-    network = RecurrentNetwork.initial(2, 16)
+    network = RecurrentNetwork.initial(2, 16, 28, 10)
     save = (
         "from study.networks.network import RecurrentNetwork; from pathlib import Path; "
-        "RecurrentNetwork.initial(2, 16).save(Path('{}'))"
+        "RecurrentNetwork.initial(2, 16, 28, 10).save(Path('{}'))"
     )
     network.save(tmp_path / "a.safetensors")
     subprocess.run([sys.executable, "-c", save.format(tmp_path / "b.safetensors")], cwd=ROOT, check=True)
@@ -182,7 +179,7 @@ def test_a_file_says_what_network_it_holds_and_equal_weights_are_equal_files(tmp
     with safe_open(tmp_path / "a.safetensors", "pt") as file:
         [(_, said)] = file.metadata().items()
     assert json.loads(said) == {"bias": "none", "nonlinearity": "tanh", "pixels": "[0, 1]", "reads": "rows"}
-    assert read(tmp_path / "a.safetensors")[1] == ()
+    assert read(tmp_path / "a.safetensors").unsaid == ()
 
 
 @pytest.mark.parametrize(
@@ -196,8 +193,8 @@ def test_a_file_says_what_network_it_holds_and_equal_weights_are_equal_files(tmp
     ],
 )
 def test_what_a_file_says_is_heard(metadata, unsaid, tmp_path):
-    save_file(RecurrentNetwork.initial(0, 16).state_dict(), tmp_path / "w.safetensors", metadata)
-    assert read(tmp_path / "w.safetensors")[1] == unsaid
+    save_file(RecurrentNetwork.initial(0, 16, 28, 10).state_dict(), tmp_path / "w.safetensors", metadata)
+    assert read(tmp_path / "w.safetensors").unsaid == unsaid
 
 
 @pytest.mark.parametrize(
@@ -217,7 +214,7 @@ def test_what_a_file_says_is_heard(metadata, unsaid, tmp_path):
     ],
 )
 def test_a_file_that_says_to_hold_another_network_is_refused(metadata, words, tmp_path):
-    save_file(RecurrentNetwork.initial(0, 16).state_dict(), tmp_path / "w.safetensors", metadata)
+    save_file(RecurrentNetwork.initial(0, 16, 28, 10).state_dict(), tmp_path / "w.safetensors", metadata)
     with pytest.raises(InputError, match=words) as caught:
         RecurrentNetwork.load(tmp_path / "w.safetensors")
     assert str(caught.value).isprintable()
@@ -238,8 +235,8 @@ def _odd_type(kind: str, shape: list[int], size: int):
 
 ODD_FILES = {
     "folder": (lambda path: path.mkdir(), "it is a folder"),
-    "FIFO": (os.mkfifo, "it is no ordinary file, but a device, a FIFO or a socket"),
-    "device": (lambda path: path.symlink_to("/dev/zero"), "it is no ordinary file, but a device"),
+    "FIFO": (os.mkfifo, "it is not an ordinary file, but a device, a FIFO or a socket"),
+    "device": (lambda path: path.symlink_to("/dev/zero"), "it is not an ordinary file, but a device"),
     "no end": (lambda path: (path.touch(), os.truncate(path, 1 << 40)), "more than the 1,024 MiB"),
     "empty": (lambda path: path.touch(), "does not begin with the length of a header"),
     "cut": (lambda path: path.write_bytes(b"\x10" + bytes(7) + b"{}"), "does not begin with the length of a header"),
@@ -269,3 +266,13 @@ def test_a_file_that_holds_no_such_network_is_refused_in_one_line(name, tmp_path
         RecurrentNetwork.load(path)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_a_header_of_any_length_is_read(tmp_path):
+    """Its length is the file's first bytes: in 384 bytes and in 640 it begins as a pickle does."""
+    network, lengths = RecurrentNetwork.initial(0, 16, 28, 10), set()
+    for padding in range(0, 400, 8):
+        save_file(network.state_dict(), tmp_path / "w.safetensors", {"note": "x" * padding})
+        lengths.add(int.from_bytes((tmp_path / "w.safetensors").read_bytes()[:8], "little"))
+        assert torch.equal(RecurrentNetwork.load(tmp_path / "w.safetensors").recurrent, network.recurrent)
+    assert {384, 640} <= lengths

@@ -10,11 +10,11 @@ import xarray as xr
 from mlflow import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
+from analysis.claims.finding import Finding
 from analysis.claims.findings import Findings, markdown
-from analysis.claims.ledger import Finding
-from analysis.dataset.runs import log_description
 from analysis.statistics.intervals import Estimate
 from study.tracking import note
+from study.tracking.results import log_description
 
 IN_TRAINING = "A study of 4 networks, in training."
 LINKS = "[Table of networks](#/experiments/1/runs?viewStateShareKey=networks), [bands as charts](#/x), `report.pdf` and more."
@@ -109,24 +109,9 @@ def test_broken_marks_lose_nothing_of_a_person_s(run, ours, broken):
 
 def _study(networks: int, missing: int) -> tuple[xr.Dataset, Findings]:
     estimate = Estimate(0.9, 0.8, 0.95, 10)
-    ledger = [
-        Finding(
-            f"C{claim}",
-            "a claim of some length about these networks",
-            size,
-            estimate,
-            "accuracy",
-            "%",
-            "t",
-            np.nan,
-            "supported",
-            "rule",
-        )
-        for claim in range(1, 9)
-        for size in range(20)
-    ]
+    ledger = [Finding(f"C{claim}", size, estimate, "supported") for claim in range(1, 9) for size in range(20)]
     dataset = xr.Dataset({"run_id": ("seed", np.full(networks, "id"))})
-    reasons = {f"H=8 seed={seed}": "its run is killed and not complete" for seed in range(missing)}
+    reasons = {f"H=8 seed={seed}": "its run is killed and incomplete" for seed in range(missing)}
     return dataset.assign_attrs(missing=json.dumps(reasons)), Findings(ledger, [], {}, {}, {}, [])
 
 

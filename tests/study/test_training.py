@@ -8,7 +8,7 @@ from torch import nn
 
 from study.config import StudyConfig
 from study.data.sources import Images
-from study.networks.network import RecurrentNetwork
+from study.networks.network import RecurrentNetwork, tanh_network
 from study.networks.seeding import permutation
 from study.training.engine import TrainingStack
 
@@ -52,11 +52,11 @@ def test_gradients_equal_autograd_s(few, dtype, tolerance):
             weights, ours = (
                 [
                     part.view(-1, *part.shape[-len(shape) :])[s]
-                    for part, shape in zip(network.state_dict().values(), stack._shapes, strict=True)
+                    for part, shape in zip(network.state_dict().values(), stack.layout.shapes.values(), strict=True)
                 ]
                 for network in (lane.network, lane.gradients)
             )
-            module = _plain_module(RecurrentNetwork(*(part.clone() for part in weights)))
+            module = _plain_module(tanh_network(*(part.clone() for part in weights)))
             loss = _loss(module, few, order)
             loss.backward()
             assert float(losses.reshape(-1)[s]) == pytest.approx(loss.item(), rel=tolerance)

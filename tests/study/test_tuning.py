@@ -68,7 +68,7 @@ def test_brackets_in_a_name_are_no_markup(tracking, tmp_path, monkeypatch):
     storage.write_bytes(storage.read_bytes() + b'{"op_code"')
     with console.capture() as printed:
         tune(validated(TuningConfig, SEARCH | {"storage": str(storage), "trials": "1"}), console)
-    assert printed.get().startswith("[/bold]: 10 bytes of a record that was cut off are taken out")
+    assert printed.get().startswith("[/bold]: 10 bytes of a record that was cut off are removed")
 
 
 def test_a_trial_that_was_stopped_is_not_waited_for(tracking, tmp_path):
@@ -92,9 +92,9 @@ def test_a_search_in_which_nothing_can_be_trained_fails(tracking, tmp_path, stor
 
 
 @pytest.mark.parametrize(("name", "value"), [("batch_sizes", "100,501"), ("batch_sizes", "100,1000000"), ("target", "0.05")])
-def test_what_would_find_nonsense_is_refused(name, value):
+def test_what_would_find_nonsense_is_refused(name, value, tmp_path):
     with pytest.raises(InputError, match=f"^{name}={value}: expected"):
-        validated(TuningConfig, SEARCH | {"storage": "journal", "trials": "1", name: value})
+        tune(validated(TuningConfig, SEARCH | {"storage": str(tmp_path / "journal"), "trials": "1", name: value}), console)
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def test_another_file_is_not_touched(tmp_path, content):
     if content == b"{":  # what a first record that was cut off may look like
         assert _finished(tmp_path / "file") == []
         return
-    with pytest.raises(InputError, match="line 1 is no record"):
+    with pytest.raises(InputError, match="line 1 is not one of its records"):
         _finished(tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == content
 

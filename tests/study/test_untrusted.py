@@ -31,7 +31,7 @@ def test_what_is_no_json_object_of_ordinary_size_is_refused(text):
 
 def test_an_object_of_texts():
     assert strings(json_object('{"a": "b"}')) == {"a": "b"}
-    with pytest.raises(Refused, match="'a' that is no text"):
+    with pytest.raises(Refused, match="'a' that is not a text"):
         strings(json_object('{"a": 5}'))
 
 

@@ -12,15 +12,17 @@ import torch
 from conftest import ROOT
 
 from study.config import StudyConfig
+from study.data.sources import DataShape
 from study.execution import checkpoints, workers
 from study.execution.checkpoints import Checkpoint
-from study.execution.stacks import GPU_WIDTH, Stack, gpu_width, stacks, training_memory
-from study.execution.stacks import workers as worker_count
+from study.execution.stacks import GPU_WIDTH, Stack, gpu_width, stacks, training_memory, worker_count
 from study.execution.workers import train_and_measure
-from study.record.network_record import Failure, network_key
+from study.record.keys import training_key
+from study.record.network_record import Failure
 from study.training.engine import TrainingState
 from study.training.history import History
 
+MNIST = DataShape(28, 28, 10)
 GRID = {
     "seeds": "0-2",
     "hidden_sizes": "12",
@@ -47,9 +49,9 @@ def networks():
 
 def test_mixed_sizes_are_grouped_and_gpu_stacks_fit_the_memory():
     config = StudyConfig(seeds="0-199", hidden_sizes="50,200", device="cpu")
-    assert [stack.width for stack in stacks(config.networks())] == [1] * 400
+    assert [stack.width for stack in stacks(config.networks(), MNIST)] == [1] * 400
     on_gpu = [network.model_copy(update={"device": "cuda"}) for network in config.networks()]
-    planned = stacks(on_gpu, free=80 << 30)
+    planned = stacks(on_gpu, MNIST, free=80 << 30)
     assert [(s.configs[0].hidden_size, len(s.configs), s.width) for s in planned] == [
         (200, 128, 128),
         (200, 72, 128),
@@ -58,15 +60,15 @@ def test_mixed_sizes_are_grouped_and_gpu_stacks_fit_the_memory():
     ]
     assert all(len({config.hidden_size for config in stack.configs}) == 1 for stack in planned)
     assert len(planned[1].padded()) == GPU_WIDTH
-    narrow = gpu_width(on_gpu[0], free=1 << 30)
+    narrow = gpu_width(on_gpu[0], MNIST, free=1 << 30)
     assert 1 <= narrow < GPU_WIDTH
-    assert narrow * training_memory(on_gpu[0]) <= 1 << 30 < 4 * narrow * training_memory(on_gpu[0])
-    assert 1000 * training_memory(on_gpu[0]) < 80 << 30
+    assert narrow * training_memory(on_gpu[0], MNIST) <= 1 << 30 < 4 * narrow * training_memory(on_gpu[0], MNIST)
+    assert 1000 * training_memory(on_gpu[0], MNIST) < 80 << 30
 
 
 def test_workers_are_no_more_than_fit_into_memory():
-    planned = stacks(StudyConfig(seeds="0-9", hidden_sizes="200", measurements="paper", device="cpu").networks())
-    everything = stacks(StudyConfig(seeds="0-9", hidden_sizes="200", measurements="full", device="cpu").networks())
+    planned = stacks(StudyConfig(seeds="0-9", hidden_sizes="200", measurements="paper", device="cpu").networks(), MNIST)
+    everything = stacks(StudyConfig(seeds="0-9", hidden_sizes="200", measurements="full", device="cpu").networks(), MNIST)
     assert worker_count(4, everything, free=3 << 30) < 3
     assert worker_count(4, planned, free=64 << 30) == 4
     assert worker_count(4, planned, free=3 << 30) == 3
@@ -78,10 +80,10 @@ def test_workers_are_no_more_than_fit_into_memory():
 def test_stacks_of_any_width_give_the_same_records(networks, source, folder):
     # On a GPU the width decides which kernel runs: there the same width, in other company.
     width = 4 if networks[0].device == "cuda" else 1
-    alone = [train_and_measure(Stack((network,), width), source)[0] for network in networks]
+    alone = [train_and_measure(Stack((network,), source.shape, width), source)[0] for network in networks]
     for network in networks:
-        checkpoints.remove(network_key(network, source.digest))
-    together = train_and_measure(Stack(tuple(networks), 4), source)
+        checkpoints.remove(training_key(network, source.digest))
+    together = train_and_measure(Stack(tuple(networks), source.shape, 4), source)
     for one, other in zip(alone, together, strict=True):
         assert one.measurements.equals(other.measurements)
         assert torch.equal(one.network.recurrent, other.network.recurrent)
@@ -91,14 +93,15 @@ def test_a_killed_worker_goes_on_from_its_checkpoint(networks, source, folder, m
     """A real process, killed with SIGKILL after its checkpoint; the record is the one of undisturbed training."""
     script = (
         "import sys; from pathlib import Path; from study.execution import checkpoints, workers; "
-        "from study.data.sources import prepare; "
+        "from study.data.sources import prepare_data; "
         "from study.execution.stacks import stacks; from study.config import StudyConfig; import time, study.training.engine as t;"
         f"checkpoints.FOLDER = Path({str(folder)!r});"
         "step = t.TrainingStack.train_epoch;"
         "t.TrainingStack.train_epoch = lambda self: (time.sleep(0.3), step(self))[1];"
-        f"workers.train_and_measure(stacks(StudyConfig(**{GRID!r}).networks())[0], prepare('mnist', Path('data')))"
+        f"source = prepare_data('mnist', Path('data'));"
+        f"workers.train_and_measure(stacks(StudyConfig(**{GRID!r}).networks(), source.shape)[0], source)"
     )
-    key = network_key(networks[0], source.digest)
+    key = training_key(networks[0], source.digest)
     process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
     try:
         begun = time.monotonic()
@@ -116,11 +119,11 @@ def test_a_killed_worker_goes_on_from_its_checkpoint(networks, source, folder, m
     epochs = []
     train_epoch = workers.TrainingStack.train_epoch
     monkeypatch.setattr(workers.TrainingStack, "train_epoch", lambda self: (epochs.append(self.epoch + 1), train_epoch(self))[1])
-    [continued] = train_and_measure(Stack((networks[0],)), source)
+    [continued] = train_and_measure(Stack((networks[0],), source.shape), source)
     assert epochs == [6, 7]
     checkpoints.remove(key)
     assert list(folder.iterdir()) == []
-    [undisturbed] = train_and_measure(Stack((networks[0],)), source)
+    [undisturbed] = train_and_measure(Stack((networks[0],), source.shape), source)
     assert continued.measurements.equals(undisturbed.measurements)
     assert torch.equal(continued.network.recurrent, undisturbed.network.recurrent)
 
@@ -141,9 +144,9 @@ def test_what_a_kill_leaves_of_a_checkpoint_is_removed_with_it(folder):
 
 
 def test_a_stack_whose_networks_stand_at_different_epochs_goes_on(networks, source, folder):
-    expected = train_and_measure(Stack(tuple(networks), 4), source)  # leaves checkpoints of epoch 5
-    checkpoints.remove(network_key(networks[1], source.digest))
-    continued = {r.config: r for r in train_and_measure(Stack(tuple(networks), 4), source)}
+    expected = train_and_measure(Stack(tuple(networks), source.shape, 4), source)  # leaves checkpoints of epoch 5
+    checkpoints.remove(training_key(networks[1], source.digest))
+    continued = {r.config: r for r in train_and_measure(Stack(tuple(networks), source.shape, 4), source)}
     for one in expected:
         assert continued[one.config].measurements.equals(one.measurements)
 
@@ -160,7 +163,7 @@ def test_a_checkpoint_that_cannot_be_used_is_named_and_set_aside(damage, folder,
         checkpoints.save("elsewhere", Checkpoint(state, History([1.0], [0.5], [np.zeros((3, 2))])))
         checkpoints.path("elsewhere").replace(file)
     else:
-        file.write_bytes(file.read_bytes().replace(b'"format":"2"', b'"format":"1"'))
+        file.write_bytes(file.read_bytes().replace(b'"format":"3"', b'"format":"2"'))
     assert checkpoints.load("here") is None
     assert str(file) in caplog.text
     assert [f.suffix for f in folder.iterdir()] == [".set-aside"]
@@ -169,7 +172,7 @@ def test_a_checkpoint_that_cannot_be_used_is_named_and_set_aside(damage, folder,
 
 def test_a_network_that_diverges_is_a_failure_with_its_epoch(source, folder):
     [network] = StudyConfig(**(GRID | {"seeds": "0", "learning_rate": 1e38})).networks()
-    [failure] = train_and_measure(Stack((network,)), source)
+    [failure] = train_and_measure(Stack((network,), source.shape), source)
     assert isinstance(failure, Failure)
     assert "diverged in epoch 1" in failure.reason
     assert list(folder.iterdir()) == []
@@ -184,15 +187,15 @@ def test_a_network_that_diverges_late_leaves_a_checkpoint_of_before(networks, so
         return train_epoch(self)
 
     monkeypatch.setattr(workers.TrainingStack, "train_epoch", poisoned)
-    [failure] = train_and_measure(Stack((networks[0],)), source)
+    [failure] = train_and_measure(Stack((networks[0],), source.shape), source)
     assert "diverged in epoch 6" in failure.reason
-    assert checkpoints.load(network_key(networks[0], source.digest)).state.epoch == 5
+    assert checkpoints.load(training_key(networks[0], source.digest)).state.epoch == 5
 
 
 def test_an_allocation_that_fails_halves_the_width(networks, source, folder, monkeypatch):
-    expected = [train_and_measure(Stack((network,), 2), source)[0] for network in networks]
+    expected = [train_and_measure(Stack((network,), source.shape, 2), source)[0] for network in networks]
     for network in networks:
-        checkpoints.remove(network_key(network, source.digest))
+        checkpoints.remove(training_key(network, source.digest))
     widths = []
     init = workers.TrainingStack.__init__
 
@@ -203,7 +206,7 @@ def test_an_allocation_that_fails_halves_the_width(networks, source, folder, mon
         init(self, configs, *rest, **more)
 
     monkeypatch.setattr(workers.TrainingStack, "__init__", cramped)
-    results = train_and_measure(Stack(tuple(networks), 4), source)
+    results = train_and_measure(Stack(tuple(networks), source.shape, 4), source)
     assert widths == [4, 2, 2]
     for one, other in zip(expected, results, strict=True):
         assert one.measurements.equals(other.measurements)

@@ -1,0 +1,3 @@
+from analysis import *
+from reports import *
+from study import *

@@ -1,0 +1,41 @@
+"""Training of any cell by PyTorch's automatic differentiation, for cells without hand-derived gradients."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from study.config import NetworkConfig
+from study.data.sources import Images
+from study.training.lane import Lane, Layout
+
+
+class AutogradLane(Lane):
+    """A lane with one network of any cell."""
+
+    stacked = False
+
+    def __init__(self, weights: torch.Tensor, layout: Layout, config: NetworkConfig, train: Images):
+        super().__init__(weights, layout, config, train)
+        self._layout = layout
+
+    def pass_over(self, order: torch.Tensor, size: int) -> None:
+        for indices in order.to(self.weights.device).split(size):
+            self.loss.add_(self.backpropagate(indices), alpha=len(indices))
+            self.adam()
+
+    def backpropagate(self, indices: torch.Tensor) -> torch.Tensor:
+        """Fills `gradient` with the gradient of the mean cross-entropy on the images `indices` `[B]`; returns the loss `[]`."""
+        leaf = self.weights.detach().requires_grad_()
+        network = self._layout.network(leaf)
+        images = self.images[indices].to(leaf.dtype).div_(255)
+        # bf16: products are rounded, weights are not.
+        with torch.autocast(leaf.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            state = network.start(len(indices))
+            for row in images.unbind(dim=1):
+                state = network.cell.step(network.parameters, state, row)
+            logits = network.cell.observed(state) @ network.readout.mT + network.bias
+        loss = cross_entropy(logits.to(leaf.dtype), self.labels[indices])
+        [gradient] = torch.autograd.grad(loss, leaf)
+        self.gradient.copy_(gradient)
+        return loss.detach()

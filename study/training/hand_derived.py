@@ -1,0 +1,217 @@
+"""The fast path for the paper's cell: hand-derived backpropagation through time.
+
+Forward, for a batch of B images with T rows, where x_t is row t of all images:
+
+    h_t = tanh(W x_t + R h_{t-1}),   logits = V h_T + c,   loss = mean cross-entropy
+
+Backward, with d_t = dloss / d(W x_t + R h_{t-1}) and * elementwise:
+
+    d_T = (dlogits V) * (1 - h_T^2),   d_t = (d_{t+1} R) * (1 - h_t^2)
+    dW = sum_t d_t' x_t,   dR = sum_{t>1} d_t' h_{t-1},   dV = dlogits' h_T,   dc = sum dlogits
+
+(Werbos 1990). The input product W x and both weight gradients are single products over all rows; only the two recurrences run
+row by row, in place.
+
+One code path serves two shapes. On a CPU each network is a lane of its own, `[T, B, H]`. On a GPU the whole stack is one lane,
+`[S, T, B, H]`, with batched products, and an iteration is captured as a CUDA graph and replayed.
+
+Without a bias, the state is exactly 0 until the first non-blank row of an image, and no gradient flows back beyond that row. On a
+CPU a batch is therefore sorted by that row, and each product uses only the images that have begun (`active`). On MNIST this saves
+17% of the work of the recurrences; only terms that are 0 are left out of the sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from study.config import NetworkConfig
+from study.data.sources import Images
+from study.training.lane import Lane, Layout
+
+TANH_BACKWARD = torch.ops.aten.tanh_backward.grad_input
+WARM_UP = 3  # iterations before a CUDA graph is captured, so that the libraries' workspaces exist
+
+
+class TanhLane(Lane):
+    """Networks of the paper's cell whose products are computed together: a whole stack on a GPU, one network on a CPU.
+
+    The tensors below have a leading dimension S on a GPU, and none on a CPU.
+    """
+
+    stacked = True
+
+    def __init__(self, weights: torch.Tensor, layout: Layout, config: NetworkConfig, train: Images):
+        super().__init__(weights, layout, config, train)
+        self._first_rows = None if weights.is_cuda else _first_rows(train.images)
+        self._buffers: dict[int, _Buffers] = {}
+        self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
+
+    def pass_over(self, order: torch.Tensor, size: int) -> None:
+        for indices, active in self.batches(order, size):
+            self.step(indices, active)
+
+    def batches(self, order: torch.Tensor, size: int) -> Iterator[tuple[torch.Tensor, list[int]]]:
+        """An epoch's batches of image indices `[.., size]` (the last one may be smaller), and for each row the number of images of
+        the batch that have begun. On a GPU, whose captured iteration has a fixed shape, this is always all, in the given order."""
+        rows = self.images.shape[1]
+        if self._first_rows is None:  # on a GPU
+            yield from ((indices, [indices.shape[-1]] * rows) for indices in order.to(self.weights.device).split(size, dim=-1))
+            return
+        whole = len(order) // size * size
+        for part in (order[:whole].view(-1, size), order[whole:].view(1, -1)):
+            first, within = self._first_rows[part].sort(dim=1, stable=True)
+            active = torch.searchsorted(first, torch.arange(rows).expand(len(part), -1).contiguous(), right=True)
+            if part.numel():
+                yield from zip(part.gather(1, within), active.tolist(), strict=True)
+
+    def step(self, indices: torch.Tensor, active: list[int]) -> None:
+        """One Adam step on the images `indices` `[.., B]`, of which the first `active[t]` have begun by row t (from 0); the loss
+        before the step, times B, is added to `loss` `[..]`."""
+        buffers = self.buffers(indices.shape[-1])
+        buffers.indices.copy_(indices)
+        if not self.weights.is_cuda:
+            self._iterate(buffers, active)
+            return
+        if indices.shape[-1] not in self._graphs:
+            self._graphs[indices.shape[-1]] = self._capture(buffers)
+        self._graphs[indices.shape[-1]].replay()
+
+    def _iterate(self, buffers: _Buffers, active: list[int]) -> None:
+        self.loss.add_(self.backpropagate(buffers, active), alpha=buffers.indices.shape[-1])
+        self.adam()
+
+    def backpropagate(self, buffers: _Buffers, active: list[int]) -> torch.Tensor:
+        """Fills `gradients` with those of the mean cross-entropy on the images `buffers.indices`; returns the loss `[..]`."""
+        x, h, d = buffers.input, buffers.hidden, buffers.delta
+        batch, begun = x.shape[-2], next((t for t, count in enumerate(active) if count), 0)
+        product, add_product = (torch.bmm, torch.Tensor.baddbmm_) if self.batched else (torch.mm, torch.Tensor.addmm_)
+        weights, gradients, exact = self.network, self.gradients, x.dtype == self.weights.dtype
+        if not exact:  # bf16: products are rounded, weights are not
+            weights = weights.each(lambda tensor: tensor.to(x.dtype))
+
+        chosen = buffers.indices.flatten()
+        images = self.images.index_select(0, chosen).view(*buffers.indices.shape, *self.images.shape[1:])
+        x.copy_(images.transpose(-3, -2)).div_(255)
+        labels = self.labels.index_select(0, chosen).view(buffers.indices.shape)[..., None]
+
+        transposed = buffers.transposed.copy_(weights.recurrent.mT)  # so that both factors are read along their rows
+        # Before an image has begun, its x and h are 0, and so are products with them.
+        product(x.flatten(-3, -2), weights.input.mT, out=h.flatten(-3, -2))
+        states, deltas, last = buffers.states, buffers.deltas, len(active) - 1
+        states[begun, active[begun]].tanh_()
+        for t in range(begun + 1, last + 1):
+            before = active[t - 1]
+            add_product(states[t, before], states[t - 1, before], transposed)
+            states[t, active[t]].tanh_()
+        state = states[last, batch]
+
+        logits = product(state, weights.readout.mT).add_(weights.bias[..., None, :]).to(self.weights.dtype)
+        log_probability = logits.log_softmax(dim=-1)
+        loss = -log_probability.gather(-1, labels).mean(dim=(-2, -1))
+        d_logits = log_probability.exp_()
+        d_logits.scatter_add_(-1, labels, d_logits.new_full(labels.shape, -1.0))
+        d_logits /= labels.shape[-2]
+        torch.sum(d_logits, dim=-2, out=gradients.bias)
+
+        d_logits = d_logits.to(x.dtype)
+        product(d_logits, weights.readout, out=deltas[last, batch])
+        _through_tanh(deltas[last, batch], state)
+        for t in range(last - 1, begun - 1, -1):
+            count = active[t]
+            product(deltas[t + 1, count], weights.recurrent, out=deltas[t, count])
+            _through_tanh(deltas[t, count], states[t, count])
+
+        # From row `full` on, all images have begun: one product. Each earlier row is added with the images that have begun by then.
+        full = next((t for t, count in enumerate(active) if count == batch), last)
+        pairs = [
+            (gradients.readout, d_logits, state),
+            (gradients.input, d.flatten(-3, -2), x.flatten(-3, -2)),
+            (gradients.recurrent, d[..., full + 1 :, :, :].flatten(-3, -2), h[..., full:-1, :, :].flatten(-3, -2)),
+        ]
+        for gradient, delta, source in pairs:
+            if exact:
+                product(delta.mT, source, out=gradient)
+            else:
+                gradient.copy_(product(delta.mT, source))
+        for t in range(begun, full):
+            delta, source = deltas[t + 1, active[t]].mT, states[t, active[t]]
+            if exact:
+                add_product(gradients.recurrent, delta, source)
+            else:
+                gradients.recurrent.add_(product(delta, source))
+        return loss
+
+    def buffers(self, batch: int) -> _Buffers:
+        """The working memory for batches of this size."""
+        if batch not in self._buffers:
+            shape = (*self.weights.shape[:-1], self.images.shape[1], batch)
+            dtype = torch.bfloat16 if self.precision == "bf16" else self.weights.dtype
+            self._buffers[batch] = _Buffers(
+                indices=torch.zeros(*shape[:-2], batch, dtype=torch.int64, device=self.weights.device),
+                input=torch.empty(*shape, self.images.shape[2], dtype=dtype, device=self.weights.device),
+                hidden=torch.empty(*shape, self.network.hidden_size, dtype=dtype, device=self.weights.device),
+                # Zeros, never NaN: entries of images that have not begun are multiplied by 0.
+                delta=torch.zeros(*shape, self.network.hidden_size, dtype=dtype, device=self.weights.device),
+                transposed=torch.empty(self.network.recurrent.shape, dtype=dtype, device=self.weights.device),
+            )
+        return self._buffers[batch]
+
+    def _capture(self, buffers: _Buffers) -> torch.cuda.CUDAGraph:
+        """An iteration on these buffers as a CUDA graph; weights, moments and loss are left as they were."""
+        changed = (self.weights, self.first_moment, self.second_moment, self.loss, self.step_count)
+        active = [buffers.indices.shape[-1]] * self.images.shape[1]
+        before = [tensor.clone() for tensor in changed]
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP):
+                self._iterate(buffers, active)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._iterate(buffers, active)
+        for tensor, value in zip(changed, before, strict=True):
+            tensor.copy_(value)
+        return graph
+
+
+@dataclass
+class _Buffers:
+    """Working memory of a lane for one batch size; `states[t, n]` and `deltas[t, n]` are the first n images of row t."""
+
+    indices: torch.Tensor  # [.., B]
+    input: torch.Tensor  # [.., T, B, features]
+    hidden: torch.Tensor  # [.., T, B, H]
+    delta: torch.Tensor  # [.., T, B, H]
+    transposed: torch.Tensor  # [.., H, H]
+
+    def __post_init__(self) -> None:
+        self.states, self.deltas = _Views(self.hidden), _Views(self.delta)
+
+
+class _Views(dict):
+    """The views `tensor[.., t, :n, :]` of a tensor `[.., T, B, H]` by (t, n), cached: creating a view takes a twentieth of the time
+    of the product it is used in."""
+
+    def __init__(self, tensor: torch.Tensor):
+        super().__init__()
+        self.tensor = tensor
+
+    def __missing__(self, place: tuple[int, int]) -> torch.Tensor:
+        row, count = place
+        self[place] = view = self.tensor[..., row, :count, :]
+        return view
+
+
+def _first_rows(images: torch.Tensor) -> torch.Tensor:
+    """The index of the first non-blank row of each image `[N, T, features]`, T where all are blank; int64 `[N]`."""
+    seen = (images != 0).any(dim=2)
+    return torch.where(seen.any(dim=1), seen.byte().argmax(dim=1), images.shape[1])
+
+
+def _through_tanh(delta: torch.Tensor, hidden: torch.Tensor) -> None:
+    """delta *= 1 - hidden^2, in one pass."""
+    TANH_BACKWARD(delta, hidden, grad_input=delta)

@@ -1,0 +1,94 @@
+"""The common part of all lanes: flat weights, Adam's state and its update."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from study.config import NetworkConfig
+from study.data.sources import Images
+from study.networks.cells import Cell
+from study.networks.network import RecurrentNetwork
+from study.networks.weights import READOUT
+
+ADAM_BETAS, ADAM_EPSILON = (0.9, 0.999), 1e-8  # PyTorch's defaults
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The layout of a network's P weights in one flat vector: its `cell`, and the `shapes` of the tensors by name, in order."""
+
+    cell: Cell
+    shapes: dict[str, torch.Size]
+
+    @classmethod
+    def of(cls, network: RecurrentNetwork) -> Layout:
+        return cls(network.cell, {name: tensor.shape for name, tensor in _tensors(network).items()})
+
+    def flat(self, network: RecurrentNetwork) -> torch.Tensor:
+        """A network's weights as one vector `[P]`."""
+        return torch.cat([tensor.reshape(-1) for tensor in _tensors(network).values()])
+
+    def network(self, flat: torch.Tensor) -> RecurrentNetwork:
+        """The network whose tensors are views of `flat` `[.., P]`."""
+        parts = flat.split([math.prod(shape) for shape in self.shapes.values()], dim=-1)
+        views = {name: part.unflatten(-1, shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
+        return RecurrentNetwork(self.cell, {name: views[name] for name in self.cell.names}, *(views[name] for name in READOUT))
+
+
+class Lane(ABC):
+    """Networks trained together: their `weights` `[P]`, or `[S, P]` if the lane can be a stack (`stacked`), Adam's moments, the
+    number of `steps` done, the `network` whose tensors are views of the weights, the same for the `gradients`, and `loss` `[..]`,
+    the sum of the losses over an epoch's images."""
+
+    stacked: ClassVar[bool]
+
+    def __init__(self, weights: torch.Tensor, layout: Layout, config: NetworkConfig, train: Images):
+        self.weights, self.batched = weights, weights.ndim == 2
+        self.images, self.labels, self.precision = train.images, train.labels, config.precision
+        self.learning_rate = config.learning_rate
+        self.gradient, self.first_moment, self.second_moment = (torch.zeros_like(weights) for _ in range(3))
+        self.step_count = torch.zeros((), dtype=torch.float32, device=weights.device)
+        self.network, self.gradients = layout.network(weights), layout.network(self.gradient)
+        self.loss = torch.zeros(weights.shape[:-1], dtype=torch.float64, device=weights.device)
+
+    @property
+    def steps(self) -> int:
+        return int(self.step_count)
+
+    @steps.setter
+    def steps(self, count: int) -> None:
+        self.step_count.fill_(count)
+
+    @abstractmethod
+    def pass_over(self, order: torch.Tensor, size: int) -> None:
+        """Trains for one pass over the images in the `order` of indices `[.., N]`, in batches of `size` (the last may be smaller).
+        Adds each batch's loss before its step, times the number of its images, to `loss`."""
+
+    def adam(self) -> None:
+        """One step of Adam (Kingma & Ba 2015) along `gradient`."""
+        self.step_count += 1
+        # The kernel is called directly: `torch.optim.Adam.step` takes four times as long at 200 units.
+        torch._fused_adam_(  # pyright: ignore[reportPrivateImportUsage]
+            [self.weights],
+            [self.gradient],
+            [self.first_moment],
+            [self.second_moment],
+            [],
+            [self.step_count],
+            lr=self.learning_rate,
+            beta1=ADAM_BETAS[0],
+            beta2=ADAM_BETAS[1],
+            weight_decay=0.0,
+            eps=ADAM_EPSILON,
+            amsgrad=False,
+            maximize=False,
+        )
+
+
+def _tensors(network: RecurrentNetwork) -> dict[str, torch.Tensor]:
+    return {**network.parameters, **{name: getattr(network, name) for name in READOUT}}

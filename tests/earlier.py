@@ -1,0 +1,34 @@
+"""Records as they were written before variables had roles and sources."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from study.record.earlier_layout import GLUED, VERSION
+from study.schema import MEASURED, MEASUREMENT, NOT_OF_SOURCE, SOURCE, by_source, metric_name, of_source
+
+
+def as_written_earlier(record: xr.Dataset) -> xr.Dataset:
+    """A record of today as earlier code would have written it."""
+    arrays = {}
+    for name, array in record.data_vars.items():
+        for source, part in by_source(array):
+            former = GLUED[str(name)][source] if SOURCE in array.dims else str(name)
+            attributes = {key: value for key, value in array.attrs.items() if key not in ("role", MEASUREMENT)}
+            if "metric" in attributes:
+                attributes["metric"] = metric_name(array, source)
+            if SOURCE in array.dims:
+                told = attributes["missing"].removesuffix(NOT_OF_SOURCE).removesuffix("; or ")
+                attributes = {key: value for key, value in attributes.items() if key != "missing"} | (
+                    {"missing": told} if told else {}
+                )
+            arrays[former] = part.drop_attrs(deep=False).assign_attrs(attributes).rename(former)
+    if "readout_accuracy" in arrays:
+        gap = of_source(record.probe_accuracy) - arrays.pop("readout_accuracy")
+        words = {"long_name": "accuracy of a linear probe above that of the readout", "units": "1", "metric": "probe/above_readout"}
+        arrays["probe_gap"] = gap.drop_attrs(deep=False).assign_attrs(words)
+    earlier = xr.Dataset(arrays, attrs=record.attrs | {"record_version": VERSION}).drop_vars(SOURCE, errors="ignore")
+    for dimension in earlier.dims:
+        earlier[dimension].attrs.pop("grows", None)
+    del earlier.attrs[MEASURED]
+    return earlier

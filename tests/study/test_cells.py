@@ -1,0 +1,267 @@
+"""Cells: what they say of themselves is tested, a wrong one is refused, and whatever runs a network asks its cell."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import sys
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from biased_cell import BIASED, BiasedTanh
+from conftest import ROOT, run_command
+from mlflow.pyfunc import PythonModelContext
+from safetensors.torch import save_file
+from torch import nn
+
+from reports.cells import jacobian, layer
+from reports.text.methods import methods
+from study.config import StudyConfig, validated
+from study.data.sources import DataShape, Images
+from study.execution.stacks import stacks, training_memory
+from study.measurements import measure
+from study.measurements.fixed_points import search
+from study.measurements.recording import Recording
+from study.networks.cells import CELLS, TANH, Cell, known, register_cell, tanh_classifier
+from study.networks.cells.cell import BlankMap
+from study.networks.cells.checks import faults
+from study.networks.cells.tanh import TanhCell
+from study.networks.network import RecurrentNetwork, accuracy, scaled
+from study.networks.rest import rest_state
+from study.record.keys import fused_network_key, training_key
+from study.terminal.errors import InputError
+
+
+class LSTM(Cell):
+    """As `nn.LSTM`, without biases: the state is h and c, of which h is observed."""
+
+    name = "lstm"
+    description = "LSTM units without bias"
+    names = {"input": "rnn.weight_ih_l0", "recurrent": "rnn.weight_hh_l0"}  # noqa: RUF012
+    rests_at_zero = True
+
+    def shapes(self, hidden_size, features):
+        return {"input": (4 * hidden_size, features), "recurrent": (4 * hidden_size, hidden_size)}
+
+    def state_size(self, hidden_size):
+        return 2 * hidden_size
+
+    def observed(self, state):
+        return state[..., : state.shape[-1] // 2]
+
+    def step(self, weights, state, row):
+        h, c = state.chunk(2, dim=-1)
+        i, f, g, o = (row @ weights["input"].mT + h @ weights["recurrent"].mT).chunk(4, dim=-1)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        return torch.cat([o.sigmoid() * c.tanh(), c], dim=-1)
+
+
+CELLS_TRIED = {"tanh": TANH, "biased_tanh": BIASED, "lstm": LSTM()}
+
+
+@pytest.mark.parametrize("cell", CELLS_TRIED.values(), ids=CELLS_TRIED)
+def test_a_cell_is_what_it_says(cell):
+    assert faults(cell) == []
+
+
+def _altered(base: type[Cell], **changes) -> Cell:
+    return type("Altered", (base,), changes)()
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        (_altered(TanhCell, odd=False), "says that it is not odd"),
+        (_altered(TanhCell, rests_at_zero=False), "says that it does not rest at 0"),
+        (_altered(BiasedTanh, odd=True), "says that it is odd"),
+        (_altered(BiasedTanh, rests_at_zero=True), "says that it rests at 0"),
+        (
+            _altered(TanhCell, jacobian=lambda self, weights, state, following=None: weights["recurrent"].expand(5, 7, 7)),
+            "jacobian",
+        ),
+        (_altered(TanhCell, blank=lambda self, weights, state: state.tanh()), "its blank does not agree with its step"),
+        (_altered(TanhCell, rows=lambda self, weights, images: iter(Cell.rows(self, weights, 2 * images))), "its rows"),
+        (_altered(TanhCell, blank_rows=lambda self, weights, state, count: iter([state, state])), "its blank_rows"),
+        (_altered(TanhCell, blank_map=lambda self, weights: BlankMap(BIASED, weights | {"shift": torch.ones(7)})), "its blank_map"),
+        (_altered(TanhCell, name="Has Spaces"), "its name"),
+        (_altered(TanhCell, description="two\nlines"), "description"),
+        (_altered(TanhCell, names={"input": "a"}), "not for the same parameters"),
+        (
+            _altered(BiasedTanh, shapes=lambda self, h, f: {"input": (f, h), "recurrent": (h, h), "shift": (h,)}),
+            "no parameters input",
+        ),
+        (_altered(TanhCell, observed=lambda self, state: state[..., :3]), "do not have the shapes"),
+    ],
+)
+def test_a_cell_that_is_not_what_it_says_is_refused(cell, words):
+    with pytest.raises(InputError, match=words):
+        register_cell(cell)
+    assert set(CELLS.values()) == {TANH, BIASED}
+
+
+def test_a_name_belongs_to_one_cell():
+    assert register_cell(BiasedTanh()).name == "biased_tanh"  # the module may be imported under two names
+    with pytest.raises(InputError, match="tanh: this name is taken"):
+        register_cell(_altered(LSTM, name="tanh"))
+    register_cell(BIASED)
+
+
+@pytest.mark.parametrize("name", ["none", "os", "../tanh", 3, None, ["tanh"], "biased_cell"])
+def test_a_name_that_is_not_registered_is_one_line_that_says_what_to_do(name):
+    with pytest.raises(InputError, match="expected one of tanh, biased_tanh, or a module that registers it in HIDDEN_ORBITS_EXTEN"):
+        known(name)
+    with pytest.raises(InputError, match=r"cell=.*no cell of this name is registered"):
+        validated(StudyConfig, {"cell": name})
+
+
+def test_the_spectrum_of_the_paper_s_cell_is_that_of_r_itself(network):
+    assert torch.equal(network.rest_jacobian, network.recurrent)
+
+
+def test_states_of_an_lstm_are_pytorch_s_and_its_full_state_is_followed(test_images, train_images):
+    network = RecurrentNetwork.initial(1, 12, 28, 10, CELLS_TRIED["lstm"])
+    theirs = nn.LSTM(28, 12, bias=False, batch_first=True)
+    theirs.load_state_dict({"weight_ih_l0": network.input, "weight_hh_l0": network.recurrent})
+    few = test_images.first(300)
+    recording = Recording(network, few, train_images.first(300), blank_rows=3)
+    with torch.no_grad():
+        states, (_, c) = theirs(scaled(few.images))
+    torch.testing.assert_close(recording.hidden, states.transpose(0, 1), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(recording.states[-1, :, 12:], c[0], rtol=1e-5, atol=1e-6)
+    measured = measure(recording, ["experiments", "dimensionality", "geometry", "spectrum", "attractors", "fixed_points", "probes"])
+    assert measured.sizes["mode"] == 24
+    assert measured.sizes["exponent"] == 20
+    assert int(measured.pca90.max()) <= 12
+    assert float(measured.spectral_radius) == pytest.approx(float(np.abs(np.linalg.eigvals(network.rest_jacobian.numpy())).max()))
+    assert float(measured.test_accuracy) == pytest.approx(float(accuracy(network, few)))
+
+
+def test_a_biased_network_rests_at_a_fixed_point_and_starts_from_it_nowhere():
+    network = RecurrentNetwork.initial(0, 20, 28, 10, BIASED)
+    rest = rest_state(BIASED, network.parameters)
+    again = BIASED.blank(network.double().parameters, rest[None])[0]
+    assert (again - rest).norm() < 1e-9
+    assert rest.norm() > 0.01
+    jacobian = (1 - rest.square())[:, None] * network.recurrent.double()
+    torch.testing.assert_close(network.rest_jacobian.double(), jacobian, rtol=1e-5, atol=1e-6)
+
+
+def test_mirror_images_and_zero_are_fixed_points_only_where_the_cell_says_so():
+    """One unit h -> tanh(w h + b) by itself: what is found is checked against a scan of the line."""
+    line = torch.linspace(-1, 1, 200_001, dtype=torch.float64)
+    for shift, cell in ((0.0, TANH), (0.1, BIASED)):
+        weights = {
+            "input": torch.zeros(1, 1, dtype=torch.float64),
+            "recurrent": torch.full((1, 1), 1.5, dtype=torch.float64),
+            "shift": torch.full((1,), shift, dtype=torch.float64),
+        }
+        above = torch.tanh(1.5 * line + shift) > line
+        crossings = line[1:][above[1:] != above[:-1]]
+        points, failed = search(cell, weights, torch.tensor([[0.9], [0.5], [-0.4], [-0.9], [-0.1]], dtype=torch.float64))
+        assert failed < 0.5
+        assert len(points) == len(crossings) == 3
+        torch.testing.assert_close(points[:, 0].sort().values, crossings, rtol=0, atol=2e-5)
+    only_right, _ = search(BIASED, weights, torch.tensor([[0.9]], dtype=torch.float64))
+    assert len(only_right) == 1
+
+
+def test_a_biased_network_that_has_seen_nothing_goes_on_from_its_initial_state(test_images, train_images):
+    """Nothing shown, blank rows move it: the roll-out equals step after step."""
+    network = RecurrentNetwork.initial(3, 16, 28, 10, BIASED)
+    few = test_images.first(200)
+    measured = measure(Recording(network, few, train_images, blank_rows=5), ["surface"])
+    state = torch.zeros(200, 16)
+    for blank in range(1, 57):
+        state = BIASED.step(network.parameters, state, torch.zeros(200, 28))
+        share = float((network.predict(state) == few.labels).double().mean())
+        assert float(measured.accuracy.sel(shown=0, blank=blank)) == pytest.approx(share)
+
+
+def test_the_logged_model_s_own_code_gives_what_the_cell_gives(network, test_images, tmp_path):
+    network.save(tmp_path / "w.safetensors")
+    model = tanh_classifier.RowByRowClassifier()
+    context = PythonModelContext({"weights": str(tmp_path / "w.safetensors")}, {})
+    model.load_context(context)
+    images = scaled(test_images.images[:2000])
+    for rows in (1, 13, 28):
+        *_, last = network.rows(images[:, :rows])
+        theirs = model.predict(context, images[:, :rows].numpy())
+        assert (theirs == network.predict(last).numpy()).mean() > 0.999
+
+
+def test_a_file_says_its_cell_and_is_read_back(tmp_path):
+    network = RecurrentNetwork.initial(2, 16, 28, 10, BIASED)
+    network.save(tmp_path / "w.safetensors")
+    loaded = RecurrentNetwork.load(tmp_path / "w.safetensors")
+    assert loaded.cell is BIASED
+    assert all(torch.equal(a, b) for a, b in zip(network.state_dict().values(), loaded.state_dict().values(), strict=True))
+    save_file(network.state_dict(), tmp_path / "theirs.safetensors", {"cell": "biased_tanh"})
+    assert RecurrentNetwork.load(tmp_path / "theirs.safetensors").cell is BIASED
+    save_file(network.state_dict(), tmp_path / "silent.safetensors")
+    with pytest.raises(InputError, match=r"rnn.bias_hh_l0 is not zero"):
+        RecurrentNetwork.load(tmp_path / "silent.safetensors")
+
+
+@pytest.mark.slow
+def test_a_file_of_a_cell_that_is_not_registered_is_one_line(tmp_path):
+    RecurrentNetwork.initial(2, 16, 28, 10, BIASED).save(tmp_path / "w.safetensors")
+    measure_it = [sys.executable, "-m", "study", "measure", str(tmp_path / "w.safetensors"), "--out", str(tmp_path / "m.nc")]
+    done = run_command(measure_it, "sqlite:///none.db")
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert "cell=biased_tanh: no cell of this name is registered; expected one of tanh" in line
+    assert "HIDDEN_ORBITS_EXTENSIONS" in line
+    known_then = {"HIDDEN_ORBITS_EXTENSIONS": "biased_cell", "PYTHONPATH": str(ROOT / "tests")}
+    done = run_command([*measure_it, "--only", "spectrum"], "sqlite:///none.db", **known_then)
+    assert done.returncode == 0, done.stderr
+    assert "test accuracy" in done.stdout
+
+
+def test_networks_of_the_paper_s_cell_keep_their_keys_and_others_have_their_own():
+    plain, biased = (
+        StudyConfig(seeds="0", hidden_sizes="8", cell=cell, device="cpu").networks()[0] for cell in ("tanh", "biased_tanh")
+    )
+    assert training_key(plain, "d") != training_key(biased, "d")
+    assert fused_network_key(plain, "d") != fused_network_key(biased, "d")
+    # As computed by the code that knew no other cell.
+    assert fused_network_key(plain, "d") == "a1ec236c0a7a86fd441a4990972dd2a9b48914261e331a59c84601349f3ed83c"
+
+
+def test_networks_of_a_cell_without_a_fast_path_are_planned_one_by_one_on_a_gpu():
+    shape = DataShape(28, 28, 10)
+    for cell, widths in (("tanh", [128]), ("biased_tanh", [1] * 30)):
+        config = StudyConfig(seeds="0-29", hidden_sizes="50", cell=cell, device="cpu")
+        on_gpu = [network.model_copy(update={"device": "cuda"}) for network in config.networks()]
+        assert [stack.width for stack in stacks(on_gpu, shape, free=80 << 30)] == widths
+    assert training_memory(on_gpu[0], shape) > training_memory(on_gpu[0].model_copy(update={"cell": "tanh"}), shape)
+    assert training_memory(on_gpu[0], shape) > training_memory(on_gpu[0], DataShape(12, 9, 4))
+
+
+@pytest.mark.parametrize("name", ["os", "x" * 400, "../../biased_cell", "#let x = 1", "\x1b[2J"])
+def test_a_report_names_a_cell_that_a_stored_study_made_up_and_no_more(name):
+    assert layer(name) == f"the cell {name[:40]}, which is not registered here"
+    assert jacobian(name) == "the Jacobian at rest"
+    config = {"cell": name, "dataset": "mnist", "train_images": 1, "epochs": 1, "learning_rate": 1, "batch_size": 1}
+    paragraphs = methods(config | {"precision": "fp32", "blank_rows": 1}, set(), 10)
+    assert "which is not registered here" in paragraphs[0]
+    assert len(paragraphs[0]) < 1000
+
+
+def test_sixes_are_missing_with_their_reason_where_there_are_none():
+    draw = torch.Generator().manual_seed(0)
+    images = Images(torch.randint(256, (80, 12, 9), generator=draw, dtype=torch.uint8), torch.arange(80) % 4)
+    measured = measure(Recording(RecurrentNetwork.initial(0, 8, 9, 4), images, images, blank_rows=30))
+    assert measured.sizes["shown"] == 13
+    assert measured.sizes["blank"] == 25
+    assert measured.sizes["scored_step"] == 36
+    assert measured.sixes_agreement.isnull().all()
+    assert measured.sixes_agreement.attrs["missing"].startswith("the images have no label 6, or fewer than 4 rows; or ")
+    assert measured.sizes["group"] == measured.sizes["digit"] == 4
+
+
+def test_a_cell_that_comes_from_another_process_is_the_one_of_its_name():
+    assert pickle.loads(pickle.dumps(TANH)) is TANH
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(RecurrentNetwork.initial, 0, 4, 3, 2).result().cell is TANH

@@ -1,0 +1,141 @@
+"""A cell of one's own, and a data set of another shape, through study, record, MLflow, analysis, figures and report."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+import torch
+import xarray as xr
+from conftest import ROOT
+from places import new_place, write_data_set
+
+from analysis.dataset import runs
+from study.data.sources import Images
+from study.record.network_record import MEASUREMENTS, WEIGHTS, read_measurements
+from study.tracking.store import fetch
+
+EXTENSION = {"HIDDEN_ORBITS_EXTENSIONS": "biased_cell", "PYTHONPATH": str(ROOT / "tests")}
+SMALL = {
+    "seeds": "0-1",
+    "hidden_sizes": "8",
+    "epochs": "2",
+    "batch_size": "25",
+    "learning_rate": "5e-3",
+    "measurements": "standard",
+}
+
+
+def _text(pdf) -> str:
+    """The words of a PDF, where the machine can read one."""
+    try:
+        return " ".join(subprocess.run(["pdftotext", pdf, "-"], capture_output=True, text=True, check=True).stdout.split())
+    except FileNotFoundError:
+        pytest.skip("pdftotext is not installed")
+
+
+def _command(place, *arguments: str):
+    study = place.start(module=arguments[0], command=arguments[1:])
+    study.wait(600)
+    return study
+
+
+@pytest.fixture(scope="module")
+def biased(tmp_path_factory):
+    """A study of the biased cell on MNIST, with its report."""
+    place = new_place(tmp_path_factory.mktemp("biased"))
+    place.environment |= EXTENSION
+    report = place.folder / "report.pdf"
+    study = place.start(command=("run",), cell="biased_tanh", out=str(report), **SMALL)
+    study.wait(900)
+    assert study.process.returncode == 0, study.output
+    return place
+
+
+@pytest.mark.slow
+def test_a_cell_of_one_s_own_is_trained_measured_and_reported(biased, tmp_path):
+    [study] = biased.runs("tags.kind = 'study'")
+    networks = biased.runs("tags.kind = 'network'")
+    assert {run.data.params["cell"] for run in networks} == {"biased_tanh"}
+    assert all("biased_tanh has no code of its own" in run.data.tags["logged_model"] for run in networks)
+    folder = fetch(biased.client, networks[0], tmp_path)
+    record = read_measurements(folder / MEASUREMENTS)
+    assert record.period_predicted.attrs["odd"] == 0
+    assert "no rest state" in record.eigenvalue_real.attrs["missing"]
+    assert float(record.test_accuracy) > 0.2
+    assert (folder / WEIGHTS).is_file()
+    dataset = runs.load(study.info.run_id, biased.client)
+    assert dataset.eigenvalue_real.dims == ("hidden_size", "seed", "mode")
+    words = _text(biased.folder / "report.pdf")
+    assert "one recurrent layer of tanh units with a recurrent bias" in words
+    assert "eigenvalues of the Jacobian at rest" in words
+    assert "period or its half" not in words  # as an odd map's accuracy can have
+
+
+@pytest.mark.slow
+def test_without_its_extension_a_stored_cell_is_a_line_and_the_records_are_analysed(biased, tmp_path):
+    without = type(biased)(biased.folder, biased.store)
+    study = _command(
+        without, "analysis", "--study", "latest", "--data-dir", "data", "--out", str(tmp_path / "out"), "--embedding", "umap"
+    )
+    assert study.process.returncode == 0, study.output
+    assert "biased_tanh: no cell of this name is registered" in study.output
+    assert "HIDDEN_ORBITS_EXTENSIONS" in study.output
+    assert "Traceback" not in study.output
+    assert xr.load_dataset(tmp_path / "out" / "dataset.nc").test_accuracy.notnull().all()
+    study = _command(without, "reports", "--study", "latest", "--out", str(tmp_path / "r.pdf"))
+    assert study.process.returncode == 0, study.output
+    assert "the cell biased_tanh, which is not registered here" in _text(tmp_path / "r.pdf")
+
+
+def test_a_study_of_a_cell_that_is_not_registered_ends_at_the_door(place):
+    study = place.run(cell="biased_tanh")
+    assert study.process.returncode == 2
+    [line] = study.output.splitlines()
+    assert "cell=biased_tanh: no cell of this name is registered" in line
+    assert "expected the name of a registered cell, such as tanh" in line
+
+
+def _shaped(count: int, seed: int) -> Images:
+    """Images of 12 rows of 9 pixels: noise, and a bright block whose rows tell which of four classes it is."""
+    draw = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % 4
+    images = torch.randint(60, (count, 12, 9), generator=draw, dtype=torch.uint8)
+    for number, label in enumerate(labels.tolist()):
+        images[number, 3 * label : 3 * label + 3, 2:7] += 150
+    return Images(images, labels)
+
+
+@pytest.mark.slow
+def test_a_data_set_of_another_shape_passes_through_and_says_what_it_lacks(place, tmp_path):
+    folder = write_data_set(tmp_path / "data", _shaped(400, 0), _shaped(120, 1))
+    report, out = tmp_path / "report.pdf", tmp_path / "out"
+    shape = {"data_dir": str(folder), "train_images": "400", "seeds": "0-5", "blank_rows": "40", "epochs": "4"}
+    study = place.start(command=("run",), out=str(report), **(SMALL | shape))
+    study.wait(900)
+    assert study.process.returncode == 0, study.output
+    [run] = place.runs("tags.kind = 'study'")
+    dataset = runs.load(run.info.run_id, place.client)
+    assert {name: dataset.sizes[name] for name in ("time_step", "rows_shown", "digit", "group")} == {
+        "time_step": 12,
+        "rows_shown": 11,
+        "digit": 4,
+        "group": 4,
+    }
+    assert float(dataset.test_accuracy.mean()) > 0.4
+    assert dataset.sixes_agreement.isnull().all()
+    assert "no label 6" in dataset.sixes_agreement.attrs["missing"]
+    study = _command(place, "analysis", "--study", "latest", "--data-dir", str(folder), "--out", str(out))
+    assert study.process.returncode == 0, study.output
+    assert "left out" not in study.output
+    assert "C6" not in (out / "findings.csv").read_text()
+    assert xr.load_dataset(out / "embedding-8.nc").time_step.values.tolist() == [2, 7, 12]
+    network = place.runs("tags.kind = 'network'")[0]
+    [model] = place.client.search_logged_models([network.info.experiment_id], max_results=1)
+    assert model.name == "classifier"
+    words = _text(report)
+    assert "No network has a value for sixes_agreement: the images have no label 6, or fewer than 4 rows." in words
+    assert "times chance with 4 classes" in words
+    assert "applied after row 12 (experiment 1)" in words
+    assert "row 28" not in words
+    assert "step 28" not in words
