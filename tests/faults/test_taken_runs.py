@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -241,7 +242,7 @@ def test_an_aggregate_that_was_killed_before_it_had_parameters_is_superseded(cli
     band = {"appended/accuracy": (np.arange(2), {"mean": np.zeros(2)})}
     other = log_aggregate(client, study, 50, band)
     with monkeypatch.context() as patch:
-        patch.setattr(type(client), "log_batch", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(type(client), "log_batch", Mock(side_effect=KeyboardInterrupt))
         patch.setattr("study.tracking.results.terminate", lambda *_: None)  # as after a kill: nobody ends it
         with pytest.raises(KeyboardInterrupt):
             log_aggregate(client, study, 12, band)
