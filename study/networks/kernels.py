@@ -1,8 +1,8 @@
 """Kernels: the library that computes the matrix products and the tanh of which training and measuring mostly consist.
 
-Which library is faster depends on the processor. On Intel's, torch multiplies through MKL at the machine's peak; on AMD's, MKL takes
-a path for older processors, and NumPy's OpenBLAS is up to twice as fast. Their results differ in rounding: the kernels of a study
-are therefore chosen once, are the same for all its networks, and are part of a network's training key.
+Which library is faster depends on the processor. On Intel's, torch multiplies through MKL at the machine's peak; on AMD's, MKL
+takes a path for older processors, and NumPy's OpenBLAS is up to twice as fast. Their results differ in rounding: the kernels of a
+study are therefore chosen once, are the same for all its networks, and are part of a network's training key.
 """
 
 from __future__ import annotations
