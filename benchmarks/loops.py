@@ -1,4 +1,4 @@
-"""The loops that the engine is compared with, each as people write it: nn.RNN, the tutorial, torch.func, JAX.
+"""The loops that the engine is compared with, each as people write it: nn.RNN, the tutorial, torch.func, JAX, Equinox.
 
 Each is a function that prepares a network (or several) and returns a function that runs n training steps.
 """
@@ -6,7 +6,7 @@ Each is a function that prepares a network (or several) and returns a function t
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -25,7 +25,9 @@ def training_images(device: str = "cpu") -> Images:
     return load_images(prepare_data("mnist", Path("data")), train=True).to(device)
 
 
-def engine_configs(hidden: int, batch: int, networks: int, device: str, precision: str = "fp32") -> list[NetworkConfig]:
+def engine_configs(
+    hidden: int, batch: int, networks: int, device: str, precision: str = "fp32", kernels: str = "auto"
+) -> list[NetworkConfig]:
     return StudyConfig(
         seeds=tuple(range(networks)),
         hidden_sizes=(hidden,),
@@ -33,13 +35,14 @@ def engine_configs(hidden: int, batch: int, networks: int, device: str, precisio
         learning_rate=LEARNING_RATE,
         device=device,
         precision=precision,
+        kernels=kernels,
     ).networks()
 
 
-def engine(hidden: int, batch: int, networks: int = 1, device: str = "cpu", precision: str = "fp32") -> Run:
-    """Ours: the lanes of a training stack."""
+def engine(hidden: int, batch: int, networks: int = 1, device: str = "cpu", precision: str = "fp32", kernels: str = "auto") -> Run:
+    """Ours: the lanes of a training stack, by the kernels that are faster here if not others are named."""
     images = training_images(device)
-    stack = TrainingStack(engine_configs(hidden, batch, networks, device, precision), images)
+    stack = TrainingStack(engine_configs(hidden, batch, networks, device, precision, kernels), images)
     length = len(images) // batch * batch
 
     def batches(lane):
@@ -52,7 +55,7 @@ def engine(hidden: int, batch: int, networks: int = 1, device: str = "cpu", prec
     def run(steps: int) -> None:
         for _ in range(steps):
             for lane, each in lanes:
-                lane.step(*next(each))
+                lane.step(next(each))
 
     return run
 
@@ -69,14 +72,15 @@ class PlainNetwork(nn.Module):
         return self.readout(self.rnn(images)[0][:, -1])
 
 
-def _stepper(hidden: int, batches, device: str = "cpu") -> Run:
+def _stepper(hidden: int, batches, device: str = "cpu", compiled: bool = False) -> Run:
     module = PlainNetwork(hidden).to(device)
+    forward = torch.compile(module) if compiled else module
     adam = torch.optim.Adam(module.parameters(), lr=LEARNING_RATE, fused=True)
 
     def run(steps: int) -> None:
         for images, labels in itertools.islice(batches, steps):
             adam.zero_grad()
-            nn.functional.cross_entropy(module(images), labels).backward()
+            nn.functional.cross_entropy(forward(images), labels).backward()
             adam.step()
 
     return run
@@ -84,15 +88,20 @@ def _stepper(hidden: int, batches, device: str = "cpu") -> Run:
 
 def plain_loop(hidden: int, batch: int, device: str = "cpu") -> Run:
     """nn.RNN, autograd and fused Adam, all images in memory (on the device) as floats."""
+    return _stepper(hidden, _batches_in_memory(batch, device), device)
+
+
+def _batches_in_memory(batch: int, device: str) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     data = training_images(device)
     images = data.images.float() / 255
+    while True:
+        for indices in torch.randperm(len(data), device=device).split(batch)[:-1]:
+            yield images[indices], data.labels[indices]
 
-    def batches():
-        while True:
-            for indices in torch.randperm(len(data), device=device).split(batch)[:-1]:
-                yield images[indices], data.labels[indices]
 
-    return _stepper(hidden, batches(), device)
+def compiled_loop(hidden: int, batch: int) -> Run:
+    """The same, compiled by torch.compile."""
+    return _stepper(hidden, _batches_in_memory(batch, "cpu"), compiled=True)
 
 
 def tutorial_loop(hidden: int, batch: int) -> Run:
@@ -176,5 +185,57 @@ def jax_ensemble(hidden: int, batch: int, networks: int = 8) -> Run | None:
             indices = torch.randint(len(data), (networks, batch)).numpy()
             state[:] = step(*state, float(next(count)), images[indices], labels[indices])
         jax.block_until_ready(state)
+
+    return run
+
+
+def equinox_ensemble(hidden: int, batch: int, networks: int = 8) -> Run | None:
+    """Equinox and Optax: `filter_vmap` over networks, `lax.scan` over rows, `filter_jit`. None where they are not installed."""
+    try:
+        import equinox
+        import jax
+        import jax.numpy as jnp
+        import optax
+    except ImportError:
+        return None
+    data = training_images()
+    images, labels = data.images.numpy().astype("float32") / 255, data.labels.numpy()
+
+    class Network(equinox.Module):
+        input: equinox.nn.Linear
+        recurrent: equinox.nn.Linear
+        readout: equinox.nn.Linear
+
+        def __init__(self, key):
+            keys = jax.random.split(key, 3)
+            self.input = equinox.nn.Linear(28, hidden, use_bias=False, key=keys[0])
+            self.recurrent = equinox.nn.Linear(hidden, hidden, use_bias=False, key=keys[1])
+            self.readout = equinox.nn.Linear(hidden, 10, key=keys[2])
+
+        def __call__(self, rows):
+            def step(state, row):
+                return jnp.tanh(self.input(row) + self.recurrent(state)), None
+
+            return self.readout(jax.lax.scan(step, jnp.zeros(hidden), rows)[0])
+
+    def loss(network, x, y):
+        return optax.softmax_cross_entropy_with_integer_labels(jax.vmap(network)(x), y).mean()
+
+    adam = optax.adam(LEARNING_RATE)
+    ensemble = equinox.filter_vmap(Network)(jax.random.split(jax.random.PRNGKey(0), networks))
+
+    @equinox.filter_jit
+    def step(ensemble, moments, x, y):
+        gradient = equinox.filter_vmap(equinox.filter_grad(loss))(ensemble, x, y)
+        updates, moments = adam.update(gradient, moments)
+        return equinox.apply_updates(ensemble, updates), moments
+
+    state = [ensemble, adam.init(equinox.filter(ensemble, equinox.is_array))]
+
+    def run(steps: int) -> None:
+        for _ in range(steps):
+            indices = torch.randint(len(data), (networks, batch)).numpy()
+            state[:] = step(*state, images[indices], labels[indices])
+        jax.block_until_ready(equinox.filter(state, equinox.is_array))
 
     return run

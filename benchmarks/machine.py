@@ -8,11 +8,12 @@ from pathlib import Path
 import psutil
 import torch
 
+from study.networks.kernels import KERNELS, fastest
 from study.record.network_record import versions
 
 
 def describe() -> str:
-    """Processor, cores, memory, GPU and versions, in a line."""
+    """Processor, cores, memory, GPU, versions and kernels, in a line."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
@@ -21,5 +22,6 @@ def describe() -> str:
     processor = names[0] if names else platform.processor()
     return (
         f"{processor}, {psutil.cpu_count()} cores ({torch.backends.cpu.get_cpu_capability()}), "
-        f"{memory:.0f} GiB, {gpu}; Python {platform.python_version()}, torch {versions()['torch']}\n"
+        f"{memory:.0f} GiB, {gpu}; Python {platform.python_version()}, torch {versions()['torch']}; kernels: {fastest()} of "
+        f"{'; '.join(one.in_words() for one in KERNELS.values())}\n"
     )

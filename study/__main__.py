@@ -39,6 +39,7 @@ def run_command(
     measurements: Annotated[Text, typer.Option(help="What is measured: paper, standard, or full.")] = None,
     device: Annotated[Text, typer.Option(help="cpu, cuda, or auto.")] = None,
     precision: Annotated[Text, typer.Option(help="fp32; tf32 or bf16 are faster and coarser on a GPU.")] = None,
+    kernels: Annotated[Text, typer.Option(help="What multiplies on a CPU: torch, numpy, or auto, the faster one.")] = None,
     jobs: Annotated[Text, typer.Option(help="Number of worker processes, or auto: one per core.")] = None,
     resume: Annotated[Text, typer.Option(help="auto: reuse stored networks; never: train all anew.")] = None,
     backend: Annotated[Text, typer.Option(help="loky: this machine; dask: a cluster.")] = None,

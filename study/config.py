@@ -14,7 +14,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from study.data.sources import DATASETS
 from study.files.targets import nameable
-from study.networks.cells import CELLS, TANH
+from study.networks import kernels
+from study.networks.cells import CELLS, TANH, known
+from study.networks.kernels import KernelsName
 from study.terminal.credentials import has_user
 from study.terminal.errors import InputError, quoted
 from study.terminal.extensions import EXTENSIONS
@@ -238,6 +240,7 @@ class NetworkConfig(Frozen):
     measurements: MeasurementSet
     device: Literal["cpu", "cuda"]
     precision: Precision
+    kernels: KernelsName = "torch"  # the only ones there were when networks did not name theirs
 
 
 class StudyConfig(Frozen):
@@ -256,6 +259,7 @@ class StudyConfig(Frozen):
     measurements: MeasurementSet = "standard"
     device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="'auto', 'cpu' or 'cuda'")] = "auto"
     precision: Precision = "fp32"
+    kernels: Annotated[Literal["auto", "torch", "numpy"], Field(description="'auto', 'torch' or 'numpy'")] = "auto"
     jobs: Jobs = "auto"
     resume: Annotated[Literal["auto", "never"], Field(description="'auto' or 'never'")] = "auto"
     backend: Annotated[Literal["loky", "dask"], Field(description="'loky' or 'dask'")] = "loky"
@@ -273,7 +277,8 @@ class StudyConfig(Frozen):
 
     def networks(self) -> list[NetworkConfig]:
         """One configuration per network, largest hidden size first: starting with long tasks keeps all cores busy to the end."""
-        shared = self.model_dump(include=set(NetworkConfig.model_fields)) | {"device": self.resolved_device()}
+        shared = self.model_dump(include=set(NetworkConfig.model_fields))
+        shared |= {"device": self.resolved_device(), "kernels": self.resolved_kernels()}
         return [
             NetworkConfig.model_validate(shared | {"seed": seed, "hidden_size": size})
             for size in sorted(self.hidden_sizes, reverse=True)
@@ -292,6 +297,24 @@ class StudyConfig(Frozen):
         if self.precision == "tf32" and device == "cpu":
             raise InputError("precision=tf32 is an arithmetic of NVIDIA GPUs: on a CPU use precision=fp32")
         return device
+
+    def usable_kernels(self) -> tuple[KernelsName, ...]:
+        """The kernels that can train and measure these networks: only torch's on a GPU, in bf16, and for a cell without others."""
+        if self.resolved_device() == "cuda" or self.precision != "fp32":
+            return ("torch",)
+        return known(self.cell).kernels
+
+    def resolved_kernels(self) -> KernelsName:
+        """The kernels that compute: those asked for, or the fastest ones here; raises `InputError` where they cannot be used."""
+        usable = self.usable_kernels()
+        if self.kernels == "auto":
+            return kernels.fastest() if kernels.fastest() in usable else "torch"
+        if self.kernels not in usable:
+            raise InputError(
+                f"kernels={self.kernels}: with cell={self.cell}, device={self.resolved_device()} and precision={self.precision} "
+                f"expected {' or '.join(usable)}, or auto"
+            )
+        return self.kernels
 
     def resolved_jobs(self) -> int:
         """The maximum number of worker processes: one per usable core on a CPU, one on a GPU."""

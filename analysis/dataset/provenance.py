@@ -13,7 +13,7 @@ from study.files.untrusted import Refused, json_object, one_line
 from study.record.network_record import LIBRARIES
 
 # What a record says about how it was made. A study has one precision; it is listed for readers who compare studies.
-NAMES = ("python", *LIBRARIES, "commit", "device", "precision")
+NAMES = ("python", *LIBRARIES, "commit", "kernels", "device", "precision")
 UNKNOWN = "unknown"
 MOST_NAMED = 4  # values of one name that a sentence lists
 Place = tuple[int, int]  # a hidden size and a seed

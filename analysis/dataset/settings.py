@@ -33,6 +33,7 @@ class Settings(BaseModel):
     blank_rows: Count
     measurements: Text = "paper"
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    kernels: Literal["auto", "torch", "numpy"] = "torch"
 
     @model_validator(mode="after")
     def _a_grid(self) -> Settings:

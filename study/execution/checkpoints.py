@@ -16,6 +16,7 @@ from safetensors.torch import save as serialized
 
 from study.data.sources import CACHE
 from study.files import durable, untrusted
+from study.networks.kernels import KERNELS
 from study.record.network_record import LARGEST_FILE, versions
 from study.training.engine import TrainingState
 from study.training.history import HISTORY, History
@@ -87,4 +88,6 @@ def remove(key: str) -> None:
 
 def _marks(key: str) -> dict[str, str]:
     """What a checkpoint must have in common with the network that resumes from it."""
-    return {"training_key": key, "torch": versions()["torch"], "format": FORMAT}
+    # Which of the two kernels a network has is part of its key.
+    libraries = {name: versions()[name] for name in ("torch", "numpy")}
+    return {"training_key": key, **libraries, "kernels": "; ".join(one.in_words() for one in KERNELS.values()), "format": FORMAT}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 
+from mlflow import MlflowClient
 from mlflow.entities import Run
 from rich.console import Console
 
@@ -18,6 +20,7 @@ from study.execution.live import Refresher
 from study.execution.progress import StudyProgress
 from study.execution.stacks import Remeasurement, checked_memory, stacks
 from study.measurements import MEASUREMENTS
+from study.networks.kernels import LIBRARY_NAMES, KernelsName
 from study.networks.network import RecurrentNetwork
 from study.record import spool
 from study.record.keys import fused_regime_key, regime_key, training_key
@@ -46,17 +49,19 @@ def run_study(
     Mistakes in the configuration, the data, the workers and the store are found before the first run is created. Returns the status
     of `afterwards`. Raises `StudyError` where the study stops before its end.
     """
-    configs = config.networks()
+    config.resolved_kernels()
     if config.batch_size > config.train_images:
         raise InputError(f"batch_size={config.batch_size}: more than train_images={config.train_images}; expected at most as many")
     source = prepare_data(config.dataset, config.data_dir)
     checked_training_images(source, config.train_images)
     if config.backend == "loky":
-        checked_memory(configs[0], source.shape)
+        checked_memory(config.networks()[0], source.shape)
     study = None
     with backends.opened(config) as backend:
         client = connect()
         experiment = current_experiment(client)
+        config = _with_kernels(config, client, experiment, source.digest, console)
+        configs = config.networks()
         claim = Claim(
             client, experiment, config, regime_key(configs[0], source.digest), console, _earlier_regime(configs[0], source.digest)
         )
@@ -93,6 +98,33 @@ def run_study(
             stored = f"{study.stored} of {study.counts['expected']} networks are stored in run {study.run_id}"
             raise StudyError(f"stopped: {stored}; {why}", 130) from None
     return status
+
+
+def _with_kernels(config: StudyConfig, client: MlflowClient, experiment: str, data_digest: str, console: Console) -> StudyConfig:
+    """The configuration with the kernels that the whole study uses.
+
+    Where the choice is ours, networks that are stored come first: a study that was begun with other kernels, on another machine or
+    by an earlier version, goes on with these.
+    """
+    chosen = config.resolved_kernels()
+    if config.kernels == "auto" and config.resume == "auto" and len(config.usable_kernels()) > 1:
+        with_each: dict[KernelsName, StudyConfig] = {
+            name: config.model_copy(update={"kernels": name}) for name in config.usable_kernels()
+        }
+        keys: dict[KernelsName, list[str]] = {
+            name: [training_key(one, data_digest) for one in each.networks()] for name, each in with_each.items()
+        }
+        stored = earlier.complete_networks(client, experiment, chain.from_iterable(keys.values()), data_digest)
+        counts = {name: len(stored.keys() & set(own)) for name, own in keys.items()}
+        most = max(counts, key=lambda name: (counts[name], name == chosen))
+        if counts[most] and most != chosen:
+            console.print(
+                f"{counts[most]} networks of this study are stored that were made with {LIBRARY_NAMES[most]}'s kernels: it goes on "
+                f"with these, although {LIBRARY_NAMES[chosen]}'s are faster here (kernels={chosen} begins anew)",
+                highlight=False,
+            )
+            chosen = most
+    return config.model_copy(update={"kernels": chosen})
 
 
 def _deleted(study: StudyRun) -> StudyError:
@@ -233,7 +265,8 @@ def _plan_in_words(study: StudyRun, jobs: int, taken: int, again: list[Remeasure
     stored = f"{taken} are stored already" if taken else ""
     names = [name for name in MEASUREMENTS if any(name in task.names for task in again)]
     measured = f"{len(again)} are stored and measured again ({', '.join(names)})" if again else ""
-    computed = f"on {device}{note}, {jobs} at a time" if jobs else ""
+    library = f" with {LIBRARY_NAMES[study.config.resolved_kernels()]}'s kernels" if device == "cpu" else ""
+    computed = f"on {device}{note}{library}, {jobs} at a time" if jobs else ""
     parts = [part for part in (computed, stored, measured) if part]
     return f"study {study.run_id}: {study.counts['expected']} networks{' ' if computed else ': '}{'; '.join(parts)}"
 

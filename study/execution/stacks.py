@@ -20,7 +20,6 @@ from study.training.engine import lanes_of
 
 GPU_WIDTH = 128  # networks in lockstep on a GPU; more gain nothing once its multiprocessors are busy
 WORKER = 500 << 20  # bytes of a worker process that has loaded its libraries and the data
-KEPT_BY_AUTOGRAD = 8  # numbers per unit and row kept for the backward pass, for a cell of a few operations
 SHARE = 0.8  # of the free memory; the rest is for the libraries' workspaces and for fragmentation
 
 
@@ -74,7 +73,7 @@ def stacks(configs: Sequence[NetworkConfig], data: DataShape, free: int | None =
         groups.setdefault(config.hidden_size, []).append(config)
     planned: list[Stack] = []
     for group in groups.values():
-        stacked = group[0].device == "cuda" and lanes_of(known(group[0].cell)).stacked
+        stacked = group[0].device == "cuda" and lanes_of(group[0]).stacked
         width = gpu_width(group[0], data, free if free is not None else free_gpu_memory()) if stacked else 1
         planned.extend(Stack(tuple(group[start : start + width]), data, width) for start in range(0, len(group), width))
     return planned
@@ -96,8 +95,7 @@ def training_memory(config: NetworkConfig, data: DataShape) -> int:
     """
     cell, hidden, rows, features = known(config.cell), config.hidden_size, data.rows, data.features
     parameters = sum(map(math.prod, cell.shapes(hidden, features).values())) + (hidden + 1) * data.classes
-    kept = 2 if lanes_of(cell).stacked else KEPT_BY_AUTOGRAD
-    batch = rows * config.batch_size * (kept * cell.state_size(hidden) + features)
+    batch = rows * config.batch_size * (lanes_of(config).kept * cell.state_size(hidden) + features)
     gathered = rows * config.batch_size * features
     scored = 3 * 500 * cell.state_size(hidden)  # test images are scored in chunks: two states and what is between them
     return 4 * (4 * parameters + 2 * batch + scored) + 2 * gathered + 8 * config.train_images

@@ -15,6 +15,7 @@ from optuna.storages import JournalStorage
 from optuna.trial import TrialState
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from rich.console import Console
+from threadpoolctl import threadpool_limits
 
 from study.config import (
     LEARNING_RATES,
@@ -40,7 +41,7 @@ from study.terminal import stopping
 from study.terminal.errors import InputError, StudyError
 from study.tracking import JobRun, connect
 from study.tracking.environment import current_experiment
-from study.training.engine import TrainingStack
+from study.training.engine import TrainingStack, arithmetic
 
 VALIDATION = 1 / 6  # of the training images, the last ones: 10,000 of MNIST's 60,000
 SAMPLER_SEED = 0
@@ -241,10 +242,12 @@ def _finished(search: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 def validation_accuracy(config: NetworkConfig, source: DataSource) -> float | None:
     """Trains one network on the first five sixths of its training images and scores it on the last sixth; None if it diverged."""
     torch.set_num_threads(1)
+    threadpool_limits(1)
     images = load_images(source, train=True).first(config.train_images).to(config.device)
     split = trained_on(len(images))
     held_out = Images(images.images[split:], images.labels[split:], images.classes)
-    stack = TrainingStack([config], images.first(split))
-    for _ in stack.train():
-        pass
-    return None if stack.diverged.any() else stack.accuracies(held_out)[0]
+    with arithmetic(config):
+        stack = TrainingStack([config], images.first(split))
+        for _ in stack.train():
+            pass
+        return None if stack.diverged.any() else stack.accuracies(held_out)[0]

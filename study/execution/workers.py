@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +20,13 @@ from study.execution.stacks import Remeasurement, Stack
 from study.files.untrusted import Refused
 from study.measurements import measure, names_in_set
 from study.measurements.recording import Recording
+from study.networks import kernels
 from study.networks.network import RecurrentNetwork
 from study.record.keys import training_key
-from study.record.network_record import Failure, NetworkRecord, check, versions
+from study.record.network_record import Failure, NetworkRecord, check, made_with
 from study.terminal.errors import InputError
 from study.terminal.extensions import load_extensions
-from study.training.engine import TrainingStack
+from study.training.engine import TrainingStack, arithmetic
 from study.training.history import History
 
 CHECKPOINT_EVERY = 5  # epochs, the most that a crash costs; writing takes a thousandth of their time
@@ -74,7 +74,8 @@ def measure_again(task: Remeasurement, source: DataSource) -> list[NetworkRecord
     test, train = (load_images(source, train=part).to(config.device) for part in (False, True))
     try:
         network = stored.network.checked_for(test, "the stored network").to(config.device)
-        made = measure(Recording(network, test, train, config.blank_rows, config.seed), task.names)
+        with kernels.using(config.kernels):
+            made = measure(Recording(network, test, train, config.blank_rows, config.seed), task.names)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not _out_of_memory(error):
             raise
@@ -108,18 +109,6 @@ def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
 
 
-@contextmanager
-def _precision(config: NetworkConfig) -> Iterator[None]:
-    """A context that multiplies in TF32 if the network asks for it; otherwise a GPU computes in IEEE single precision."""
-    matmul = torch.backends.cuda.matmul
-    before = matmul.fp32_precision
-    matmul.fp32_precision = "tf32" if config.precision == "tf32" else "ieee"
-    try:
-        yield
-    finally:
-        matmul.fp32_precision = before
-
-
 def _by_epoch(stack: Stack, saved: dict[NetworkConfig, Checkpoint | None]) -> list[tuple[Stack, list[Checkpoint]]]:
     """The stack's networks in groups that are at the same epoch, each with its checkpoints (none at the start)."""
     groups: dict[int, list[NetworkConfig]] = {}
@@ -148,7 +137,7 @@ def _train(
     states = [checkpoint.state for checkpoint in saved]
     padding = part.width - len(part.configs)
     histories = [checkpoint.history for checkpoint in saved] or [History() for _ in part.configs]
-    with _precision(part.configs[0]):
+    with arithmetic(part.configs[0]):
         stack = TrainingStack(part.padded(), train, states + states[:1] * padding)
         # Padding, at the end, has no history.
         for history, network in zip(histories, stack.networks(), strict=False):
@@ -177,8 +166,10 @@ def _measured(trained: list[_Trained], train: Images, test: Images, started: flo
             reason = f"training diverged in epoch {one.diverged}: the loss or a weight is not finite"
             results.append(Failure(config, reason, started, time.time()))
             continue
-        measured = measure(Recording(one.network, test, train, config.blank_rows, config.seed), names_in_set(config.measurements))
+        with kernels.using(config.kernels):
+            recording = Recording(one.network, test, train, config.blank_rows, config.seed)
+            measured = measure(recording, names_in_set(config.measurements))
         history = one.history.labelled(one.network)
-        record = _kept(measured.merge(history).assign_attrs(versions=json.dumps(versions())))
+        record = _kept(measured.merge(history).assign_attrs(versions=json.dumps(made_with(config))))
         results.append(NetworkRecord(config, one.network.to("cpu"), record, started, time.time()))
     return results

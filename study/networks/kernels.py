@@ -28,6 +28,7 @@ from study.files import durable
 from study.terminal.errors import StudyError
 
 KernelsName = Literal["torch", "numpy"]
+LIBRARY_NAMES: dict[KernelsName, str] = {"torch": "torch", "numpy": "NumPy"}
 CHOICE = CACHE / "kernels.json"  # the fastest kernels, by what they depend on
 MEASURED_FOR = 0.05  # seconds, both kernels together
 ADVANTAGE = 1.1  # how many times as fast as torch's kernels NumPy's have to be: smaller differences are noise
@@ -82,14 +83,16 @@ class NumpyKernels(Kernels):
     name = "numpy"
 
     def product(self, a: torch.Tensor, b: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
-        if out is None:
-            return torch.from_numpy(np.matmul(a.numpy(), b.numpy()))
-        np.matmul(a.numpy(), b.numpy(), out=out.numpy())
+        with np.errstate(all="ignore"):  # as torch, which does not warn of infinities either
+            if out is None:
+                return torch.from_numpy(np.matmul(a.numpy(), b.numpy()))
+            np.matmul(a.numpy(), b.numpy(), out=out.numpy())
         return out
 
     def add_product(self, total: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         values = total.numpy()
-        np.add(values, np.matmul(a.numpy(), b.numpy()), out=values)
+        with np.errstate(all="ignore"):
+            np.add(values, np.matmul(a.numpy(), b.numpy()), out=values)
         return total
 
     def tanh(self, values: torch.Tensor) -> torch.Tensor:
@@ -101,12 +104,12 @@ class NumpyKernels(Kernels):
 
 
 TORCH, NUMPY = TorchKernels(), NumpyKernels()
-KERNELS: dict[str, Kernels] = {kernels.name: kernels for kernels in (TORCH, NUMPY)}
+KERNELS: dict[KernelsName, Kernels] = {kernels.name: kernels for kernels in (TORCH, NUMPY)}
 _CHOSEN: ContextVar[Kernels] = ContextVar("kernels", default=TORCH)
 
 
 @contextmanager
-def using(name: str) -> Iterator[Kernels]:
+def using(name: KernelsName) -> Iterator[Kernels]:
     """A context in which products and tanh are computed by the kernels of this name; torch's outside of any."""
     before = _CHOSEN.set(KERNELS[name])
     try:

@@ -20,6 +20,7 @@ from study.config import NetworkConfig
 from study.data.sources import PROJECT
 from study.files import durable, netcdf
 from study.files.untrusted import Refused, one_line
+from study.networks.kernels import KERNELS
 from study.networks.network import RecurrentNetwork
 from study.record import earlier_layout
 from study.record.keys import record_key, training_key
@@ -80,6 +81,12 @@ class Failure:
 def versions() -> dict[str, str]:
     """The versions of Python, of the libraries that affect results, and of this code."""
     return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}, "commit": commit()}
+
+
+def made_with(config: NetworkConfig) -> dict[str, str]:
+    """The versions, and the kernels that a network is trained and measured with, in words."""
+    here = "torch with CUDA" if config.device == "cuda" else KERNELS[config.kernels].in_words()
+    return versions() | {"kernels": here}
 
 
 @cache

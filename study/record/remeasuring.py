@@ -14,7 +14,7 @@ from study.files.untrusted import Refused, json_object
 from study.measurements import MEASUREMENTS, names_in_set, versions_of
 from study.networks.network import RecurrentNetwork
 from study.record.keys import record_key
-from study.record.network_record import measured, versions
+from study.record.network_record import made_with, measured
 from study.schema import MEASURED, NOBODY, measured_in_words, measurements_of, with_sources_of_both, without
 
 
@@ -60,7 +60,7 @@ class StoredNetwork:
         except ValueError:
             raise Refused("has other labels along a dimension than what is measured now") from None
         told = {MEASURED: measured_in_words({name: held[name] for name in order if name in held})}
-        return joined.assign_attrs(told, versions=_joined_versions(self.record.attrs.get("versions", "{}")))
+        return joined.assign_attrs(told, versions=_joined_versions(self.record.attrs.get("versions", "{}"), made_with(self.config)))
 
     @cached_property
     def _held(self) -> dict[str, int]:
@@ -96,14 +96,14 @@ def _is_history(array: xr.DataArray) -> bool:
     return bool({"epoch", "epoch_from_0"} & set(array.dims))
 
 
-def _joined_versions(stored: str) -> str:
+def _joined_versions(stored: str, versions: Mapping[str, str]) -> str:
     """The versions that made a network and those here, which measure it again: both, where they differ."""
     try:
         before = json_object(stored)
     except Refused:
         before = {}
     joined = {}
-    for name, here in versions().items():
+    for name, here in versions.items():
         there = str(before.get(name, "unknown"))
         joined[name] = there if there.rpartition(" and ")[2] == here else f"{there} and {here}"
     return json.dumps(joined)

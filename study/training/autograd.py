@@ -7,25 +7,21 @@ from torch.nn.functional import cross_entropy
 
 from study.config import NetworkConfig
 from study.data.sources import Images
-from study.training.lane import Lane, Layout
+from study.training.lane import Batch, Lane, Layout
 
 
 class AutogradLane(Lane):
     """A lane with one network of any cell."""
 
     stacked = False
+    kept = 8  # for a cell of a few operations
 
     def __init__(self, weights: torch.Tensor, layout: Layout, config: NetworkConfig, train: Images):
         super().__init__(weights, layout, config, train)
         self._layout = layout
 
-    def pass_over(self, order: torch.Tensor, size: int) -> None:
-        for indices in order.to(self.weights.device).split(size):
-            self.loss.add_(self.backpropagate(indices), alpha=len(indices))
-            self.adam()
-
-    def backpropagate(self, indices: torch.Tensor) -> torch.Tensor:
-        """Fills `gradient` with the gradient of the mean cross-entropy on the images `indices` `[B]`; returns the loss `[]`."""
+    def backpropagate(self, batch: Batch) -> torch.Tensor:
+        indices = batch.indices
         leaf = self.weights.detach().requires_grad_()
         network = self._layout.network(leaf)
         images = self.images[indices].to(leaf.dtype).div_(255)

@@ -8,27 +8,46 @@ is trained. On a GPU a whole stack is one lane, if the cell's lanes support stac
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from study.config import NetworkConfig
 from study.data.sources import Images
-from study.networks.cells import TANH, Cell, known
+from study.networks import kernels
+from study.networks.cells import TANH, known
+from study.networks.kernels import KernelsName
 from study.networks.network import RecurrentNetwork, accuracy
 from study.networks.seeding import permutation
 from study.terminal.errors import StudyError
 from study.training.autograd import AutogradLane
 from study.training.hand_derived import TanhLane
 from study.training.lane import Lane, Layout
+from study.training.numpy_lane import NumpyLane
 
 ENGINE_VERSION = "1"  # raised whenever the same configuration would give other weights
-LANES: dict[str, type[Lane]] = {TANH.name: TanhLane}  # the hand-derived lanes, by cell
+# The hand-derived lanes, by cell and kernels.
+LANES: dict[tuple[str, KernelsName], type[Lane]] = {(TANH.name, "torch"): TanhLane, (TANH.name, "numpy"): NumpyLane}
 
 
-def lanes_of(cell: Cell) -> type[Lane]:
-    """The kind of lane that trains networks of a cell."""
-    return LANES.get(cell.name, AutogradLane)
+def lanes_of(config: NetworkConfig) -> type[Lane]:
+    """The kind of lane that trains a network."""
+    return LANES.get((config.cell, config.kernels), AutogradLane)
+
+
+@contextmanager
+def arithmetic(config: NetworkConfig) -> Iterator[None]:
+    """A context that computes as a network asks for: by its kernels, and on a GPU in TF32 or in IEEE single precision."""
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    matmul.fp32_precision = "tf32" if config.precision == "tf32" else "ieee"
+    try:
+        with kernels.using(config.kernels):
+            yield
+    finally:
+        matmul.fp32_precision = before
 
 
 @dataclass(frozen=True)
@@ -58,9 +77,10 @@ def train(config: NetworkConfig, images: Images) -> RecurrentNetwork:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in a study's workers
     try:
-        stack = TrainingStack([config], images.first(config.train_images).to(config.device))
-        for _ in stack.train():
-            pass
+        with arithmetic(config), threadpool_limits(1):
+            stack = TrainingStack([config], images.first(config.train_images).to(config.device))
+            for _ in stack.train():
+                pass
     finally:
         torch.set_num_threads(threads)
     if stack.diverged.any():
@@ -71,7 +91,8 @@ def train(config: NetworkConfig, images: Images) -> RecurrentNetwork:
 class TrainingStack:
     """S networks that share hidden size, images and regime, each with its own seed, batches and Adam state.
 
-    Each kind of cell has its lanes (`LANES`): hand-derived ones for the paper's cell, autograd for every other.
+    The paper's cell has hand-derived lanes for each kind of kernels (`LANES`); every other cell is trained by autograd. Train in
+    a context of `arithmetic`.
 
     Parameters: `configs` of the S networks; `train`, their images, on the device that trains; `states` to continue from, one per
     network and all at the same epoch; `dtype`, float64 for checking gradients. `diverged` `[S]` holds the epoch in which a
@@ -85,17 +106,17 @@ class TrainingStack:
         states: Sequence[TrainingState] | None = None,
         dtype: torch.dtype = torch.float32,
     ):
-        shared = {(c.cell, c.hidden_size, c.epochs, c.learning_rate, c.batch_size, c.precision) for c in configs}
+        shared = {(c.cell, c.hidden_size, c.epochs, c.learning_rate, c.batch_size, c.precision, c.kernels) for c in configs}
         if len(shared) != 1 or (states and len({state.epoch for state in states}) != 1):
             raise ValueError(
-                "the networks of a stack share hidden size, cell, epochs, learning rate, batch size, precision and epoch"
+                "the networks of a stack share hidden size, cell, epochs, learning rate, batch size, precision, kernels and epoch"
             )
         self.configs, self.train_images = tuple(configs), train
         cell, features = known(configs[0].cell), train.images.shape[2]
         networks = [RecurrentNetwork.initial(c.seed, c.hidden_size, features, train.classes, cell) for c in configs]
         self.layout = Layout.of(networks[0])
         flat = torch.stack([self.layout.flat(network) for network in networks]).to(train.images.device, dtype)
-        lane = lanes_of(cell)
+        lane = lanes_of(configs[0])
         rows = [flat] if flat.is_cuda and lane.stacked else list(flat)
         self.lanes = [lane(row, self.layout, configs[0], train) for row in rows]
         self.diverged = torch.zeros(len(configs), dtype=torch.int64)

@@ -29,62 +29,54 @@ import torch
 
 from study.config import NetworkConfig
 from study.data.sources import Images
-from study.training.lane import Lane, Layout
+from study.training.lane import Batch, Lane, Layout
 
 TANH_BACKWARD = torch.ops.aten.tanh_backward.grad_input
 WARM_UP = 3  # iterations before a CUDA graph is captured, so that the libraries' workspaces exist
 
 
 class TanhLane(Lane):
-    """Networks of the paper's cell whose products are computed together: a whole stack on a GPU, one network on a CPU.
+    """Networks of the paper's cell whose products are computed together by torch: a whole stack on a GPU, one network on a CPU.
 
     The tensors below have a leading dimension S on a GPU, and none on a CPU.
     """
 
     stacked = True
+    kept = 2
 
     def __init__(self, weights: torch.Tensor, layout: Layout, config: NetworkConfig, train: Images):
         super().__init__(weights, layout, config, train)
-        self._first_rows = None if weights.is_cuda else _first_rows(train.images)
+        self._first_rows = None if weights.is_cuda else first_rows(train.images)
         self._buffers: dict[int, _Buffers] = {}
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
 
-    def pass_over(self, order: torch.Tensor, size: int) -> None:
-        for indices, active in self.batches(order, size):
-            self.step(indices, active)
+    def batches(self, order: torch.Tensor, size: int) -> Iterator[Batch]:
+        """An epoch's batches, by first row with ink; on a GPU, whose captured iteration has a fixed shape, in the given order."""
+        if self._first_rows is None:
+            yield from super().batches(order, size)
+        else:
+            yield from by_first_row(order, size, self._first_rows, self.images.shape[1])
 
-    def batches(self, order: torch.Tensor, size: int) -> Iterator[tuple[torch.Tensor, list[int]]]:
-        """An epoch's batches of image indices `[.., size]` (the last one may be smaller), and for each row the number of images of
-        the batch that have begun. On a GPU, whose captured iteration has a fixed shape, this is always all, in the given order."""
-        rows = self.images.shape[1]
-        if self._first_rows is None:  # on a GPU
-            yield from ((indices, [indices.shape[-1]] * rows) for indices in order.to(self.weights.device).split(size, dim=-1))
-            return
-        whole = len(order) // size * size
-        for part in (order[:whole].view(-1, size), order[whole:].view(1, -1)):
-            first, within = self._first_rows[part].sort(dim=1, stable=True)
-            active = torch.searchsorted(first, torch.arange(rows).expand(len(part), -1).contiguous(), right=True)
-            if part.numel():
-                yield from zip(part.gather(1, within), active.tolist(), strict=True)
-
-    def step(self, indices: torch.Tensor, active: list[int]) -> None:
-        """One Adam step on the images `indices` `[.., B]`, of which the first `active[t]` have begun by row t (from 0); the loss
-        before the step, times B, is added to `loss` `[..]`."""
-        buffers = self.buffers(indices.shape[-1])
-        buffers.indices.copy_(indices)
+    def step(self, batch: Batch) -> None:
+        size = batch.indices.shape[-1]
         if not self.weights.is_cuda:
-            self._iterate(buffers, active)
+            super().step(batch)
             return
-        if indices.shape[-1] not in self._graphs:
-            self._graphs[indices.shape[-1]] = self._capture(buffers)
-        self._graphs[indices.shape[-1]].replay()
+        self.buffers(size).indices.copy_(batch.indices)
+        if size not in self._graphs:
+            self._graphs[size] = self._capture(self.buffers(size))
+        self._graphs[size].replay()
 
-    def _iterate(self, buffers: _Buffers, active: list[int]) -> None:
-        self.loss.add_(self.backpropagate(buffers, active), alpha=buffers.indices.shape[-1])
-        self.adam()
+    def backpropagate(self, batch: Batch) -> torch.Tensor:
+        buffers = self.buffers(batch.indices.shape[-1])
+        buffers.indices.copy_(batch.indices)
+        return self._backpropagate(buffers, batch.active or self._all(buffers))
 
-    def backpropagate(self, buffers: _Buffers, active: list[int]) -> torch.Tensor:
-        """Fills `gradients` with those of the mean cross-entropy on the images `buffers.indices`; returns the loss `[..]`."""
+    def _all(self, buffers: _Buffers) -> tuple[int, ...]:
+        return (buffers.indices.shape[-1],) * self.images.shape[1]
+
+    def _backpropagate(self, buffers: _Buffers, active: tuple[int, ...]) -> torch.Tensor:
+        """As `backpropagate`, of the images `buffers.indices`, of which the first `active[t]` have begun by row t (from 0)."""
         x, h, d = buffers.input, buffers.hidden, buffers.delta
         batch, begun = x.shape[-2], next((t for t, count in enumerate(active) if count), 0)
         product, add_product = (torch.bmm, torch.Tensor.baddbmm_) if self.batched else (torch.mm, torch.Tensor.addmm_)
@@ -162,20 +154,23 @@ class TanhLane(Lane):
     def _capture(self, buffers: _Buffers) -> torch.cuda.CUDAGraph:
         """An iteration on these buffers as a CUDA graph; weights, moments and loss are left as they were."""
         changed = (self.weights, self.first_moment, self.second_moment, self.loss, self.step_count)
-        active = [buffers.indices.shape[-1]] * self.images.shape[1]
         before = [tensor.clone() for tensor in changed]
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(WARM_UP):
-                self._iterate(buffers, active)
+                self._iterate(buffers)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            self._iterate(buffers, active)
+            self._iterate(buffers)
         for tensor, value in zip(changed, before, strict=True):
             tensor.copy_(value)
         return graph
+
+    def _iterate(self, buffers: _Buffers) -> None:
+        self.loss.add_(self._backpropagate(buffers, self._all(buffers)), alpha=buffers.indices.shape[-1])
+        self.adam()
 
 
 @dataclass
@@ -206,7 +201,18 @@ class _Views(dict):
         return view
 
 
-def _first_rows(images: torch.Tensor) -> torch.Tensor:
+def by_first_row(order: torch.Tensor, size: int, first_rows: torch.Tensor, rows: int) -> Iterator[Batch]:
+    """Batches of the images `order` `[N]`, each sorted by the first row with ink (`first_rows` `[N]`, of images of so many `rows`);
+    they say how many have begun by each row."""
+    whole = len(order) // size * size
+    for part in (order[:whole].view(-1, size), order[whole:].view(1, -1)):
+        first, within = first_rows[part].sort(dim=1, stable=True)
+        active = torch.searchsorted(first, torch.arange(rows).expand(len(part), -1).contiguous(), right=True)
+        if part.numel():
+            yield from map(Batch, part.gather(1, within), map(tuple, active.tolist()))
+
+
+def first_rows(images: torch.Tensor) -> torch.Tensor:
     """The index of the first non-blank row of each image `[N, T, features]`, T where all are blank; int64 `[N]`."""
     seen = (images != 0).any(dim=2)
     return torch.where(seen.any(dim=1), seen.byte().argmax(dim=1), images.shape[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -40,12 +41,25 @@ class Layout:
         return RecurrentNetwork(self.cell, {name: views[name] for name in self.cell.names}, *(views[name] for name in READOUT))
 
 
+@dataclass(frozen=True)
+class Batch:
+    """The images of one step: their `indices` `[.., B]`, and where a lane uses it, how many of them have begun by each row,
+    `active` `[T]`: the first ones."""
+
+    indices: torch.Tensor
+    active: tuple[int, ...] = ()
+
+
 class Lane(ABC):
     """Networks trained together: their `weights` `[P]`, or `[S, P]` if the lane can be a stack (`stacked`), Adam's moments, the
     number of `steps` done, the `network` whose tensors are views of the weights, the same for the `gradients`, and `loss` `[..]`,
-    the sum of the losses over an epoch's images."""
+    the sum of the losses over an epoch's images.
+
+    Of each kind of lane, `kept` is how many numbers per unit, row and image it keeps for the way back.
+    """
 
     stacked: ClassVar[bool]
+    kept: ClassVar[int]
 
     def __init__(self, weights: torch.Tensor, layout: Layout, config: NetworkConfig, train: Images):
         self.weights, self.batched = weights, weights.ndim == 2
@@ -64,10 +78,24 @@ class Lane(ABC):
     def steps(self, count: int) -> None:
         self.step_count.fill_(count)
 
-    @abstractmethod
     def pass_over(self, order: torch.Tensor, size: int) -> None:
         """Trains for one pass over the images in the `order` of indices `[.., N]`, in batches of `size` (the last may be smaller).
         Adds each batch's loss before its step, times the number of its images, to `loss`."""
+        for batch in self.batches(order, size):
+            self.step(batch)
+
+    def batches(self, order: torch.Tensor, size: int) -> Iterator[Batch]:
+        """An epoch's batches, in the given order."""
+        yield from map(Batch, order.to(self.weights.device).split(size, dim=-1))
+
+    def step(self, batch: Batch) -> None:
+        """One Adam step on a batch; the loss before it, times B, is added to `loss`."""
+        self.loss.add_(self.backpropagate(batch), alpha=batch.indices.shape[-1])
+        self.adam()
+
+    @abstractmethod
+    def backpropagate(self, batch: Batch) -> torch.Tensor:
+        """Fills `gradient` with the gradient of the mean cross-entropy on a batch; returns the loss `[..]`."""
 
     def adam(self) -> None:
         """One step of Adam (Kingma & Ba 2015) along `gradient`."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from study.config import StudyConfig
+from study.networks.kernels import KERNELS, LIBRARY_NAMES, fastest
 from study.tracking import StudyRun
 from study.tracking.store import fetch
 
@@ -64,6 +67,23 @@ def test_resume_never_trains_all_afresh(place):
     networks = place.runs("tags.kind = 'network'")
     assert len(networks) == 2
     assert len({run.data.tags["training_key"] for run in networks}) == 1
+
+
+@pytest.mark.slow
+def test_a_study_goes_on_with_the_kernels_it_began_with(place):
+    """Whatever is faster on the machine that goes on; other kernels are for whoever asks for them."""
+    other = "torch" if fastest() == "numpy" else "numpy"
+    place.run(seeds="0", epochs="1", kernels=other)
+    second = place.run(seeds="0-1", epochs="1")
+    assert f"made with {LIBRARY_NAMES[other]}'s kernels: it goes on with these" in second.output
+    assert f"with {LIBRARY_NAMES[other]}'s kernels, 1 at a time; 1 are stored already" in second.output
+    assert "2 networks expected: 1 trained, 0 re-measured, 1 reused, 0 failed" in second.output
+    assert {run.data.params["kernels"] for run in place.networks(place.studies()[0])} == {other}
+    made_by = json.loads(place.dataset().attrs["versions"])["kernels"]
+    assert list(made_by) == [KERNELS[other].in_words()]
+    third = place.run(seeds="0", epochs="1", kernels=fastest())
+    assert "1 networks expected: 1 trained, 0 re-measured, 0 reused, 0 failed" in third.output
+    assert len({run.data.tags["training_key"] for run in place.runs("tags.kind = 'network'")}) == 3
 
 
 def test_a_study_that_a_new_store_does_not_know_has_one_run_there_however_often_it_is_synced(place, source):

@@ -18,11 +18,22 @@ from study.record.keys import (
 
 
 def _network(**given: object) -> NetworkConfig:
-    return StudyConfig(**{"seeds": "0", "hidden_sizes": "8", "device": "cpu", **given}).networks()[0]
+    return StudyConfig(**{"seeds": "0", "hidden_sizes": "8", "device": "cpu", "kernels": "torch", **given}).networks()[0]
 
 
 def test_every_field_decides_the_weights_or_what_is_measured():
     assert set(NetworkConfig.model_fields) - set(TRAINING_FIELDS) == {"blank_rows", "measurements"}
+
+
+def test_kernels_decide_the_weights_but_torch_s_were_once_the_only_ones():
+    """Networks that were stored before there was a choice keep their keys."""
+    ours = NetworkConfig.model_validate(_network().model_dump(exclude={"kernels"}))
+    assert ours.kernels == "torch"
+    torch_s, numpy_s = (_network(kernels=name) for name in ("torch", "numpy"))
+    assert training_key(ours, "d") == training_key(torch_s, "d") != training_key(numpy_s, "d")
+    assert regime_key(torch_s, "d") != regime_key(numpy_s, "d")
+    assert training_key(_network(**EARLIER), DIGEST) == BEFORE_KERNELS
+    assert fused_network_key(torch_s, "d") != fused_network_key(numpy_s, "d")
 
 
 @pytest.mark.parametrize("field", ["seeds", "hidden_sizes", "epochs", "learning_rate", "batch_size", "train_images", "precision"])
@@ -51,6 +62,7 @@ def test_a_record_key_goes_by_what_was_measured():
 
 
 DIGEST = "70b244150994313f20a52e933022b2da75ecd199b3529346b7a5ec58ddca2749"
+BEFORE_KERNELS = "034e15e5a2da32ce25ff3dd367748067e67df2ce98eca3b43469bcc8ccbf347f"
 EARLIER = {
     "seeds": "5",
     "hidden_sizes": "8",

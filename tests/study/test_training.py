@@ -11,18 +11,23 @@ from study.data.sources import Images
 from study.networks.network import RecurrentNetwork, tanh_network
 from study.networks.seeding import permutation
 from study.training.engine import TrainingStack
+from study.training.hand_derived import TanhLane
+from study.training.numpy_lane import NumpyLane
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here"))]
+REGIME = {"hidden_sizes": "24", "epochs": 3, "batch_size": 32, "learning_rate": 1e-3, "device": "cpu", "kernels": "torch"}
 
 
 def configs(seeds="0", **changes):
-    values = {"seeds": seeds, "hidden_sizes": "24", "epochs": 3, "batch_size": 32, "learning_rate": 1e-3, "device": "cpu"}
-    return StudyConfig(**(values | changes)).networks()
+    return StudyConfig(**({"seeds": seeds} | REGIME | changes)).networks()
 
 
-@pytest.fixture(params=DEVICES)
-def few(train_images, request) -> Images:
-    return train_images.first(250).to(request.param)
+@pytest.fixture(params=[*DEVICES, "numpy"])
+def few(train_images, request, monkeypatch) -> Images:
+    """Some images, on each kind of device; and on a CPU with NumPy's kernels."""
+    if request.param == "numpy":
+        monkeypatch.setitem(REGIME, "kernels", "numpy")
+    return train_images.first(250).to("cuda" if request.param == "cuda" else "cpu")
 
 
 def _plain_module(network: RecurrentNetwork) -> nn.ModuleDict:
@@ -44,11 +49,9 @@ def test_gradients_equal_autograd_s(few, dtype, tolerance):
     stack = TrainingStack(configs("0-2"), few, dtype=dtype)
     orders = torch.stack([permutation(seed, 24, 1, 250)[:32] for seed in range(3)]).to(few.labels.device)
     for lane, indices in zip(stack.lanes, [orders] if stack.lanes[0].batched else orders, strict=True):
-        buffers = lane.buffers(32)
-        [(indices, active)] = lane.batches(indices, 32)
-        buffers.indices.copy_(indices)
-        losses = lane.backpropagate(buffers, active)
-        for s, order in enumerate(indices.view(-1, 32)):
+        [batch] = lane.batches(indices, 32)
+        losses = lane.backpropagate(batch)
+        for s, order in enumerate(batch.indices.view(-1, 32)):
             weights, ours = (
                 [
                     part.view(-1, *part.shape[-len(shape) :])[s]
@@ -129,7 +132,9 @@ def test_training_stops_where_every_network_has_diverged(few):
 
 
 def test_bf16_rounds_the_products_and_still_learns(few):
-    exact, coarse = (TrainingStack(configs("0", precision=precision, epochs=30), few) for precision in ("fp32", "bf16"))
+    exact, coarse = (
+        TrainingStack(configs("0", precision=precision, kernels="torch", epochs=30), few) for precision in ("fp32", "bf16")
+    )
     losses = [[float(epoch.loss) for epoch in stack.train()] for stack in (exact, coarse)]
     assert losses[0] != losses[1]
     assert losses[1][-1] < 0.75 * losses[1][0]
@@ -157,8 +162,41 @@ def test_a_cpu_and_a_gpu_agree_in_distribution(train_images, test_images):
         pytest.skip("no CUDA GPU here")
     shares = []
     for device in ("cpu", "cuda"):
-        train, test = train_images.first(5000).to(device), test_images.to(device)
-        stack = TrainingStack(configs("0-7"), train)
+        stack = TrainingStack(configs("0-7"), train_images.first(5000).to(device))
         _trained(stack)
-        shares.append(torch.tensor(stack.accuracies(test)))
+        shares.append(torch.tensor(stack.accuracies(test_images.to(device))))
     assert abs(shares[0].mean() - shares[1].mean()) < shares[0].std()
+
+
+def test_both_kernels_agree_in_distribution_and_no_network_is_the_same(train_images, test_images):
+    """They round differently. Eight networks with each, one mean accuracy within a tenth of the spread of the seeds."""
+    shares, weights = [], []
+    for kernels in ("torch", "numpy"):
+        stack = TrainingStack(configs("0-7", kernels=kernels), train_images.first(5000))
+        weights.append(_trained(stack))
+        shares.append(torch.tensor(stack.accuracies(test_images)))
+    assert abs(shares[0].mean() - shares[1].mean()) < 0.1 * shares[0].std()
+    assert not any(torch.equal(one, other) for one, other in zip(*weights, strict=True))
+
+
+def test_the_lanes_are_those_of_the_kernels(train_images):
+    lanes = {kernels: TrainingStack(configs(kernels=kernels), train_images.first(10)).lanes[0] for kernels in ("torch", "numpy")}
+    assert {name: type(lane) for name, lane in lanes.items()} == {"torch": TanhLane, "numpy": NumpyLane}
+
+
+def test_batches_with_blank_images_are_trained_on(train_images):
+    """An image without ink never begins: its state is 0 at the end, and only the bias learns from it."""
+    images = train_images.first(40).images.clone()
+    images[::3] = 0
+    few = Images(images, train_images.labels[:40], 10)
+    for kernels in ("torch", "numpy"):
+        for blank in (few, Images(torch.zeros_like(images), few.labels, 10)):
+            lane = TrainingStack(configs(kernels=kernels), blank, dtype=torch.float64).lanes[0]
+            [batch] = lane.batches(torch.arange(40), 40)
+            loss = lane.backpropagate(batch)
+            module = _plain_module(lane.network.each(torch.clone))
+            expected = _loss(module, blank, torch.arange(40))
+            expected.backward()
+            assert float(loss) == pytest.approx(expected.item(), rel=1e-10)
+            for gradient, weight in zip(lane.gradients.state_dict().values(), module.parameters(), strict=True):
+                torch.testing.assert_close(gradient, weight.grad, rtol=1e-9, atol=1e-14)

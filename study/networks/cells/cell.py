@@ -13,6 +13,8 @@ import torch
 from torch.autograd import forward_ad
 from torch.func import jacrev, vmap
 
+from study.networks.kernels import KernelsName
+
 Weights = Mapping[str, torch.Tensor]
 
 
@@ -27,8 +29,9 @@ class Cell(ABC):
 
     Attributes: `name`, used in configurations; `description`, which completes "one recurrent layer of ..."; `names`, the name of
     each parameter in a state dictionary; `absent`, further names that a state dictionary may have if all their values are 0; `odd`,
-    whether the blank map f satisfies f(-s) = -f(s), and `rests_at_zero`, whether f(0) = 0 (`register_cell` tests both);
-    `classifier`, a file of code from which MLflow makes a model of the weights without this project, if there is one.
+    whether the blank map f satisfies f(-s) = -f(s), and `rests_at_zero`, whether f(0) = 0 (`register_cell` tests both); `kernels`,
+    those that its training and roll-outs can use; `classifier`, a file of code from which MLflow makes a model of the weights
+    without this project, if there is one.
     """
 
     name: ClassVar[str]
@@ -38,6 +41,7 @@ class Cell(ABC):
     odd: ClassVar[bool] = False
     rests_at_zero: ClassVar[bool] = False
     classifier: ClassVar[Path | None] = None
+    kernels: ClassVar[tuple[KernelsName, ...]] = ("torch",)
 
     @abstractmethod
     def shapes(self, hidden_size: int, features: int) -> dict[str, tuple[int, ...]]:

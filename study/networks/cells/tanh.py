@@ -22,6 +22,7 @@ class TanhCell(Cell):
     names = {"input": "rnn.weight_ih_l0", "recurrent": "rnn.weight_hh_l0"}  # noqa: RUF012
     absent = ("rnn.bias_ih_l0", "rnn.bias_hh_l0")
     odd = rests_at_zero = True
+    kernels = ("torch", "numpy")
     classifier = Path(__file__).parent / "tanh_classifier.py"
 
     def shapes(self, hidden_size: int, features: int) -> dict[str, tuple[int, ...]]:

@@ -1,0 +1,141 @@
+"""The paper's cell trained with NumPy's kernels: the mathematics of `study.training.hand_derived`, laid out for few large products.
+
+A batch is sorted by the first row with ink, and only images that have begun are kept at each row. Their previous states and rows of
+pixels stand side by side in one matrix Z, the rows of an image below one another:
+
+    Z = [h_{t-1} x_t],   h_t = tanh(Z [R W]'),   [dR dW] = sum_t d_t' [h_{t-1} x_t] = D' Z
+
+Recurrence and input are one product, and so are all gradients of the cell. States and pixels before an image has begun are not 0
+in these sums, they are not in them at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+import torch
+
+from study.config import NetworkConfig
+from study.data.sources import Images
+from study.training.hand_derived import by_first_row, first_rows
+from study.training.lane import Batch, Lane, Layout
+
+
+class NumpyLane(Lane):
+    """One network of the paper's cell, on a CPU.
+
+    Every step works in the same memory, of the size of the largest batch. NumPy's arrays are views of the torch tensors of weights
+    and gradients.
+    """
+
+    stacked = False
+    kept = 2
+
+    def __init__(self, weights: torch.Tensor, layout: Layout, config: NetworkConfig, train: Images):
+        super().__init__(weights, layout, config, train)
+        self._first_rows = first_rows(train.images)
+        self._pixels = train.images.flatten(0, 1).numpy()  # [N T, features]
+        self._labels = train.labels.numpy()
+        self._memory: _Memory | None = None
+
+    def pass_over(self, order: torch.Tensor, size: int) -> None:
+        with np.errstate(all="ignore"):  # training that diverges is told at the end of the epoch
+            super().pass_over(order, size)
+
+    def batches(self, order: torch.Tensor, size: int) -> Iterator[Batch]:
+        return by_first_row(order, size, self._first_rows, self.images.shape[1])
+
+    def backpropagate(self, batch: Batch) -> torch.Tensor:
+        indices, active = batch.indices.numpy(), batch.active
+        rows, hidden, images = len(active), self.network.hidden_size, len(indices)
+        begun = next((t for t, count in enumerate(active) if count), rows)
+        ends = list(accumulate(active))
+        starts = [0, *ends[:-1]]
+        memory = self._memory_for(rows * images)
+        recurrent, input_, readout, bias = (
+            tensor.numpy() for tensor in (self.network.recurrent, self.network.input, self.network.readout, self.network.bias)
+        )
+        gradients = self.gradients
+        transposed = memory.transposed  # [R W]'
+        transposed[:hidden], transposed[hidden:] = recurrent.T, input_.T
+        z, d, scratch = memory.z, memory.d, memory.scratch
+        states, pixels = z[:, :hidden], z[:, hidden:]
+
+        # Rows of pixels in the order of Z: all images that have begun by the first row, then by the second ...
+        place = np.arange(rows)[:, None] + rows * indices
+        chosen = place[np.arange(images) < np.array(active)[:, None]]
+        np.divide(self._pixels.take(chosen, axis=0), self._scale, out=pixels[: len(chosen)])
+
+        last = np.zeros((images, hidden), dtype=z.dtype)  # where all images are blank, so are their states
+        for t in range(begun, rows):
+            count, start, end = active[t], starts[t], ends[t]
+            if t == begun:
+                drive = np.matmul(pixels[start:end], transposed[hidden:], out=scratch[:count])
+                states[start:end] = 0
+            else:
+                drive = np.matmul(z[start:end], transposed, out=scratch[:count])
+            if t + 1 < rows:
+                following = ends[t]
+                np.tanh(drive, out=states[following : following + count])
+                states[following + count : ends[t + 1]] = 0  # of images that begin there
+            else:
+                np.tanh(drive, out=last[:count])
+
+        # Classes before images: long rows are exponentiated several times as fast as rows of ten.
+        logits = readout @ last.T
+        logits += bias[:, None]
+        logits -= logits.max(axis=0)
+        exponentials = np.exp(logits)
+        totals = exponentials.sum(axis=0)
+        truth, at = self._labels[indices], np.arange(images)
+        loss = np.mean(np.log(totals) - logits[truth, at], dtype=np.float64)
+        d_logits = np.divide(exponentials, totals, out=exponentials)
+        d_logits[truth, at] -= 1
+        d_logits /= images
+        np.sum(d_logits, axis=1, out=gradients.bias.numpy())
+        np.matmul(d_logits, last, out=gradients.readout.numpy())
+
+        for t in range(rows - 1, begun - 1, -1):
+            count, start, end = active[t], starts[t], ends[t]
+            delta = d[start:end]
+            if t + 1 < rows:
+                np.matmul(d[end : end + count], recurrent, out=delta)
+                state = states[end : end + count]
+            else:
+                np.matmul(d_logits.T[:count], readout, out=delta)
+                state = last[:count]
+            slope = np.multiply(state, state, out=scratch[:count])
+            np.subtract(1, slope, out=slope)
+            delta *= slope
+        whole = np.matmul(d[: ends[-1]].T, z[: ends[-1]], out=memory.gradient)
+        gradients.recurrent.numpy()[:], gradients.input.numpy()[:] = whole[:, :hidden], whole[:, hidden:]
+        return torch.tensor(loss)
+
+    def _memory_for(self, rows: int) -> _Memory:
+        if self._memory is None or len(self._memory.z) < rows:
+            dtype = self.network.readout.numpy().dtype
+            hidden, features = self.network.hidden_size, self.images.shape[2]
+            self._scale = dtype.type(255)
+            self._memory = _Memory(
+                z=np.empty((rows, hidden + features), dtype),
+                d=np.empty((rows, hidden), dtype),
+                scratch=np.empty((rows // self.images.shape[1], hidden), dtype),
+                transposed=np.empty((hidden + features, hidden), dtype),
+                gradient=np.empty((hidden, hidden + features), dtype),
+            )
+        return self._memory
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """Working memory: Z and D, with one row for each image that has begun at each row; a `scratch` matrix `[B, H]`; [R W]' and
+    the gradient of [R W]."""
+
+    z: np.ndarray
+    d: np.ndarray
+    scratch: np.ndarray
+    transposed: np.ndarray
+    gradient: np.ndarray
