@@ -20,7 +20,7 @@ from study.execution.live import Refresher
 from study.execution.progress import StudyProgress
 from study.execution.stacks import Remeasurement, checked_memory, stacks
 from study.measurements import MEASUREMENTS
-from study.networks.kernels import LIBRARY_NAMES, KernelsName
+from study.networks.kernels import LIBRARY_NAMES
 from study.networks.network import RecurrentNetwork
 from study.record import spool
 from study.record.keys import fused_regime_key, regime_key, training_key
@@ -106,14 +106,10 @@ def _with_kernels(config: StudyConfig, client: MlflowClient, experiment: str, da
     Where the choice is ours, networks that are stored come first: a study that was begun with other kernels, on another machine or
     by an earlier version, goes on with these.
     """
-    chosen = config.resolved_kernels()
+    chosen: str = config.resolved_kernels()
     if config.kernels == "auto" and config.resume == "auto" and len(config.usable_kernels()) > 1:
-        with_each: dict[KernelsName, StudyConfig] = {
-            name: config.model_copy(update={"kernels": name}) for name in config.usable_kernels()
-        }
-        keys: dict[KernelsName, list[str]] = {
-            name: [training_key(one, data_digest) for one in each.networks()] for name, each in with_each.items()
-        }
+        with_each = {name: config.model_copy(update={"kernels": name}) for name in config.usable_kernels()}
+        keys = {name: [training_key(one, data_digest) for one in each.networks()] for name, each in with_each.items()}
         stored = earlier.complete_networks(client, experiment, chain.from_iterable(keys.values()), data_digest)
         counts = {name: len(stored.keys() & set(own)) for name, own in keys.items()}
         most = max(counts, key=lambda name: (counts[name], name == chosen))

@@ -28,7 +28,7 @@ from study.files import durable
 from study.terminal.errors import StudyError
 
 KernelsName = Literal["torch", "numpy"]
-LIBRARY_NAMES: dict[KernelsName, str] = {"torch": "torch", "numpy": "NumPy"}
+LIBRARY_NAMES: dict[str, str] = {"torch": "torch", "numpy": "NumPy"}
 CHOICE = CACHE / "kernels.json"  # the fastest kernels, by what they depend on
 MEASURED_FOR = 0.05  # seconds, both kernels together
 ADVANTAGE = 1.1  # how many times as fast as torch's kernels NumPy's have to be: smaller differences are noise
