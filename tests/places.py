@@ -54,13 +54,14 @@ class Place:
 
     def start(self, *, module: str = "study", command: tuple[str, ...] = ("run", "--no-report"), **parameters: str) -> Study:
         """Starts a command of the project in a process of its own."""
+        if module == "study":
+            self._use_the_same_kernels()
         options = [part for name, value in (STUDY | parameters).items() for part in (f"--{name.replace('_', '-')}", value)]
         return self.popen([sys.executable, "-m", module, *command, *(options if command[0] == "run" else [])])
 
     def popen(self, arguments: list[str], **environment: str) -> Study:
         """Starts any command, in a process group of its own."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-        self._use_the_same_kernels()
         own = {
             "MLFLOW_TRACKING_URI": self.store,
             "HIDDEN_ORBITS_CACHE": str(self.folder / "cache"),

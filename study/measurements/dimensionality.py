@@ -9,7 +9,7 @@ import torch
 import xarray as xr
 
 from study.measurements.recording import Recording
-from study.measurements.variance import principal_variances
+from study.measurements.variance import Spread
 from study.schema import labelled
 
 SHARE = 0.9  # of the variance (Horoi, Lajoie & Wolf 2020, section 2)
@@ -23,8 +23,8 @@ def pca90(recording: Recording) -> Iterator[xr.DataArray]:
     """
     digits = np.arange(recording.test.classes)
     members = [recording.test.labels == int(digit) for digit in digits]
-    whole = np.array([components(states) for states in recording.hidden])
-    by_digit = np.array([[components(states[member]) for member in members] for states in recording.hidden])
+    whole = np.array([components(spread) for spread in recording.cached(spreads)])
+    by_digit = np.array([[components(Spread.of(states[member])) for member in members] for states in recording.hidden])
     steps = {"time_step": recording.time_steps}
     yield labelled(
         "pca90",
@@ -54,10 +54,17 @@ def pca90(recording: Recording) -> Iterator[xr.DataArray]:
     )
 
 
-def components(states: torch.Tensor, share: float = SHARE) -> int:
-    """The smallest k whose k largest principal components carry at least `share` of the variance of states `[N, H]`.
+def spreads(recording: Recording) -> list[Spread]:
+    """The spread of the hidden states of all test images at each time step, and between digits; ask for them with
+    `Recording.cached`."""
+    test = recording.test
+    return [Spread.of(states, test.labels, test.classes) for states in recording.hidden]
 
-    0 where all states are equal, or fewer than two are given. Computed in float64 from the covariance matrix.
+
+def components(spread: Spread, share: float = SHARE) -> int:
+    """The smallest k whose k largest principal components carry at least `share` of the variance of states.
+
+    0 where all states are equal, or fewer than two are given. Computed in float64 from the scatter matrix.
     """
-    variance = principal_variances(states).cumsum(0)
+    variance = spread.principal_variances().cumsum(0)
     return int(torch.searchsorted(variance, share * variance[-1])) + 1 if variance[-1] > 0 else 0

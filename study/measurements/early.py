@@ -64,5 +64,19 @@ def temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
     """The divisor of logits `[K, M]`, of `TEMPERATURES`, under which the labels are most likely; 1 where there are none."""
     if not len(labels):
         return 1.0
-    losses = [torch.nn.functional.cross_entropy(logits.mT.double() / t, labels) for t in TEMPERATURES.tolist()]
-    return float(TEMPERATURES[int(torch.stack(losses).argmin())])
+    # The loss is convex in the inverse of the temperature: it falls and then rises along the temperatures.
+    exact, losses = logits.mT.double(), {}
+
+    def loss(index: int) -> float:
+        if index not in losses:
+            losses[index] = float(torch.nn.functional.cross_entropy(exact / TEMPERATURES[index], labels))
+        return losses[index]
+
+    first, last = 0, len(TEMPERATURES) - 1
+    while first < last:
+        middle = (first + last) // 2
+        if loss(middle) <= loss(middle + 1):
+            last = middle
+        else:
+            first = middle + 1
+    return float(TEMPERATURES[first])

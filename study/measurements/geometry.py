@@ -6,7 +6,7 @@ Measures that depend on the number of images use the same number for each digit 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -15,10 +15,10 @@ import torch
 import xarray as xr
 
 from study.data.sources import Images
-from study.measurements.dimensionality import components
+from study.measurements.dimensionality import components, spreads
 from study.measurements.neighbours import FEWEST, neighbour_agreement, two_nearest_neighbours
 from study.measurements.recording import Extent, Recording
-from study.measurements.variance import between_class_share, participation_ratio
+from study.measurements.variance import Spread
 from study.networks.network import scaled
 from study.schema import labelled
 
@@ -55,7 +55,7 @@ def geometry(recording: Recording) -> Iterator[xr.DataArray]:
     `digit`), the share of an image's ten nearest neighbours that show the same digit, and `sixes_agreement` over `source`, that of
     the sixes at step 4, in the trained and the untrained network and in the pixels.
     """
-    yield from _over_time({"trained": recording.hidden}, recording.test)
+    yield from _over_time({"trained": (recording.hidden, recording.cached(spreads))}, recording.test)
     near = recording.test.first(NEIGHBOUR_IMAGES)
     agreement = np.stack([neighbour_agreement(states[: len(near)], near.labels, near.classes) for states in recording.hidden])
     yield labelled(
@@ -97,7 +97,14 @@ def _sixes(recording: Recording, near: Images, agreement: np.ndarray) -> Iterato
 def nulls(recording: Recording) -> Iterator[xr.DataArray]:
     """The same geometry, but for the neighbours, of the untrained network and of the image rows read last."""
     rows = scaled(recording.test.images).transpose(0, 1).contiguous()
-    yield from _over_time({"untrained": recording.untrained.hidden, "row": rows}, recording.test)
+    test = recording.test
+    yield from _over_time(
+        {
+            "untrained": (recording.untrained.hidden, recording.untrained.cached(spreads)),
+            "row": (rows, [Spread.of(pixels, test.labels, test.classes) for pixels in rows]),
+        },
+        test,
+    )
 
 
 def nulls_memory(extent: Extent) -> int:
@@ -120,20 +127,20 @@ def appended(recording: Recording) -> Iterator[xr.DataArray]:
     state, double = recording.states[-1, images].double(), recording.network.double()
     for step, states in enumerate(chain([state], double.blank_rows(state, recording.blank_rows))):
         hidden = double.cell.observed(states)
-        whole.append(_whole(hidden, test))
+        whole.append(_whole(Spread.of(hidden, test.labels, test.classes)))
         if step in sampled:
             parts.append(_parts(hidden, members))
     yield from _labelled_whole(np.array(whole).T, {"blank_rows": steps}, APPENDED)
     yield from _labelled_parts(_gathered(parts), {"blank_rows_sampled": sampled}, len(members[0][0]), APPENDED)
 
 
-def _over_time(states: Mapping[str, torch.Tensor], test: Images) -> Iterator[xr.DataArray]:
-    """The geometry of the states `[T, N, H]` of each source."""
+def _over_time(states: Mapping[str, tuple[torch.Tensor, Sequence[Spread]]], test: Images) -> Iterator[xr.DataArray]:
+    """The geometry of the states `[T, N, H]` of each source, whose spreads of all images at each step are given."""
     members = _members(test)
-    at = {"source": list(states), "time_step": np.arange(1, 1 + len(next(iter(states.values()))))}
-    whole = [np.array([_whole(step, test) for step in points]).T for points in states.values()]
+    at = {"source": list(states), "time_step": np.arange(1, 1 + test.images.shape[1])}
+    whole = [np.array([_whole(spread) for spread in of_all]).T for _, of_all in states.values()]
     yield from _labelled_whole(np.stack(whole, axis=1), at)
-    parts = [_gathered([_parts(step, members) for step in points]) for points in states.values()]
+    parts = [_gathered([_parts(step, members) for step in points]) for points, _ in states.values()]
     together = [np.stack(part, axis=1) for part in zip(*parts, strict=True)]
     yield from _labelled_parts(together, at, len(members[0][0]))
 
@@ -147,9 +154,9 @@ def _members(test: Images) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     return [images[:count] for images in of_digit], list(order[: test.classes * count].split(count))
 
 
-def _whole(states: torch.Tensor, test: Images) -> tuple[float, float, float]:
-    ratio = participation_ratio(states)
-    return ratio.naive, ratio.corrected, between_class_share(states, test.labels, test.classes)
+def _whole(spread: Spread) -> tuple[float, float, float]:
+    ratio = spread.participation_ratio()
+    return ratio.naive, ratio.corrected, spread.between_class_share()
 
 
 def _labelled_whole(values: np.ndarray, at: Mapping[str, Any], suffix: str = "") -> Iterator[xr.DataArray]:
@@ -173,8 +180,9 @@ def _parts(states: torch.Tensor, members: tuple[list[torch.Tensor], list[torch.T
 
 
 def _of_part(states: torch.Tensor) -> tuple[float, ...]:
-    ratio, dimension = participation_ratio(states), two_nearest_neighbours(states)
-    return ratio.naive, ratio.corrected, components(states), dimension.value, dimension.dropped / max(1, len(states))
+    spread, dimension = Spread.of(states), two_nearest_neighbours(states)
+    ratio = spread.participation_ratio()
+    return ratio.naive, ratio.corrected, components(spread), dimension.value, dimension.dropped / max(1, len(states))
 
 
 def _gathered(values: list[list[np.ndarray]]) -> list[np.ndarray]:

@@ -158,14 +158,14 @@ def _machine() -> str:
 
 
 def _numpys_blas() -> str:
-    """The name and architecture of the BLAS that NumPy multiplies with."""
-    folder = str(Path(np.__file__).parent.parent)
-    found = [one for one in threadpool_info() if one["user_api"] == "blas" and one["filepath"].startswith(folder)]
-    ours = next((one for one in found if "numpy" in Path(one["filepath"]).parent.name), found[0] if found else None)
-    if ours is None:
+    """The name and architecture of the BLAS that NumPy multiplies with; a wheel of NumPy brings its own."""
+    found = [one for one in threadpool_info() if one["user_api"] == "blas"]
+    ours = [one for one in found if "numpy" in Path(one["filepath"]).parent.name]
+    others = [one for one in found if not {"torch", "scipy"} & {name.partition(".")[0] for name in Path(one["filepath"]).parts}]
+    if not (chosen := [*ours, *others]):
         return "its BLAS"
-    name = {"openblas": "OpenBLAS", "mkl": "MKL", "blis": "BLIS"}.get(ours["internal_api"], ours["internal_api"])
-    return f"{name} {ours['version'] or ''} for {ours.get('architecture') or 'this machine'}".replace("  ", " ")
+    name = {"openblas": "OpenBLAS", "mkl": "MKL", "blis": "BLIS"}.get(chosen[0]["internal_api"], chosen[0]["internal_api"])
+    return f"{name} {chosen[0]['version'] or 'of unknown version'} for {chosen[0].get('architecture') or 'this processor'}"
 
 
 def _measured() -> KernelsName:

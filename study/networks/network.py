@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from study.data.sources import Images
-from study.networks import weights
+from study.networks import kernels, weights
 from study.networks.cells import TANH, Cell
 from study.networks.rest import rest_state
 from study.networks.seeding import generator
@@ -133,7 +133,9 @@ class RecurrentNetwork:
 
     def logits(self, state: torch.Tensor) -> torch.Tensor:
         """The readout V h + c of states `[N, D]`: `[N, classes]`."""
-        return torch.matmul(self.cell.observed(state), self.readout.mT).add_(self.bias[..., None, :])
+        hidden = self.cell.observed(state)
+        here = kernels.in_use(hidden) if hidden.ndim == self.readout.ndim == 2 else kernels.TORCH
+        return here.product(hidden, self.readout.mT).add_(self.bias[..., None, :])
 
     def predict(self, state: torch.Tensor) -> torch.Tensor:
         """The label the readout gives each state `[N, D]`: int64 `[N]`."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
 from study.data.sources import Images
 from study.measurements.geometry import _members
 from study.measurements.neighbours import neighbour_agreement, two_nearest_neighbours
-from study.measurements.variance import between_class_share, participation_ratio, principal_variances
+from study.measurements.variance import Spread
 
 
 def _cloud(count: int, scales: list[float], seed: int = 0) -> torch.Tensor:
@@ -19,7 +20,7 @@ def _cloud(count: int, scales: list[float], seed: int = 0) -> torch.Tensor:
 
 
 def test_the_participation_ratio_of_isotropic_data_is_its_dimension():
-    ratio = participation_ratio(_cloud(20_000, [1.0] * 12))
+    ratio = Spread.of(_cloud(20_000, [1.0] * 12)).participation_ratio()
     assert ratio.naive == pytest.approx(12, rel=0.01)
     assert ratio.corrected == pytest.approx(12, rel=0.01)
 
@@ -27,12 +28,14 @@ def test_the_participation_ratio_of_isotropic_data_is_its_dimension():
 def test_the_participation_ratio_is_numpy_s_to_a_millionth():
     states = _cloud(500, [3.0, 1.0, 0.5, 2.0]).float()
     covariance = np.cov(states.double().numpy().T)
-    assert participation_ratio(states).naive == pytest.approx(np.trace(covariance) ** 2 / np.sum(covariance**2), rel=1e-6)
+    assert Spread.of(states).participation_ratio().naive == pytest.approx(
+        np.trace(covariance) ** 2 / np.sum(covariance**2), rel=1e-6
+    )
 
 
 def test_the_correction_takes_away_the_bias_of_few_images():
     scales = [1.0] * 30
-    drawn = [participation_ratio(_cloud(25, scales, seed)) for seed in range(400)]
+    drawn = [Spread.of(_cloud(25, scales, seed)).participation_ratio() for seed in range(400)]
     assert np.mean([ratio.naive for ratio in drawn]) < 15  # of 30 dimensions
     assert np.median([ratio.corrected for ratio in drawn]) == pytest.approx(30, rel=0.1)
 
@@ -41,9 +44,10 @@ def test_rotations_change_nothing():
     states = _cloud(800, [4.0, 2.0, 1.0, 1.0, 0.3])
     rotation, _ = torch.linalg.qr(_cloud(5, [1.0] * 5, seed=1))
     turned, labels = states @ rotation, torch.arange(800) % 4
-    assert participation_ratio(turned).corrected == pytest.approx(participation_ratio(states).corrected, rel=1e-9)
+    before, after = Spread.of(states, labels, 4), Spread.of(turned, labels, 4)
+    assert after.participation_ratio().corrected == pytest.approx(before.participation_ratio().corrected, rel=1e-9)
     assert two_nearest_neighbours(turned).value == pytest.approx(two_nearest_neighbours(states).value, rel=1e-6)
-    assert between_class_share(turned, labels, 4) == pytest.approx(between_class_share(states, labels, 4), rel=1e-9)
+    assert after.between_class_share() == pytest.approx(before.between_class_share(), rel=1e-9)
     np.testing.assert_allclose(neighbour_agreement(turned, labels, 4), neighbour_agreement(states, labels, 4), atol=0.01)
 
 
@@ -76,9 +80,28 @@ def test_twonn_is_exact_where_points_lie_close_together():
 @pytest.mark.parametrize("scale", [1e-150, 1e-80, 1e60])
 def test_the_scale_of_states_does_not_matter(scale):
     states, labels = _cloud(400, [3.0, 1.0, 0.5]), torch.arange(400) % 4
-    assert participation_ratio(scale * states).corrected == pytest.approx(participation_ratio(states).corrected)
+    before, after = Spread.of(states, labels, 4), Spread.of(scale * states, labels, 4)
+    assert after.participation_ratio().corrected == pytest.approx(before.participation_ratio().corrected)
     assert two_nearest_neighbours(scale * states).value == pytest.approx(two_nearest_neighbours(states).value)
-    assert between_class_share(scale * states, labels, 4) == pytest.approx(between_class_share(states, labels, 4))
+    assert after.between_class_share() == pytest.approx(before.between_class_share())
+
+
+def test_principal_variances_are_scikit_learn_s():
+    states = _cloud(400, [3.0, 2.0, 1.0, 0.5]) + 7
+    ours, theirs = Spread.of(states).principal_variances().numpy(), PCA().fit(states.double().numpy()).explained_variance_
+    np.testing.assert_allclose(ours / ours.sum(), theirs / theirs.sum(), rtol=1e-9)
+
+
+def test_differences_of_rounding_are_none():
+    """A product may round the same image's state otherwise in another place of a batch."""
+    draw = torch.Generator().manual_seed(0)
+    for dtype in (torch.float32, torch.float64):
+        states = torch.rand(9, generator=draw, dtype=dtype).repeat(40, 1)
+        states[::3] += torch.finfo(dtype).eps / 2
+        assert (states != states[0]).any()
+        assert Spread.of(states).principal_variances().tolist() == [0.0] * 9
+        states[0, 0] += 1e-4
+        assert Spread.of(states).principal_variances()[0] > 0
 
 
 def test_coincident_states_do_not_share_their_neighbours():
@@ -90,8 +113,8 @@ def test_coincident_states_do_not_share_their_neighbours():
 def test_pseudo_classes_scatter_by_chance_and_true_ones_do_not():
     states = _cloud(3000, [1.0] * 6)
     labels = torch.arange(3000) % 10
-    assert between_class_share(states, labels, 10) == pytest.approx(9 / 2999, rel=0.5)
-    assert between_class_share(states + 100.0 * labels[:, None], labels, 10) > 0.999
+    assert Spread.of(states, labels, 10).between_class_share() == pytest.approx(9 / 2999, rel=0.5)
+    assert Spread.of(states + 100.0 * labels[:, None], labels, 10).between_class_share() > 0.999
 
 
 def test_neighbours_agree_in_separate_clusters_and_by_chance_in_one():
@@ -104,10 +127,11 @@ def test_neighbours_agree_in_separate_clusters_and_by_chance_in_one():
 def test_states_that_do_not_differ_have_defined_values(count):
     states, labels = torch.full((count, 4), 0.1), torch.zeros(count, dtype=torch.int64)
     if count:
-        assert participation_ratio(states).naive == participation_ratio(states).corrected == 0
-        assert between_class_share(states, labels, 3) == 0
+        ratio = Spread.of(states).participation_ratio()
+        assert ratio.naive == ratio.corrected == 0
+        assert Spread.of(states, labels, 3).between_class_share() == 0
         assert two_nearest_neighbours(states) == two_nearest_neighbours(states[:1]).__class__(0.0, count - 1)
-    assert principal_variances(states).tolist() == [0.0] * 4
+    assert Spread.of(states).principal_variances().tolist() == [0.0] * 4
 
 
 @pytest.mark.parametrize("moved", [1, 2, 3, 6])
@@ -116,7 +140,7 @@ def test_a_few_images_that_hold_all_the_variance_give_a_possible_dimension(moved
     for seed in range(50):
         states = torch.zeros(500, 24)
         states[:moved] = _cloud(moved, [1.0] * 24, seed)
-        ratio = participation_ratio(states)
+        ratio = Spread.of(states).participation_ratio()
         assert 1 - 1e-9 <= ratio.naive <= moved + 1e-9
         assert 1 - 1e-9 <= ratio.corrected <= 24
         assert np.isnan(two_nearest_neighbours(states).value)  # too few points are distinct

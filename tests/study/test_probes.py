@@ -8,7 +8,7 @@ import torch
 
 from study.data.sources import Images
 from study.measurements import MEASUREMENTS, SETS, known, measure, names_in_set
-from study.measurements.early import temperature
+from study.measurements.early import TEMPERATURES, temperature
 from study.measurements.recording import Recording
 from study.networks.network import tanh_network
 from study.schema import ROLES, by_source, metric_name, of_source
@@ -58,6 +58,15 @@ def test_a_temperature_makes_overconfident_logits_likely():
     labels = torch.multinomial(logits.softmax(dim=0).T, 1, generator=draw)[:, 0]
     assert temperature(3 * logits, labels) == pytest.approx(3, rel=0.06)
     assert temperature(logits[:, :0], labels[:0]) == 1
+
+
+@pytest.mark.parametrize("scale", [0.01, 0.3, 1.0, 2.5, 8.0, 100.0])
+def test_the_most_likely_of_all_temperatures_is_found(scale):
+    draw = torch.Generator().manual_seed(1)
+    logits = scale * torch.randn(5, 300, generator=draw)
+    labels = torch.randint(5, (300,), generator=draw).where(torch.rand(300, generator=draw) < 0.3, logits.argmax(dim=0))
+    losses = [torch.nn.functional.cross_entropy(logits.mT.double() / one, labels) for one in TEMPERATURES]
+    assert temperature(logits, labels) == float(TEMPERATURES[int(torch.stack(losses).argmin())])
 
 
 def test_every_variable_says_what_it_is_and_what_is_missing(measured):

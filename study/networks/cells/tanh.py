@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from study.networks import kernels
 from study.networks.cells.cell import BlankMap, Cell, Weights
 
 
@@ -41,18 +42,18 @@ class TanhCell(Cell):
     def rows(self, weights: Weights, images: torch.Tensor) -> Iterator[torch.Tensor]:
         # In place; R is transposed only once, and there is no product at the first row, because h_0 = 0.
         transposed = weights["recurrent"].mT.contiguous()
-        add_product = torch.Tensor.baddbmm_ if transposed.ndim == 3 else torch.Tensor.addmm_
+        here = kernels.in_use(transposed) if transposed.ndim == 2 else kernels.TORCH  # NumPy's kernels know no stacks
         state = None
         for row in images.unbind(dim=1):
-            drive = torch.matmul(row, weights["input"].mT)
-            state = (drive if state is None else add_product(drive, state, transposed)).tanh_()
+            drive = here.product(row, weights["input"].mT)
+            state = here.tanh(drive if state is None else here.add_product(drive, state, transposed))
             yield state
 
     def blank_rows(self, weights: Weights, state: torch.Tensor, count: int) -> Iterator[torch.Tensor]:
         transposed = weights["recurrent"].mT.contiguous()
-        buffers = torch.empty_like(state), torch.empty_like(state)
+        buffers, here = (torch.empty_like(state), torch.empty_like(state)), kernels.in_use(state)
         for step in range(count):
-            state = torch.mm(state, transposed, out=buffers[step % 2]).tanh_()
+            state = here.tanh(here.product(state, transposed, buffers[step % 2]))
             yield state
 
     def blank_map(self, weights: Weights) -> BlankMap:
@@ -60,15 +61,16 @@ class TanhCell(Cell):
 
 
 class _TanhMap(BlankMap):
-    """With NumPy's products, which are as fast as torch's here, and torch's tanh, which is vectorised."""
+    """With NumPy's products, which are as fast as torch's here, and the tanh of the kernels in use."""
 
     def __init__(self, cell: Cell, weights: Weights):
         super().__init__(cell, weights)
+        self.kernels = kernels.in_use(self.weights["recurrent"])
         self.recurrent = self.weights["recurrent"].numpy()
         self.transposed = np.ascontiguousarray(self.recurrent.T)
 
     def __call__(self, state: np.ndarray) -> np.ndarray:
-        return torch.from_numpy(state @ self.transposed).tanh_().numpy()
+        return self.kernels.tanh(torch.from_numpy(state @ self.transposed)).numpy()
 
     def tangent(self, state: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         following = self(state)
