@@ -6,6 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 P ?=
+PORT ?= 5000
 export GIT_PYTHON_REFRESH = quiet
 # `python` in MLproject commands is the environment's own.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -52,8 +53,9 @@ lint: $(READY) ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-ui: $(READY) ## Browse the runs at http://127.0.0.1:5000
-	$(BIN)/mlflow ui --host 127.0.0.1 --port 5000
+# One process answers one person; MLflow's jobs (evaluations, scheduled ones) would be nine more, which nothing here uses.
+ui: $(READY) ## Browse the runs at http://127.0.0.1:5000 (PORT)
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1
 
 report: $(READY) ## Build report.pdf for the latest study
 	$(BIN)/python -m reports --study latest --out report.pdf

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import logging
 import os
 import sys
@@ -19,6 +20,7 @@ from study.terminal.extensions import load_extensions
 
 # typer has its own copy of click; this is the copy's class of argument errors.
 UsageError: Any = typer.BadParameter.__base__
+COLLECT_AFTER = 100_000  # new objects beyond those freed; 700 by default
 # An exception from one of these, or raised beneath one, means that the tracking store failed.
 STORES = ("mlflow", "requests", "urllib3", "sqlalchemy", "sqlite3")
 # We repeat requests that are not answered: MLflow's own retries would hold a command for minutes. The user's settings win.
@@ -42,6 +44,8 @@ ADVICE = {
 
 def run(app: typer.Typer) -> None:
     """Runs a command-line application and exits with its status."""
+    # Libraries make a million lasting objects on import, through which the collector would go some hundred times.
+    gc.set_threshold(COLLECT_AFTER)
     quiet_libraries()
     output.guard()
     try:
@@ -66,6 +70,7 @@ def run(app: typer.Typer) -> None:
         _end_untaken_run()
     if message and not (status == 130 and stopping.STAGE in os.environ):
         print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr, flush=True)
+    gc.freeze()  # nothing is collected on the way out
     sys.exit(output.finish(status or 0))
 
 

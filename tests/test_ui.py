@@ -9,10 +9,13 @@ import subprocess
 import sys
 import time
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 from conftest import RealStudy
+from places import ROOT
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -35,25 +38,26 @@ FLAGS = (
 )
 
 
+@dataclass(frozen=True)
+class Server:
+    """A running UI: where it answers, and its processes."""
+
+    url: str
+    process: psutil.Process
+
+
 @pytest.fixture(scope="module")
-def address(real_study: RealStudy):
-    """A real `mlflow ui` on the study's store."""
+def server(real_study: RealStudy):
+    """What `make ui` starts, on the study's store."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
-    command = [
-        str(Path(sys.executable).parent / "mlflow"),
-        "ui",
-        "--backend-store-uri",
-        real_study.store,
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-    ]
+    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_TRACKING_URI": real_study.store}
+    environment["MLFLOW_BACKEND_STORE_URI"] = real_study.store
+    words = ["make", "--dry-run", "--silent", "--old-file=.venv/.ready", "ui", f"PORT={port}", f"BIN={Path(sys.executable).parent}"]
+    command = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     server = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        command, shell=True, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     url = f"http://127.0.0.1:{port}"
     try:
@@ -63,10 +67,23 @@ def address(real_study: RealStudy):
                 break
             except OSError:
                 time.sleep(0.5)
-        yield url
+        yield Server(url, psutil.Process(server.pid))
     finally:
         os.killpg(server.pid, 15)
         server.wait()
+
+
+@pytest.fixture(scope="module")
+def address(server):
+    return server.url
+
+
+def test_the_ui_starts_no_workers_for_jobs(server):
+    """They come up seconds after the first page: seven consumers of queues, a runner and a scheduler, of 1.1 GB."""
+    time.sleep(10)
+    commands = [" ".join(process.cmdline()) for process in server.process.children(recursive=True)]
+    assert any("uvicorn" in command for command in commands)
+    assert not [command for command in commands if "jobs" in command or "huey" in command]
 
 
 @pytest.fixture(scope="module")

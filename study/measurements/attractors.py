@@ -11,9 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.fft import irfft, rfft, rfftfreq
-from sklearn.metrics import adjusted_mutual_info_score
 
 from study.measurements import lyapunov
 from study.measurements.recording import Recording
@@ -58,6 +56,8 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
     mutual information of attractor and digit; `phase_tells_digit`, the share of the variance of the phase on the first attractor
     that the digit explains, less what it would by chance (epsilon squared).
     """
+    from sklearn.metrics import adjusted_mutual_info_score
+
     orbits, step = recording.cached(followed), recording.network.cell.blank_map(recording.network.parameters)
     main = orbits.main
     size = _size(main)
@@ -160,6 +160,8 @@ def distinct(signatures: np.ndarray, size: float) -> np.ndarray:
     """
     if size < AT_ZERO or len(signatures) < 2:
         return np.zeros(len(signatures), dtype=int)
+    from scipy.cluster.hierarchy import fcluster, linkage  # half a second, with scikit-learn, of every command otherwise
+
     cluster = fcluster(linkage(signatures, "single"), SAME_ATTRACTOR * size, "distance")
     names, members = np.unique(cluster, return_counts=True)
     order = names[np.argsort(-members, kind="stable")]
