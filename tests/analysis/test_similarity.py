@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.states.similarity import cka, similarity, svcca
-from study.networks.network import RecurrentNetwork, tanh_network
+from analysis.states.similarity import CHUNK, cka, similarity, step_products, svcca
+from study.networks.kernels import using
+from study.networks.network import RecurrentNetwork, scaled, tanh_network
 
 
 def _products(*states: np.ndarray) -> np.ndarray:
@@ -64,3 +65,25 @@ def test_networks_that_differ_by_the_names_of_their_units_are_the_same(network, 
     assert float(similar.cka[20, 0, 2]) < 0.9
     assert float(found.sel(source="untrained").cka[20, 0, 2]) < 1 - 1e-3
     np.testing.assert_allclose(np.diagonal(similar.cka[5]), 1)
+
+
+@pytest.mark.parametrize("kernels", ["torch", "numpy"])
+def test_products_are_those_of_centred_states_of_all_images(test_images, kernels):
+    """Of three networks, in double precision and one by one; of more images than are multiplied at once."""
+    networks = [RecurrentNetwork.initial(seed, 9, 28, 10) for seed in range(3)]
+    test = test_images.first(CHUNK + 500)
+    with using(kernels):
+        found = [products.copy() for products in step_products(networks, test)]
+    states = np.array([[state.double().numpy() for state in network.rows(scaled(test.images))] for network in networks])
+    assert len(found) == 28
+    for step in (0, 9, 27):
+        expected = _products(*states[:, step])
+        for i in range(3):
+            for j in range(3):
+                if i <= j:
+                    np.testing.assert_allclose(found[step][i, j], expected[i, j], rtol=1e-4, atol=1e-4 * abs(expected).max())
+                else:
+                    assert not found[step][i, j].any()
+        with np.errstate(all="ignore"):
+            np.testing.assert_allclose(cka(found[step]), cka(expected), rtol=1e-4)
+            np.testing.assert_allclose(svcca(found[step]), svcca(expected), rtol=1e-3)
