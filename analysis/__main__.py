@@ -72,6 +72,29 @@ def analyse(
         console.print(line, highlight=False)
 
 
+@app.command("states")
+def states_command(
+    hidden_size: Annotated[str, typer.Option(help="The hidden size.")],
+    study: Annotated[str, typer.Option(help="A study's run id, or latest.")] = "latest",
+    data_dir: Annotated[
+        str | None, typer.Option(help="The folder that holds the data set's folder; default: the project's.")
+    ] = None,
+) -> None:
+    """Embed and compare the hidden states of one hidden size's networks, ahead of an analysis, which takes them from the store."""
+    from study.config import validated
+    from study.data.sources import checked_data_dir
+    from study.terminal.errors import checked_study
+
+    checked_study(study)
+    images = checked_data_dir(data_dir)
+    from analysis.study_analysis import OfSize, log_states
+    from study.tracking import connect
+
+    size = validated(OfSize, {"hidden_size": hidden_size}).hidden_size
+    names = log_states(connect(existing=True), study, size, images)
+    console.print(f"H={size}: {', '.join(names)} stored", highlight=False)
+
+
 @app.command("power")
 def power_command(
     study: Annotated[str, typer.Option(help="The pilot: a study's run id, or latest.")] = "latest",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,12 +20,13 @@ from analysis.dataset import records, runs
 from analysis.states import embedding, similarity
 from analysis.states.embedding import METHODS, chosen_steps
 from analysis.states.similarity import mean_over_pairs
+from study.config import Frozen, HiddenSize
 from study.data.sources import DATA_DIR, Images, load_images, prepare_data
 from study.files import durable, netcdf
 from study.networks.network import RecurrentNetwork
 from study.record.network_record import versions
 from study.schema import by_source, with_source
-from study.terminal.errors import InputError
+from study.terminal.errors import InputError, StudyError
 from study.tracking import results
 
 FOLDER = "analysis"  # of the study run's artifacts
@@ -71,8 +72,6 @@ def analyse(client: MlflowClient, study: str, method: str | None = None, data_di
             embeddings[size] = _embedding(stored, size, seed, method)
         except _NotComputedError as error:
             reasons[str(error)].append(f"the embedding of hidden states at H={size}")
-        if runs.configuration(dataset).get("measurements") == "paper":
-            continue
         try:
             if (pairs := _similarity(stored, size)) is not None:
                 similarities[size] = pairs
@@ -91,6 +90,35 @@ def of_records(client: MlflowClient, study: str) -> Analysis:
 def of_dataset(dataset: xr.Dataset) -> Analysis:
     """The analysis of a dataset alone, for example one opened from netCDF: without embeddings and similarities."""
     return Analysis(dataset, evaluate(dataset), {}, {})
+
+
+class OfSize(Frozen):
+    """A part of a study: one hidden size."""
+
+    hidden_size: HiddenSize
+
+
+def log_states(client: MlflowClient, study: str, size: int, data_dir: Path = DATA_DIR) -> list[str]:
+    """Stores what an analysis would compute from the hidden states of one hidden size's networks; returns the names of the files.
+
+    An analysis takes them as they are if it finds the same networks. Raises `InputError` where the study has no network of this
+    size, `StudyError` where the states cannot be computed here.
+    """
+    dataset = runs.load(study, client)
+    present = representatives(dataset)
+    if size not in present:
+        sizes = ", ".join(map(str, present)) or "one with networks, and there is none yet"
+        raise InputError(f"hidden_size={size}: study {dataset.attrs['study']} has no network of this size; expected {sizes}")
+    stored = _Stored(client, dataset, data_dir)
+    try:
+        embeddings = {size: _embedding(stored, size, present[size], None)}
+        pairs = _similarity(stored, size)
+    except _NotComputedError as error:
+        raise StudyError(str(error)) from None
+    with tempfile.TemporaryDirectory() as folder:
+        _save_states(embeddings, {} if pairs is None else {size: pairs}, Path(folder))
+        results.log_files(client, dataset.attrs["study"], Path(folder), FOLDER)
+        return sorted(path.name for path in Path(folder).iterdir())
 
 
 def log(client: MlflowClient, analysis: Analysis) -> None:
@@ -140,8 +168,12 @@ def save(analysis: Analysis, folder: Path) -> None:
     durable.write(folder / stored_findings.FILE, stored_findings.as_json(analysis.dataset, findings))
     # Nothing here reads it again, so that it can hold words.
     durable.write(folder / "dataset.nc", bytes(analysis.dataset.to_netcdf(engine="h5netcdf")))
-    files = {f"embedding-{size}": picture for size, picture in analysis.embeddings.items()}
-    files |= {f"similarity-{size}": pairs for size, pairs in analysis.similarities.items()}
+    _save_states(analysis.embeddings, analysis.similarities, folder)
+
+
+def _save_states(embeddings: Mapping[int, xr.Dataset], similarities: Mapping[int, xr.Dataset], folder: Path) -> None:
+    files = {f"embedding-{size}": picture for size, picture in embeddings.items()}
+    files |= {f"similarity-{size}": pairs for size, pairs in similarities.items()}
     for name, dataset in files.items():
         durable.write(folder / f"{name}.nc", netcdf.written(dataset))
 
@@ -224,7 +256,9 @@ def _embedding(stored: _Stored, size: int, seed: int, method: str | None) -> xr.
 
 
 def _similarity(stored: _Stored, size: int) -> xr.Dataset | None:
-    """The similarities of the first networks of a hidden size; None where there are fewer than two."""
+    """The similarities of the first networks of a hidden size; None with ``measurements=paper``, or fewer than two networks."""
+    if runs.configuration(stored.dataset).get("measurements") == "paper":
+        return None
     ids = {int(seed): stored.run_id(size, seed) for seed in stored.dataset.seed.values}
     most = min(MOST_COMPARED, MOST_UNITS // size)
     ids = dict([(seed, run_id) for seed, run_id in ids.items() if run_id][:most])

@@ -75,6 +75,26 @@ def refresh_command(study: Study = "latest") -> None:
     console.print(f"figures of study {study} drawn from {count} networks", highlight=False)
 
 
+@app.command("pages")
+def pages_command(
+    study: Study = "latest", hidden_size: Annotated[str | None, typer.Option(help="Of this hidden size only.")] = None
+) -> None:
+    """Draw the pages of a study's networks that have none yet, ahead of a report."""
+    from study.terminal.errors import checked_study
+
+    checked_study(study)
+    from analysis.dataset import runs
+    from analysis.study_analysis import OfSize
+    from reports.pages import log_pages
+    from study.config import validated
+    from study.tracking import connect
+
+    size = validated(OfSize, {"hidden_size": hidden_size}).hidden_size if hidden_size is not None else None
+    client = connect(existing=True)
+    count = log_pages(client, runs.load(study, client), size)
+    console.print(f"{count} page{'s' * (count != 1)} drawn", highlight=False)
+
+
 @app.command("figure")
 def figure_command(
     name: Annotated[str, typer.Argument(help="Name of the figure, such as truncation; without one, the names are listed.")] = "",

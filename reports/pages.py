@@ -16,9 +16,12 @@ from study.tracking import results
 PAGE = "network.png"
 
 
-def log_pages(client: MlflowClient, dataset: xr.Dataset) -> None:
-    """Draws and logs a page for every network of a study's dataset that does not have one."""
-    for size, seed in zip(*np.nonzero(dataset.run_id.values != ""), strict=True):
+def log_pages(client: MlflowClient, dataset: xr.Dataset, hidden_size: int | None = None) -> int:
+    """Draws and logs a page for every network of a study's dataset, or of one hidden size, that does not have one; returns how
+    many."""
+    drawn = 0
+    chosen = (dataset.run_id != "") & ((dataset.hidden_size == hidden_size) if hidden_size is not None else True)
+    for size, seed in zip(*np.nonzero(chosen.transpose("hidden_size", "seed").values), strict=True):
         record = dataset.isel(hidden_size=int(size), seed=int(seed))
         run_id = str(record.run_id.item())
         if results.holds(client, run_id, PAGE):
@@ -26,3 +29,5 @@ def log_pages(client: MlflowClient, dataset: xr.Dataset) -> None:
         with tempfile.TemporaryDirectory() as folder, styled():
             network(record.drop_vars("run_id")).savefig(Path(folder) / PAGE, dpi=150, metadata={"Software": None})
             results.log_files(client, run_id, Path(folder))
+        drawn += 1
+    return drawn

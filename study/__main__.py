@@ -64,8 +64,16 @@ def run_command(
             console,
             lambda run_id: _analyse_and_report(run_id, target, config.data_dir) if report else 0,
             lambda run_id: [sys.executable, "-m", "reports", "refresh", "--study", run_id] if report else [],
+            lambda run_id, hidden_size: _of_complete_size(run_id, hidden_size, config.data_dir) if report else [],
         )
     )
+
+
+def _of_complete_size(run_id: str, hidden_size: int, data_dir: Path) -> list[list[str]]:
+    """The commands that do, for one hidden size, what the next two stages would otherwise do after the last network."""
+    of_size = ["--study", run_id, "--hidden-size", str(hidden_size)]
+    stages = (["analysis", "states", *of_size, "--data-dir", str(data_dir)], ["reports", "pages", *of_size])
+    return [[sys.executable, "-m", *stage] for stage in stages]
 
 
 def _analyse_and_report(run_id: str, out: Path, data_dir: Path) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 
 from mlflow import MlflowClient
@@ -16,7 +18,7 @@ from study.data.sources import checked_training_images, prepare_data
 from study.execution import backends
 from study.execution.backends import Backend
 from study.execution.delivery import Delivery
-from study.execution.live import Refresher
+from study.execution.live import Background, Command
 from study.execution.progress import StudyProgress
 from study.execution.stacks import Remeasurement, checked_memory, stacks
 from study.measurements import MEASUREMENTS
@@ -40,11 +42,13 @@ def run_study(
     config: StudyConfig,
     console: Console,
     afterwards: Callable[[str], int],
-    meanwhile: Callable[[str], Sequence[str]] = lambda run_id: (),
+    meanwhile: Callable[[str], Command] = lambda run_id: (),
+    ahead: Callable[[str, int], Sequence[Command]] = lambda run_id, hidden_size: (),
 ) -> int:
     """Trains, measures and logs every network of the grid that is not stored yet; then calls `afterwards` with the run's id.
 
-    `meanwhile` makes, from the run's id, the command that is started every `config.refresh` seconds during the run (empty: none).
+    `meanwhile` makes, from the run's id, the command that is started every `config.refresh` seconds during the run (empty: none);
+    `ahead`, from the run's id and a hidden size whose networks are all stored, commands that are run while others train.
 
     Mistakes in the configuration, the data, the workers and the store are found before the first run is created. Returns the status
     of `afterwards`. Raises `StudyError` where the study stops before its end.
@@ -77,9 +81,10 @@ def run_study(
                     study.describe()
                     for run in stopped:
                         supersede(client, run, study.run_id)
-                    with Refresher(meanwhile(study.run_id), config.refresh) as refresher:
-                        _compute(study, configs, backend, console, refresher)
-                    claim.release()
+                    with Background(meanwhile(study.run_id), config.refresh) as background:
+                        _compute(study, configs, backend, console, background, partial(ahead, study.run_id))
+                        claim.release()
+                        background.finish()
                     status = afterwards(study.run_id)
                 study.end("FAILED" if status else "FINISHED")
         except Exception:
@@ -132,7 +137,14 @@ def _deleted(study: StudyRun) -> StudyError:
     )
 
 
-def _compute(study: StudyRun, configs: list[NetworkConfig], backend: Backend, console: Console, refresher: Refresher) -> None:
+def _compute(
+    study: StudyRun,
+    configs: list[NetworkConfig],
+    backend: Backend,
+    console: Console,
+    background: Background,
+    ahead: Callable[[int], Sequence[Command]],
+) -> None:
     """Fills the study run with networks that are stored already, results that wait in a spool, stored networks that are measured
     again because their records lack something, and new networks."""
 
@@ -168,6 +180,8 @@ def _compute(study: StudyRun, configs: list[NetworkConfig], backend: Backend, co
             plan = [*stacks(new, source.shape), *again]
             say(_plan_in_words(study, backend.jobs(plan) if plan else 0, len(taken), again))
             failures = []
+            left_of = Counter(network.hidden_size for task in plan for network in task.configs)
+            complete = [size for size in config.hidden_sizes if not left_of[size]]
             with StudyProgress(plan, console) as progress, stopping.heard():
                 for index, results in backend.compute(plan, source, progress.file):
                     for result in results:
@@ -177,7 +191,13 @@ def _compute(study: StudyRun, configs: list[NetworkConfig], backend: Backend, co
                         failures += [result] if isinstance(result, Failure) else []
                         if (key := training_key(result.config, source.digest)) in replaced and isinstance(result, NetworkRecord):
                             spool.remove(replaced.pop(key))
-                    refresher.result()
+                        left_of[size := result.config.hidden_size] -= 1
+                        complete += [size] if not left_of[size] else []
+                    if left_of.total() and not delivery.waiting:
+                        for command in chain.from_iterable(map(ahead, complete)):
+                            background.ahead(command)
+                        complete.clear()
+                    background.result()
                     backend.forget([training_key(r.config, source.digest) for r in results if isinstance(r, NetworkRecord)])
             left = delivery.finish(config.patience)
         if left:

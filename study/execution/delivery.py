@@ -44,6 +44,11 @@ class Delivery:
         self._queue.put(None)
         self._thread.join(timeout=5)
 
+    @property
+    def waiting(self) -> int:
+        """How many results are not logged yet."""
+        return self._left
+
     def hand_over(self, entry: Entry, counted: str = "trained") -> None:
         """Queues a result of the spool for logging; returns immediately."""
         with self._changed:

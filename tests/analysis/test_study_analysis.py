@@ -12,7 +12,8 @@ from places import ROOT, new_place, write_data_set
 from analysis import study_analysis
 from analysis.claims import stored
 from analysis.claims.findings import evaluate
-from analysis.study_analysis import analyse, of_records
+from analysis.states import embedding, similarity
+from analysis.study_analysis import analyse, log_states, of_records
 from reports.text.content import content
 from study.data import sources
 from study.networks.network import RecurrentNetwork
@@ -144,3 +145,17 @@ def test_stored_findings_that_are_no_file_of_ours_are_made_anew(kind, place, tmp
     finally:
         file.rmdir() if kind == "folder" else file.unlink(missing_ok=True)
         file.write_bytes(kept)
+
+
+def test_what_is_computed_ahead_is_not_computed_again(place, nothing_stored, monkeypatch, own_cache):
+    """By whichever command computes it: the picture and the pairs of a hidden size are stored and found again."""
+    assert log_states(place.client, "latest", 4, place.folder / "data") == ["embedding-4.nc", "similarity-4.nc"]
+    for module, name in ((embedding, "embed"), (similarity, "similarity")):
+        monkeypatch.setattr(module, name, lambda *arguments: pytest.fail("computed again"))
+    found = analyse(place.client, "latest", data_dir=ROOT / "nowhere")
+    assert (list(found.embeddings), list(found.similarities), found.left_out) == ([4], [4], ())
+
+
+def test_a_size_that_a_study_does_not_have_is_refused(place):
+    with pytest.raises(InputError, match=r"hidden_size=5: study [0-9a-f]{32} has no network of this size; expected 4"):
+        log_states(place.client, "latest", 5, place.folder / "data")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from places import Place
+from places import Place, write_data_set
 
 from reports.live import refresh
 
@@ -20,6 +20,29 @@ def test_a_running_study_shows_its_figures_and_preliminary_verdicts(place: Place
     assert study.wait() == 0, study.output
     assert "preliminary" not in _description(place)
     assert "16 of 16 networks** measured." in _description(place)
+
+
+def test_a_hidden_size_is_analysed_and_drawn_while_others_train(place: Place, tmp_path, train_images, test_images):
+    """As soon as its networks are stored; the analysis at the end does not compute it again."""
+    folder = write_data_set(place.folder / "data", train_images.first(600), test_images.first(100))
+    few = {"data_dir": str(folder), "train_images": "600", "epochs": "400", "measurements": "standard", "jobs": "1"}
+    study = place.start(
+        command=("run", "--out", str(tmp_path / "report.pdf")), seeds="0-3", hidden_sizes="12,8", refresh="600", **few
+    )
+
+    def of_first_size(path: str) -> list:
+        networks = place.runs("tags.kind = 'network' and tags.complete = 'true' and params.hidden_size = '12'")
+        runs = place.studies() if path.startswith("analysis") else networks
+        return [run for run in runs if place.client.list_artifacts(run.info.run_id, path)]
+
+    study.until(lambda: of_first_size("analysis/embedding-12.nc"), seconds=240)
+    assert of_first_size("analysis/similarity-12.nc")
+    study.until(lambda: len(of_first_size("network.png")) == 4, seconds=240)
+    stored = place.runs("tags.kind = 'network' and tags.complete = 'true'")
+    assert len(stored) < 8
+    assert not place.client.list_artifacts(place.studies()[0].info.run_id, "analysis/findings.json")
+    assert study.wait() == 0, study.output
+    assert place.client.list_artifacts(place.studies()[0].info.run_id, "analysis/embedding-8.nc")
 
 
 def test_a_study_without_a_network_so_far_says_so(place: Place):
