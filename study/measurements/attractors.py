@@ -144,8 +144,9 @@ def followed(recording: Recording) -> Orbits:
     start, mean, square = state, np.zeros_like(state), np.zeros_like(state)
     for _ in range(WINDOW):
         state = step(state)
-        mean += state / WINDOW
-        square += state**2 / WINDOW
+        mean += state
+        square += state * state
+    mean, square = mean / WINDOW, square / WINDOW
     attractor = distinct(np.hstack([mean, np.sqrt(square)]), _size(np.sqrt(square)))
     main = [start[np.flatnonzero(attractor == 0)[:1]]]
     while len(main) < WINDOW:

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -17,15 +18,18 @@ from study.schema import labelled
 
 @dataclass(frozen=True)
 class Answers:
-    """The readout's answers after 0 .. B blank rows: the share of correct images, float64 `[B + 1]`, the same for even and odd
-    image numbers, `[B + 1, 2]`, and the share of images given each label, `[B + 1, classes]`."""
+    """The readout's answers after some numbers of `blank` rows, int64 `[B]` in rising order: the share of correct images, float64
+    `[B]`, the same for even and odd image numbers, `[B, 2]`, and the share of images given each label, `[B, classes]`."""
 
+    blank: np.ndarray
     accuracy: np.ndarray
     by_half: np.ndarray
     predicted: np.ndarray
 
-    def first(self, steps: int) -> Answers:
-        return Answers(self.accuracy[:steps], self.by_half[:steps], self.predicted[:steps])
+    def after(self, blank: np.ndarray) -> Answers:
+        """The answers after some of the numbers of blank rows."""
+        at = np.searchsorted(self.blank, blank)
+        return Answers(blank, self.accuracy[at], self.by_half[at], self.predicted[at])
 
 
 def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
@@ -38,12 +42,12 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
     fundamental (whether it is one at all is tested in `analysis.statistics.oscillation`).
     """
     rows, shown = recording.rows, np.arange(1, recording.rows)
-    partial = [answers(recording, n, rows - n).accuracy for n in map(int, shown)]
-    whole = answers(recording, rows, recording.blank_rows)
-    blank = {"blank_rows": np.arange(recording.blank_rows + 1)}
+    partial = np.array([answers(recording, n, [0, rows - n]).accuracy for n in map(int, shown)]).reshape(-1, 2)
+    whole = answers(recording, rows, range(recording.blank_rows + 1))
+    blank = {"blank_rows": whole.blank}
     yield labelled(
         "accuracy_blanked",
-        np.array([curve[rows - n] for n, curve in zip(shown, partial, strict=True)]),
+        partial[:, 1],
         {"rows_shown": shown},
         "accuracy with all later rows blank, read after the last row",
         role="curve",
@@ -52,7 +56,7 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
     )
     yield labelled(
         "accuracy_truncated",
-        np.array([curve[0] for curve in partial]),
+        partial[:, 0],
         {"rows_shown": shown},
         "accuracy of the readout applied as soon as these rows are read",
         role="curve",
@@ -99,22 +103,23 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
 def surface(recording: Recording) -> Iterator[xr.DataArray]:
     """Yields `accuracy` over `shown` 0 .. T and `blank` 0 .. 2T: the experiments are lines on it."""
     rows, extent = recording.rows, 2 * recording.rows
+    answers(recording, rows, range(max(extent, recording.blank_rows) + 1))  # as far as the experiments need it too
     yield labelled(
         "accuracy",
-        np.stack([answers(recording, n, extent).accuracy for n in range(rows + 1)]),
+        np.stack([answers(recording, n, range(extent + 1)).accuracy for n in range(rows + 1)]),
         {"shown": np.arange(rows + 1), "blank": np.arange(extent + 1)},
         "accuracy after these rows of the image and then these blank rows",
         share=True,
     )
 
 
-def answers(recording: Recording, shown: int, blank: int) -> Answers:
-    """The readout's answers after `shown` rows and 0 .. `blank` blank rows; a longer roll-out is reused."""
-    known = recording.cached(_rolled)
-    if shown not in known or len(known[shown].accuracy) <= blank:
-        longest = max(blank, recording.blank_rows) if shown == recording.rows else blank
-        known[shown] = _roll(recording, shown, longest)
-    return known[shown].first(blank + 1)
+def answers(recording: Recording, shown: int, blank: Sequence[int]) -> Answers:
+    """The readout's answers after `shown` rows and each of some numbers of blank rows, in rising order; a roll-out that has them is
+    reused."""
+    known, wanted = recording.cached(_rolled), np.array(blank)
+    if shown not in known or not np.isin(wanted, known[shown].blank).all():
+        known[shown] = _roll(recording, shown, wanted)
+    return known[shown].after(wanted)
 
 
 def _rolled(_: Recording) -> dict[int, Answers]:
@@ -122,7 +127,7 @@ def _rolled(_: Recording) -> dict[int, Answers]:
     return {}
 
 
-def _roll(recording: Recording, shown: int, blank: int) -> Answers:
+def _roll(recording: Recording, shown: int, blank: np.ndarray) -> Answers:
     """Rolls images out in chunks, in place, so that a core's cache holds them from the first step to the last.
 
     If a cell rests at 0, a state of exactly 0 stays there: images that are blank so far are not rolled out.
@@ -132,17 +137,17 @@ def _roll(recording: Recording, shown: int, blank: int) -> Answers:
     moving = state.any(dim=1) if network.cell.rests_at_zero else torch.ones_like(labels, dtype=torch.bool)
     # A code for each answer: the label given, the true one, the half of the images and the step, in that order of significance.
     of_image = classes * labels + classes**2 * (torch.arange(len(labels), device=labels.device) % 2)
-    size = 2 * classes**2
+    size, read = 2 * classes**2, {int(rows): at for at, rows in enumerate(blank)}
     codes = network.predict(torch.zeros_like(state[:1])) + of_image[~moving]
-    counts = torch.bincount(codes, minlength=size).expand(blank + 1, size).clone()
+    counts = torch.bincount(codes, minlength=size).expand(len(read), size).clone()
     for states, image in zip(state[moving].split(recording.chunk), of_image[moving].split(recording.chunk), strict=True):
-        predicted = torch.empty(blank + 1, len(image), dtype=torch.int64, device=labels.device)
-        predicted[0] = network.predict(states)
-        for step, rolled in enumerate(network.blank_rows(states, blank), start=1):
-            predicted[step] = network.predict(rolled)
-        codes = predicted + image + size * torch.arange(blank + 1, device=labels.device)[:, None]
+        predicted = torch.empty(len(read), len(image), dtype=torch.int64, device=labels.device)
+        for rows, rolled in enumerate(chain([states], network.blank_rows(states, int(blank[-1])))):
+            if rows in read:
+                predicted[read[rows]] = network.predict(rolled)
+        codes = predicted + image + size * torch.arange(len(read), device=labels.device)[:, None]
         counts += torch.bincount(codes.flatten(), minlength=counts.numel()).view_as(counts)
-    confusion = counts.view(blank + 1, 2, classes, classes).cpu().numpy()  # [step, half, true label, predicted label]
+    confusion = counts.view(len(read), 2, classes, classes).cpu().numpy()  # [step, half, true label, predicted label]
     right = np.trace(confusion, axis1=2, axis2=3)
     halves = np.maximum(confusion.sum(axis=(2, 3)), 1)
-    return Answers(right.sum(axis=1) / len(labels), right / halves, confusion.sum(axis=(1, 2)) / len(labels))
+    return Answers(blank, right.sum(axis=1) / len(labels), right / halves, confusion.sum(axis=(1, 2)) / len(labels))

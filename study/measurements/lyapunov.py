@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg.lapack import dgeqrf, dorgqr
 
 BLOCKS = 10  # parts of the orbit, whose spread gives the standard error
 SMALLEST = 1e-300  # replaces a length that underflows: an exponent of -691 stands for minus infinity
@@ -33,11 +34,14 @@ def exponents(
     which Q turns towards the most stretched directions, the logarithms of the diagonal of R in each Q R are averaged over `steps`.
     """
     frame = np.linalg.qr(np.random.default_rng(0).standard_normal((len(start), count)))[0]
-    state, logs = start, np.empty((settle + steps, count))
+    state, lengths = start, np.empty((settle + steps, count))
     for step in range(settle + steps):
         state, stretched = tangent(state, frame)
-        frame, triangle = np.linalg.qr(stretched)
-        logs[step] = np.log(np.maximum(np.abs(np.diagonal(triangle)), SMALLEST))
+        # LAPACK's own functions, since NumPy's wrapper around them takes as long as they do.
+        packed, reflectors, _, _ = dgeqrf(stretched)
+        lengths[step] = np.diagonal(packed)
+        frame, _, _ = dorgqr(packed, reflectors, overwrite_a=True)
+    logs = np.log(np.maximum(np.abs(lengths), SMALLEST))
     blocks = np.array([block.mean(axis=0) for block in np.array_split(logs[settle:], BLOCKS)])
     exponents = logs[settle:].mean(axis=0)
     order = np.argsort(-exponents)

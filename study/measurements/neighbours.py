@@ -12,10 +12,12 @@ from study.networks import kernels
 
 DISCARDED = 0.1  # of the distance ratios, the largest (Facco et al. 2017)
 FEWEST = 20  # distinct points: the standard error of d is d / sqrt(n), 22% of it
-CANDIDATES = 6  # nearest by the fast formula, among which the two nearest are found by exact differences
+CLOSE = 1e-4  # of the largest squared norm: the fast formula has a relative error of at most `NOISE / CLOSE` in larger distances
+CANDIDATES = 6  # nearest by the fast formula, among which the two nearest of a close point are found by exact differences
 NOISE = 1e-12  # of the largest squared norm: a generous bound on the error of the fast formula
 TIE = 1e-6  # of the largest squared distance: smaller differences count as ties
 NEIGHBOURS = 10  # whose digits are compared
+BLOCK = 1 << 18  # distances that are worked on together, so that a core's cache holds them
 
 
 @dataclass(frozen=True)
@@ -33,25 +35,46 @@ def two_nearest_neighbours(states: torch.Tensor) -> IntrinsicDimension:
     through the origin of -log(1 - F) against log mu, the largest tenth left out. 0 where all points coincide; NaN where some
     differ, but fewer than `FEWEST` are distinct.
     """
-    distinct = torch.unique(states.double(), dim=0)
+    distinct = _distinct(states.double())
     dropped = len(states) - len(distinct)
     if len(distinct) < FEWEST:
         return IntrinsicDimension(0.0 if len(distinct) < 2 else float("nan"), dropped)
     distinct -= distinct.mean(dim=0)
     distinct /= distinct.abs().max()  # squares of tiny distances would underflow, and the dimension has no scale
-    candidates = _squared_distances(distinct).fill_diagonal_(torch.inf).topk(min(CANDIDATES, len(distinct) - 1), largest=False)
-    exact = (distinct[candidates.indices] - distinct[:, None]).square().sum(dim=2).sort(dim=1).values[:, :2]
-    lost = exact[:, 1] < NOISE * distinct.square().sum(dim=1).max()  # too close for the fast formula to have found the nearest
-    if lost.any():
-        apart = torch.cdist(distinct[lost], distinct, compute_mode="donot_use_mm_for_euclid_dist").square()
-        exact[lost] = apart.topk(3, dim=1, largest=False).values[:, 1:]  # the nearest is the point itself
-    first, second = exact.sqrt().cpu().numpy().T
+    first, second = _two_least_squares(distinct).sqrt().cpu().numpy().T
     ratios = np.sort(second / first)
     kept = max(1, int(len(ratios) * (1 - DISCARDED)))
     x = np.log(ratios[:kept])
     y = -np.log1p(-np.arange(1, kept + 1) / len(ratios))
     spread = x @ x
     return IntrinsicDimension(float(x @ y / spread) if spread > 0 else 0.0, dropped)
+
+
+def _distinct(points: torch.Tensor) -> torch.Tensor:
+    """The distinct points of `[N, H]` in lexicographic order, as a copy."""
+    order = points[:, 0].argsort()
+    first = points[order, 0]
+    # Sorting whole rows takes much longer, and is needed only where the first coordinate does not tell all points apart.
+    return points[order] if (first[1:] > first[:-1]).all() else torch.unique(points, dim=0)
+
+
+def _two_least_squares(points: torch.Tensor) -> torch.Tensor:
+    """The squared distances of each of distinct points `[N, H]` to its two nearest, `[N, 2]`."""
+    largest = points.square().sum(dim=1).max()
+    squares = _squared_distances(points).fill_diagonal_(torch.inf)
+    nearest = squares.min(dim=1)
+    second = squares.scatter(1, nearest.indices[:, None], torch.inf).amin(dim=1)
+    least = torch.stack([nearest.values, second], dim=1)
+    close = nearest.values < CLOSE * largest  # the fast formula loses digits there
+    if close.any():
+        candidates = squares[close].topk(min(CANDIDATES, len(points) - 1), largest=False).indices
+        exact = (points[candidates] - points[close][:, None]).square().sum(dim=2).sort(dim=1).values[:, :2]
+        lost = exact[:, 1] < NOISE * largest  # too close for the fast formula to have found the nearest
+        if lost.any():
+            apart = torch.cdist(points[close][lost], points, compute_mode="donot_use_mm_for_euclid_dist").square()
+            exact[lost] = apart.topk(3, dim=1, largest=False).values[:, 1:]  # the nearest is the point itself
+        least[close] = exact
+    return least
 
 
 def neighbour_agreement(states: torch.Tensor, labels: torch.Tensor, classes: int) -> np.ndarray:
@@ -64,8 +87,9 @@ def neighbour_agreement(states: torch.Tensor, labels: torch.Tensor, classes: int
         return np.zeros(classes)
     distances = _squared_distances(states - states.mean(dim=0))
     # Otherwise all images in a group of coincident states, which blank rows produce, would get the same few neighbours.
-    largest = distances.max()
-    distances += _chance(len(states), distances.dtype).to(distances.device) * (TIE * largest if largest > 0 else 1.0)
+    largest, chance = distances.max(), _chance(len(states), distances.dtype).to(distances.device)
+    for some, shift in zip(_blocks(distances), _blocks(chance), strict=True):
+        some += shift * (TIE * largest if largest > 0 else 1.0)
     nearest = distances.fill_diagonal_(torch.inf).topk(count, largest=False).indices
     agree = (labels[nearest] == labels[:, None]).double().mean(dim=1)
     members = torch.bincount(labels, minlength=classes)
@@ -81,4 +105,16 @@ def _chance(count: int, dtype: torch.dtype) -> torch.Tensor:
 def _squared_distances(points: torch.Tensor) -> torch.Tensor:
     """|p - q|^2 of all pairs of points `[N, H]`, by |p|^2 + |q|^2 - 2 p q, which loses digits where points are close."""
     norms = points.square().sum(dim=1)
-    return kernels.in_use(points).product(points, points.mT).mul_(-2).add_(norms).add_(norms[:, None])
+    products = kernels.in_use(points).product(points, points.mT)
+    for some, own in zip(_blocks(products), norms.split(_rows(products)), strict=True):
+        torch.add(norms, some, alpha=-2, out=some).add_(own[:, None])
+    return products
+
+
+def _blocks(pairs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The rows of a matrix `[N, N]` in blocks; all at once on a GPU."""
+    return pairs.split(_rows(pairs))
+
+
+def _rows(pairs: torch.Tensor) -> int:
+    return len(pairs) if pairs.is_cuda else max(1, BLOCK // len(pairs))

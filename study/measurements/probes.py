@@ -36,7 +36,7 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
     """Yields `probe_accuracy` over (`source`, `time_step`), of the trained network, and `readout_accuracy` over `time_step`, that
     of the network's own readout."""
     yield _labelled([_accuracy(recording.cached(fitted).test, recording.test.labels)], ["trained"], recording)
-    readout = [answers(recording, int(step), 0).accuracy[0] for step in recording.time_steps]
+    readout = [answers(recording, int(step), [0]).accuracy[0] for step in recording.time_steps]
     yield labelled(
         "readout_accuracy",
         np.array(readout),

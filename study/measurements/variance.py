@@ -19,7 +19,7 @@ def centred(states: torch.Tensor) -> torch.Tensor:
     """
     # Subtracting the mean of equal states leaves rounding noise; subtracting the first state does not.
     differences = states.to(torch.float64, copy=True)
-    size = _largest(differences)
+    size = _largest(states)
     differences -= differences[0].clone()
     if _largest(differences) <= ROUNDING * torch.finfo(states.dtype).eps * size:
         return differences.zero_()
@@ -66,7 +66,7 @@ class Spread:
         if len(states) < 2:
             return cls(len(states), torch.zeros(states.shape[-1], states.shape[-1], dtype=torch.float64), 0.0)
         spread = centred(states)
-        squares = spread.square().sum(dim=1)
+        squares = torch.linalg.vector_norm(spread, dim=1).square()
         between = 0.0 if labels is None else _between(spread, labels, classes)
         return cls(len(states), kernels.in_use(spread).product(spread.mT, spread), float(squares.square().sum()), between)
 

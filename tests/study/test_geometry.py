@@ -10,7 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from study.data.sources import Images
 from study.measurements.geometry import _members
-from study.measurements.neighbours import neighbour_agreement, two_nearest_neighbours
+from study.measurements.neighbours import _distinct, _two_least_squares, neighbour_agreement, two_nearest_neighbours
 from study.measurements.variance import Spread
 
 
@@ -75,6 +75,21 @@ def test_twonn_is_exact_where_points_lie_close_together():
     ratios = np.sort(distances[:, 2] / distances[:, 1])[:900]
     expected = np.log(ratios) @ -np.log1p(-np.arange(1, 901) / 1000) / (np.log(ratios) @ np.log(ratios))
     assert two_nearest_neighbours(tight).value == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize("spread", [1.0, 1e-3, 1e-5])
+def test_the_two_nearest_are_scikit_learn_s_where_some_points_are_close_and_others_are_not(spread):
+    points = torch.cat([_cloud(300, [1.0] * 6), 2 + spread * _cloud(200, [1.0] * 6, seed=1)])
+    distances, _ = NearestNeighbors(n_neighbors=3, algorithm="kd_tree").fit(points.numpy()).kneighbors(points.numpy())
+    np.testing.assert_allclose(_two_least_squares(points).sqrt(), distances[:, 1:], rtol=1e-9)
+
+
+def test_distinct_points_are_found_where_the_first_coordinate_tells_them_apart_and_where_not():
+    points = _cloud(200, [1.0] * 4)
+    tied = torch.cat([points.round(), points.round()[:50]])  # many have the same first coordinate, some all four
+    assert len(tied[:, 0].unique()) < len(torch.unique(tied, dim=0)) < len(tied)
+    for given in (points, tied, torch.cat([points, points[:50]])):
+        torch.testing.assert_close(_distinct(given), torch.unique(given, dim=0), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("scale", [1e-150, 1e-80, 1e60])

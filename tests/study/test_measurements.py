@@ -11,6 +11,7 @@ from torch import nn
 from study.data.sources import Images
 from study.measurements import measure, names_in_set
 from study.measurements.dimensionality import components
+from study.measurements.experiments import _rolled, answers
 from study.measurements.recording import Recording
 from study.measurements.variance import Spread
 from study.networks.kernels import using
@@ -62,6 +63,23 @@ def test_the_experiments_are_lines_on_the_accuracy_surface(network, measured, te
     expected = _plain_accuracy(network, images, test_images.labels)
     assert float(surface.sel(shown=6, blank=50)) == pytest.approx(expected, abs=1e-4)
     assert float(surface[0].std()) == 0  # nothing shown: the bias alone decides
+
+
+def test_the_experiments_are_the_same_alone_as_with_the_surface(network, measured, test_images, train_images):
+    alone = measure(Recording(network, test_images, train_images, blank_rows=80), ["experiments"])
+    for name in ("accuracy_blanked", "accuracy_truncated", "accuracy_appended", "accuracy_appended_by_half", "predicted"):
+        np.testing.assert_array_equal(alone[name], measured[name], err_msg=name)
+
+
+def test_answers_are_computed_only_where_they_are_asked_for_and_not_yet_known(network, test_images):
+    recording = Recording(network, test_images.first(400), test_images, blank_rows=20)
+    every, known = answers(recording, 20, range(9)), recording.cached(_rolled)
+    rolled = known[20]
+    np.testing.assert_array_equal(answers(recording, 20, [0, 8]).accuracy, every.accuracy[[0, 8]])
+    np.testing.assert_array_equal(answers(recording, 20, [3, 5]).by_half, every.by_half[[3, 5]])
+    assert known[20] is rolled
+    assert answers(recording, 21, [0, 7]).accuracy.shape == known[21].accuracy.shape == (2,)
+    np.testing.assert_array_equal(answers(recording, 21, [2, 7]).predicted, answers(recording, 21, range(8)).predicted[[2, 7]])
 
 
 def test_without_blank_rows_experiment_3_is_the_test_accuracy(measured):

@@ -66,12 +66,12 @@ class _TanhMap(BlankMap):
     def __init__(self, cell: Cell, weights: Weights):
         super().__init__(cell, weights)
         self.kernels = kernels.in_use(self.weights["recurrent"])
-        self.recurrent = self.weights["recurrent"].numpy()
-        self.transposed = np.ascontiguousarray(self.recurrent.T)
+        self.transposed = np.ascontiguousarray(self.weights["recurrent"].numpy().T)
 
     def __call__(self, state: np.ndarray) -> np.ndarray:
         return self.kernels.tanh(torch.from_numpy(state @ self.transposed)).numpy()
 
     def tangent(self, state: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         following = self(state)
-        return following, (1 - following**2)[:, None] * (self.recurrent @ frame)
+        # Transposed twice: columns of the frame lie in memory as LAPACK leaves and takes them.
+        return following, ((frame.T @ self.transposed) * (1 - following**2)).T
