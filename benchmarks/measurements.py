@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from analysis.states.embedding import embed
 from analysis.states.similarity import similarity
@@ -19,6 +20,7 @@ from study.config import StudyConfig
 from study.data.sources import load_images, prepare_data
 from study.measurements import MEASUREMENTS, SETS, measure, names_in_set
 from study.measurements.recording import Recording
+from study.networks.kernels import fastest, using
 from study.networks.network import RecurrentNetwork
 from study.training.engine import TrainingStack
 
@@ -38,13 +40,16 @@ def main() -> None:
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     recording = Recording(network, test, train)
     for name, measurement in MEASUREMENTS.items():
-        print(f"| `{name}` | {_seconds(lambda: list(measurement.function(recording))):.1f} |", flush=True)  # noqa: B023
+        with using(fastest()), threadpool_limits(1):
+            took = _seconds(lambda: list(measurement.function(recording)))  # noqa: B023
+        print(f"| `{name}` | {took:.1f} |", flush=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"\nMemory above the loaded libraries and data: {(peak - base) / 1024:.0f} MiB.\n")
     print("| hidden units | set | seconds on one core | share of the training time |\n|---|---|---|---|")
     for size, (network, seconds) in trained.items():
         for part in SETS:
-            took = _seconds(lambda: measure(Recording(network, test, train), names_in_set(part)))  # noqa: B023
+            with using(fastest()):
+                took = _seconds(lambda: measure(Recording(network, test, train), names_in_set(part)))  # noqa: B023
             print(f"| {size} | `{part}` | {took:.1f} | {took / seconds:.2f} |", flush=True)
     torch.set_num_threads(threads)
     network, _ = trained[SIZES[0]]
@@ -61,7 +66,8 @@ def _trained(size: int, train) -> tuple[RecurrentNetwork, float]:
     """A network after two epochs, and the seconds that all of the default regime's would take."""
     [config] = StudyConfig(seeds="0", hidden_sizes=str(size), epochs=EPOCHS, device="cpu").networks()
     stack = TrainingStack([config], train)
-    seconds = _seconds(lambda: list(stack.train()))
+    with threadpool_limits(1):
+        seconds = _seconds(lambda: list(stack.train()))
     return stack.networks()[0], seconds * StudyConfig().epochs / EPOCHS
 
 

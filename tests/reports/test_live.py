@@ -6,6 +6,7 @@ import pytest
 from places import Place, write_data_set
 
 from reports.live import refresh
+from study.tracking.results import holds
 
 pytestmark = pytest.mark.slow
 
@@ -33,16 +34,16 @@ def test_a_hidden_size_is_analysed_and_drawn_while_others_train(place: Place, tm
     def of_first_size(path: str) -> list:
         networks = place.runs("tags.kind = 'network' and tags.complete = 'true' and params.hidden_size = '12'")
         runs = place.studies() if path.startswith("analysis") else networks
-        return [run for run in runs if place.client.list_artifacts(run.info.run_id, path)]
+        return [run for run in runs if holds(place.client, run.info.run_id, path)]
 
     study.until(lambda: of_first_size("analysis/embedding-12.nc"), seconds=240)
     assert of_first_size("analysis/similarity-12.nc")
     study.until(lambda: len(of_first_size("network.png")) == 4, seconds=240)
     stored = place.runs("tags.kind = 'network' and tags.complete = 'true'")
     assert len(stored) < 8
-    assert not place.client.list_artifacts(place.studies()[0].info.run_id, "analysis/findings.json")
+    assert not of_first_size("analysis/findings.json")
     assert study.wait() == 0, study.output
-    assert place.client.list_artifacts(place.studies()[0].info.run_id, "analysis/embedding-8.nc")
+    assert of_first_size("analysis/embedding-8.nc")
 
 
 def test_a_study_without_a_network_so_far_says_so(place: Place):
