@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -37,6 +36,8 @@ STUDY = {
     "learning_rate": "3e-3",
     "measurements": "paper",
     "patience": "20",
+    # Named, so that two places never differ in them: where both are as fast, each place's own measurement might choose others.
+    "kernels": kernels.fastest(),
 }
 
 
@@ -54,9 +55,8 @@ class Place:
 
     def start(self, *, module: str = "study", command: tuple[str, ...] = ("run", "--no-report"), **parameters: str) -> Study:
         """Starts a command of the project in a process of its own."""
-        if module == "study":
-            self._use_the_same_kernels()
-        options = [part for name, value in (STUDY | parameters).items() for part in (f"--{name.replace('_', '-')}", value)]
+        own = {"kernels": "auto"} if "cell" in parameters else {}  # which may have one kind of kernels only
+        options = [part for name, value in (STUDY | own | parameters).items() for part in (f"--{name.replace('_', '-')}", value)]
         return self.popen([sys.executable, "-m", module, *command, *(options if command[0] == "run" else [])])
 
     def popen(self, arguments: list[str], **environment: str) -> Study:
@@ -78,13 +78,6 @@ class Place:
             start_new_session=True,
         )
         return Study(process)
-
-    def _use_the_same_kernels(self) -> None:
-        """Where both kernels are as fast, a cache of its own might choose others than the place that this one is compared with."""
-        kernels.fastest()
-        if kernels.CHOICE.exists():
-            (self.folder / "cache").mkdir(exist_ok=True)
-            shutil.copy(kernels.CHOICE, self.folder / "cache")
 
     def run(self, **parameters: str) -> Study:
         """Runs a study to its end."""

@@ -175,17 +175,20 @@ def _measured() -> KernelsName:
     torch.set_num_threads(1)
     try:
         with threadpool_limits(1):
-            times = {name: _fastest_of(lambda k=kernels: k.tanh(k.product(a, b, out))) for name, kernels in KERNELS.items()}
+            times = _least_times(lambda kernels: kernels.tanh(kernels.product(a, b, out)))
     finally:
         torch.set_num_threads(threads)
     return "numpy" if times["numpy"] * ADVANTAGE <= times["torch"] else "torch"
 
 
-def _fastest_of(step: Callable[[], object]) -> float:
-    """The least time of a step, in seconds, of as many as fit into half of `MEASURED_FOR`."""
-    step()
-    least, end = float("inf"), time.perf_counter() + MEASURED_FOR / len(KERNELS)
-    while (begun := time.perf_counter()) < end:
-        step()
-        least = min(least, time.perf_counter() - begun)
+def _least_times(step: Callable[[Kernels], object]) -> dict[KernelsName, float]:
+    """The least time of a step with each of the kernels, in seconds, of as many turns as fit into `MEASURED_FOR`."""
+    for one in KERNELS.values():
+        step(one)
+    least, end = dict.fromkeys(KERNELS, float("inf")), time.perf_counter() + MEASURED_FOR
+    while time.perf_counter() < end:
+        for name, one in KERNELS.items():
+            begun = time.perf_counter()
+            step(one)
+            least[name] = min(least[name], time.perf_counter() - begun)
     return least
