@@ -58,7 +58,7 @@ def cluster(tmp_path, request):
 
 def test_a_killed_worker_s_networks_are_trained_on_the_other(cluster, place, undisturbed):
     study = place.start(backend="dask", scheduler=cluster.address)
-    study.until_printed("4 networks on cpu, ", 60)
+    study.until_printed("4 networks on cpu with ", 60)
     checkpoints = cluster.folder / "machine-2" / "cache" / "checkpoints"
     study.until(lambda: checkpoints.is_dir() and list(checkpoints.glob("*.safetensors")), 90)
     cluster.processes[2].send_signal(signal.SIGKILL)
@@ -73,7 +73,7 @@ def test_a_killed_worker_s_networks_are_trained_on_the_other(cluster, place, und
 def test_a_coordinator_of_a_cluster_can_be_killed_and_stopped(cluster, place, undisturbed):
     for number in (signal.SIGKILL, signal.SIGINT):
         study = place.start(backend="dask", scheduler=cluster.address)
-        study.until_printed("4 networks on cpu, ")
+        study.until_printed("4 networks on cpu with ")
         time.sleep(3)
         begun = time.monotonic()
         study.process.send_signal(number)
