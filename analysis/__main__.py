@@ -74,7 +74,7 @@ def analyse(
 
 @app.command("states")
 def states_command(
-    hidden_size: Annotated[str, typer.Option(help="The hidden size.")],
+    hidden_size: Annotated[str, typer.Option(help="The hidden size, such as 200.")] = "",
     study: Annotated[str, typer.Option(help="A study's run id, or latest.")] = "latest",
     data_dir: Annotated[
         str | None, typer.Option(help="The folder that holds the data set's folder; default: the project's.")

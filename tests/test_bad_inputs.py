@@ -172,6 +172,8 @@ PARAMETERS = [(program, command, parameter.name) for program, command, parameter
 def _bad(program: str, command: str, parameter: str) -> list[str]:
     if (program, command, parameter) == ("analysis", "", "out"):
         return OUT_FOLDER
+    if parameter == "hidden_size" and program != "study":  # nothing is trained, which 90,000 units would be too many for
+        return [value for value in BAD[parameter] if value != "90000"]
     return BAD.get(parameter, [])
 
 
@@ -273,10 +275,10 @@ def test_a_bad_value_is_one_line_that_says_what_is_accepted(program, command, pa
         ("study", ["sync", "extra"], "expected"),
         ("study", ["check", "extra"], "expected"),
         ("study", ["measure"], "expected"),
-        ("analysis", ["bogus"], "the commands power"),
+        ("analysis", ["bogus"], "the commands states, power"),
         ("analysis", ["--widht", "3"], "--study"),
         ("analysis", ["power", "--widht", "3"], "--width"),
-        ("reports", ["bogus"], "the commands refresh, figure, compare"),
+        ("reports", ["bogus"], "the commands refresh, pages, figure, compare"),
         ("reports", ["figure"], "truncation"),
         ("reports", ["figure", "truncation", "oscillation"], "(oscillation)"),
         ("reports", ["figure", "truncation", "--out", "figure.gif"], ".svg"),

@@ -221,7 +221,8 @@ def test_a_file_of_a_cell_that_is_not_registered_is_one_line(tmp_path):
 
 def test_networks_of_the_paper_s_cell_keep_their_keys_and_others_have_their_own():
     plain, biased = (
-        StudyConfig(seeds="0", hidden_sizes="8", cell=cell, device="cpu").networks()[0] for cell in ("tanh", "biased_tanh")
+        StudyConfig(seeds="0", hidden_sizes="8", cell=cell, device="cpu", kernels="torch").networks()[0]
+        for cell in ("tanh", "biased_tanh")
     )
     assert training_key(plain, "d") != training_key(biased, "d")
     assert fused_network_key(plain, "d") != fused_network_key(biased, "d")
@@ -232,7 +233,7 @@ def test_networks_of_the_paper_s_cell_keep_their_keys_and_others_have_their_own(
 def test_networks_of_a_cell_without_a_fast_path_are_planned_one_by_one_on_a_gpu():
     shape = DataShape(28, 28, 10)
     for cell, widths in (("tanh", [128]), ("biased_tanh", [1] * 30)):
-        config = StudyConfig(seeds="0-29", hidden_sizes="50", cell=cell, device="cpu")
+        config = StudyConfig(seeds="0-29", hidden_sizes="50", cell=cell, device="cpu", kernels="torch")
         on_gpu = [network.model_copy(update={"device": "cuda"}) for network in config.networks()]
         assert [stack.width for stack in stacks(on_gpu, shape, free=80 << 30)] == widths
     assert training_memory(on_gpu[0], shape) > training_memory(on_gpu[0].model_copy(update={"cell": "tanh"}), shape)

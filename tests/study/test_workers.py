@@ -48,7 +48,7 @@ def networks():
 
 
 def test_mixed_sizes_are_grouped_and_gpu_stacks_fit_the_memory():
-    config = StudyConfig(seeds="0-199", hidden_sizes="50,200", device="cpu")
+    config = StudyConfig(seeds="0-199", hidden_sizes="50,200", device="cpu", kernels="torch")  # as on a GPU
     assert [stack.width for stack in stacks(config.networks(), MNIST)] == [1] * 400
     on_gpu = [network.model_copy(update={"device": "cuda"}) for network in config.networks()]
     planned = stacks(on_gpu, MNIST, free=80 << 30)
