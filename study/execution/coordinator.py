@@ -184,6 +184,10 @@ def _compute(
             complete = [size for size in config.hidden_sizes if not left_of[size]]
             with StudyProgress(plan, console) as progress, stopping.heard():
                 for index, results in backend.compute(plan, source, progress.file):
+                    if not delivery.waiting:  # before these results wait: all earlier ones are stored
+                        for command in chain.from_iterable(map(ahead, complete)):
+                            background.ahead(command)
+                        complete.clear()
                     for result in results:
                         remeasured = isinstance(plan[index], Remeasurement)
                         delivery.hand_over(results_here.add(result, source.digest), "remeasured" if remeasured else "trained")
@@ -193,10 +197,6 @@ def _compute(
                             spool.remove(replaced.pop(key))
                         left_of[size := result.config.hidden_size] -= 1
                         complete += [size] if not left_of[size] else []
-                    if left_of.total() and not delivery.waiting:
-                        for command in chain.from_iterable(map(ahead, complete)):
-                            background.ahead(command)
-                        complete.clear()
                     background.result()
                     backend.forget([training_key(r.config, source.digest) for r in results if isinstance(r, NetworkRecord)])
             left = delivery.finish(config.patience)
