@@ -67,15 +67,24 @@ class Stop:
     @contextmanager
     def held(self) -> Iterator[None]:
         """A context for work that must not be interrupted, such as creating a run: the interrupt is delivered right after it."""
-        if not self._here():
-            yield
-            return
-        self._held += 1
+        self.hold()
         try:
             yield
         finally:
-            self._held -= 1
+            self.release(check=False)
         self.check()
+
+    def hold(self) -> None:
+        """Begins work that must not be interrupted; each call is followed by one of `release`, in the same thread."""
+        if self._here():
+            self._held += 1
+
+    def release(self, check: bool = True) -> None:
+        """Ends such work; where it was the last, an interrupt that was held back is delivered, unless told not to `check`."""
+        if self._here():
+            self._held = max(0, self._held - 1)
+        if check:
+            self.check()
 
     def check(self) -> None:
         """Raises `KeyboardInterrupt` if a stop signal was held back or dropped."""
@@ -121,6 +130,28 @@ def begun() -> Iterator[None]:
         _process._held = 0
         _process.check()
         yield
+
+
+def hold_transactions() -> None:
+    """From now on, no interrupt is delivered while a database session of this process has a transaction open.
+
+    An interrupted transaction would keep its locks as long as the error is handled, and our clean-up would wait for them in vain.
+    A stop is not heard later than before: a statement that waits for a lock does so in C, where Python hears no signal.
+    """
+    from sqlalchemy import event
+    from sqlalchemy.orm import Session
+
+    for name, listener in (("after_transaction_create", _begins), ("after_transaction_end", _ends)):
+        if not event.contains(Session, name, listener):
+            event.listen(Session, name, listener)
+
+
+def _begins(session: object, transaction: object) -> None:
+    _process.hold()
+
+
+def _ends(session: object, transaction: object) -> None:
+    _process.release()
 
 
 def came() -> bool:

@@ -25,7 +25,7 @@ from study.record.network_record import LARGEST_FILE, MEASUREMENTS, WEIGHTS
 from study.terminal import credentials
 from study.terminal.credentials import without_credentials
 from study.terminal.errors import InputError, StudyError, reason
-from study.terminal.stopping import held, within
+from study.terminal.stopping import held, hold_transactions, within
 
 DOWNLOADS = 8  # runs fetched at a time
 PAGE = 1000  # rows per page of a search
@@ -43,6 +43,8 @@ def connect(existing: bool = False) -> MlflowClient:
     credentials.note(mlflow.get_tracking_uri())
     uri = mlflow.get_tracking_uri()
     shown = without_credentials(uri.strip())
+    if get_uri_scheme(uri) in DATABASE_ENGINES:
+        hold_transactions()
     patience = max(ANSWER, MLFLOW_HTTP_REQUEST_TIMEOUT.get())
     try:
         empty = within(patience, lambda: _is_empty(uri, existing))

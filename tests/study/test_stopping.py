@@ -9,7 +9,9 @@ import time
 from contextlib import suppress
 
 import pytest
+import sqlalchemy
 from places import ROOT
+from sqlalchemy.orm import Session
 
 from study.terminal import stopping
 from study.terminal.stopping import Stop
@@ -76,6 +78,25 @@ def test_a_stop_waits_until_what_must_not_be_cut_in_two_is_done_and_comes_once(n
             os.kill(os.getpid(), signal.SIGINT)  # impatient users press it twice
             done.append("cleaned up")
     assert done == ["made", "cleaned up"]
+
+
+def test_a_stop_waits_for_the_end_of_a_database_transaction(monkeypatch, tmp_path):
+    engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path / 'rows.db'}")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE made (name TEXT)")
+    write = sqlalchemy.text("INSERT INTO made VALUES (:name)")
+    stopping.hold_transactions()
+    monkeypatch.setattr(stopping, "_process", Stop())
+    with pytest.raises(KeyboardInterrupt), stopping._process as stop, stop.heard():
+        with Session(engine) as session:
+            session.execute(write, {"name": "before"})
+            os.kill(os.getpid(), signal.SIGTERM)
+            session.execute(write, {"name": "after"})
+            session.commit()
+        session.execute(write, {"name": "never reached"})
+    with engine.begin() as connection:
+        assert [name for (name,) in connection.exec_driver_sql("SELECT name FROM made")] == ["before", "after"]
+    assert stop._held == 0
 
 
 def test_a_stop_that_a_library_swallowed_is_heard_where_the_work_ends():
