@@ -25,6 +25,10 @@ def training_images(device: str = "cpu") -> Images:
     return load_images(prepare_data("mnist", Path("data")), train=True).to(device)
 
 
+def test_images() -> Images:
+    return load_images(prepare_data("mnist", Path("data")), train=False)
+
+
 def engine_configs(
     hidden: int, batch: int, networks: int, device: str, precision: str = "fp32", kernels: str = "auto"
 ) -> list[NetworkConfig]:

@@ -13,6 +13,7 @@ from types import TracebackType
 
 from study.terminal.stopping import LEAVE, STAGE
 
+PATIENCE = 300.0  # seconds at most for a command that runs ahead, once all results are there
 PAUSE = 20  # times the duration of a refresh, before the next one: refreshes cost at most 5% of one core
 Command = Sequence[str]
 
@@ -60,11 +61,12 @@ class Background:
             self._start(self.refresh, refreshes=True)
 
     def finish(self) -> None:
-        """Waits for a command that runs ahead, since what comes now would do the same again; those that have not begun are
-        forgotten."""
+        """Waits for a command that runs ahead, since what comes now would do the same again, but not for long: it may hang. Those
+        that have not begun are forgotten."""
         self._ahead.clear()
         if self._running is not None and not self._refreshes:
-            self._running.wait()
+            with suppress(subprocess.TimeoutExpired):
+                self._running.wait(PATIENCE)
 
     def _start(self, command: Command, refreshes: bool) -> None:
         self._begun, self._refreshes = time.monotonic(), refreshes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import time
 from contextlib import suppress
@@ -46,6 +48,7 @@ def train_and_measure(stack: Stack, source: DataSource, progress: Path | None = 
     train = all_train.first(stack.configs[0].train_images)
     keys = {config: training_key(config, source.digest) for config in stack.configs}
     results: list[NetworkRecord | Failure] = []
+    _give_back_memory()  # what measuring the networks before these took
     waiting = _by_epoch(stack, {config: checkpoints.load(key) for config, key in keys.items()})
     while waiting:
         part, saved = waiting.pop(0)
@@ -101,6 +104,13 @@ def _kept(record: xr.Dataset) -> xr.Dataset:
     except Refused as refused:
         raise InputError(f"what was measured cannot be stored: the record {refused}") from None
     return record
+
+
+def _give_back_memory() -> None:
+    """Gives memory that was freed back to the system; glibc keeps much of it."""
+    gc.collect()
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -72,7 +72,7 @@ def _labelled(accuracies: list[np.ndarray], sources: list[str], recording: Recor
 
 
 def memory(extent: Extent) -> int:
-    """Bytes of the states on the training images from which probes learn."""
+    """Bytes of the states on the training images from which probes learn: a GPU has those of all steps at once."""
     return extent.states(LEARNED + CALIBRATED)
 
 
@@ -115,10 +115,16 @@ def fitted(recording: Recording) -> Probes:
 
 def _fitted(recording: Recording, labels: torch.Tensor) -> Probes:
     """Probes of each time step that learn these labels of the first training images."""
-    learned = recording.network.cell.observed(recording.states_of(recording.train.first(LEARNED + CALIBRATED)))
-    width = recording.rows if learned.is_cuda else 1  # a CPU's cache holds the states of one step
+    images, observed = recording.train.first(LEARNED + CALIBRATED), recording.network.cell.observed
+    if images.images.is_cuda:  # all steps at once
+        steps = [(observed(recording.states_of(images)), recording.hidden)]
+    else:  # the cache holds the states of one step
+        steps = (
+            (observed(states)[None], shown[None])
+            for states, shown in zip(recording.steps_of(images), recording.hidden, strict=True)
+        )
     parts, calibrated, test = [], [], []
-    for some, shown in zip(learned.split(width), recording.hidden.split(width), strict=True):
+    for some, shown in steps:
         probes = fit(some[:, : len(labels)], labels, recording.test.classes)
         parts.append(probes)
         calibrated.append(probes.logits(some[:, len(labels) :]))

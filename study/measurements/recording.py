@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -102,6 +102,12 @@ class Recording:
             for t, state in enumerate(self.network.rows(scaled(images.images[start:stop]))):
                 states[t, start:stop] = state
         return states
+
+    def steps_of(self, images: Images) -> Iterator[torch.Tensor]:
+        """The same, bit for bit, a step `[N, D]` at a time: what one step needs at once is a T-th of all."""
+        parts = [self.network.rows(scaled(part)) for part in images.images.split(self.chunk)]
+        for states in zip(*parts, strict=True):
+            yield torch.cat(states)
 
     @cached_property
     def untrained(self) -> Recording:

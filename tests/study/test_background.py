@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+from study.execution import live
 from study.execution.live import Background
 
 
@@ -97,3 +98,15 @@ def test_zero_is_never(tmp_path):
         context.ahead(touching(tmp_path))
         results_for(0.5, context)
     assert not begun(tmp_path)
+
+
+def test_the_end_does_not_wait_for_long_for_what_runs_ahead(tmp_path, monkeypatch):
+    monkeypatch.setattr(live, "PATIENCE", 0.3)
+    with Background([], 60) as context:
+        context.ahead(touching(tmp_path, 30, "hangs"))
+        results_until(tmp_path / "hangs", context)
+        since = time.monotonic()
+        context.finish()
+        process = context._running
+    assert time.monotonic() - since < 10
+    assert process.poll() is not None  # leaving ended it
