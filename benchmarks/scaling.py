@@ -31,7 +31,7 @@ from study.training.engine import TrainingStack
 HIDDEN_SIZES = (25, 50, 100, 200, 400, 800)
 IMAGES = (7_500, 15_000, 30_000, 60_000)
 BLANK_ROWS = (50, 100, 200, 500, 1000, 2000)
-NETWORKS = (10, 30, 100, 300, 1000)
+NETWORKS = (10, 100, 1000)
 HIDDEN, BATCH = 100, 200  # the default study's, where they are not varied
 # Networks as small as can be: what is left is what a study does around them.
 SMALL = {"hidden-sizes": 25, "epochs": 1, "train-images": 1000, "batch-size": 50, "measurements": "paper", "blank-rows": 60}

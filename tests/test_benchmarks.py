@@ -8,7 +8,7 @@ import sys
 import pytest
 from conftest import run_command
 
-from benchmarks.training import Row, table
+from benchmarks.training import Row, rates, table
 
 
 @pytest.mark.slow
@@ -23,6 +23,11 @@ def test_the_quick_benchmark_measures_every_cpu_row(tmp_path):
     # Noise-proof: slower than the plain loop would be a defect, not a bad day.
     assert all(row["ratio"] > 1 for row in measured if row["against"].startswith("nn.RNN"))
     assert all(row["ratio"] is None for row in rows if row["cores"] == 0 and "no GPU" in done.stdout)
+
+
+def test_rates_are_of_whole_networks():
+    [_, _, line] = rates([Row("nn.RNN + autograd", 200, 2, 2.5, 1.0, 2.0, 3.0, 2.0), Row("JAX", 200, 2, 2.0, 1.0)]).splitlines()
+    assert line == "| 2 cores | 200 | 100.0 | 40.0 |"  # 36 s each: 30 epochs of 600 steps of 2 ms
 
 
 def test_the_table_marks_what_missed_its_target():
