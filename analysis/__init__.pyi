@@ -1,7 +1,7 @@
 from .claims import Claim, Finding, Sample, by_interval, register_claim
 from .claims.findings import Findings, evaluate
 from .dataset.runs import load, load_sweep, table, weights
-from .statistics.bands import Band, quantile_fan, simultaneous_band
+from .statistics.bands import Band, MedianBand, median_band, quantile_fan, simultaneous_band
 from .statistics.expansion import Expansion, expansion_then_compression
 from .statistics.intervals import Estimate, greater_than, mean_interval, share_interval
 from .statistics.oscillation import Oscillation, oscillation, periodicity_test
@@ -16,6 +16,7 @@ __all__ = [
     "Expansion",
     "Finding",
     "Findings",
+    "MedianBand",
     "Oscillation",
     "Sample",
     "Trend",
@@ -27,6 +28,7 @@ __all__ = [
     "load",
     "load_sweep",
     "mean_interval",
+    "median_band",
     "of_dataset",
     "oscillation",
     "periodicity_test",

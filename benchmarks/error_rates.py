@@ -11,8 +11,9 @@ from functools import cache, partial
 
 import numpy as np
 from joblib import Parallel, delayed
+from scipy import stats
 
-from analysis.statistics.bands import simultaneous_band
+from analysis.statistics.bands import median_band, simultaneous_band
 from analysis.statistics.expansion import expansion_then_compression
 from analysis.statistics.oscillation import periodicity_test
 from benchmarks.machine import describe
@@ -37,6 +38,54 @@ def _correlation_root(points: int) -> np.ndarray:
 def skewed_curves(networks: int, points: int, rng: np.random.Generator) -> np.ndarray:
     """Chi-squared curves of four degrees of freedom, less their mean."""
     return sum(smooth_curves(networks, points, rng) ** 2 for _ in range(4)) - 4
+
+
+def lognormal_curves(networks: int, points: int, rng: np.random.Generator) -> np.ndarray:
+    """Heavily skewed curves, of median 1."""
+    return np.exp(smooth_curves(networks, points, rng))
+
+
+def ceiling_curves(networks: int, points: int, rng: np.random.Generator) -> np.ndarray:
+    """Shares near their ceiling, of the distribution Beta(8, 0.4) at each point."""
+    return CEILING.ppf(stats.norm.cdf(smooth_curves(networks, points, rng)))
+
+
+def heavy_curves(networks: int, points: int, rng: np.random.Generator) -> np.ndarray:
+    """Curves of Student's t distribution with two degrees of freedom, of median 0."""
+    return smooth_curves(networks, points, rng) / np.sqrt(rng.chisquare(2, (networks, 1)) / 2)
+
+
+def curves_with_outliers(networks: int, points: int, rng: np.random.Generator) -> np.ndarray:
+    """Curves of which a tenth lie five standard deviations below the others; see `MEDIAN_WITH_OUTLIERS`."""
+    return smooth_curves(networks, points, rng) - 5 * (rng.random((networks, 1)) < OUTLIERS)
+
+
+def stuck_curves(networks: int, points: int, rng: np.random.Generator) -> np.ndarray:
+    """Curves of which 70% hardly leave 0, as networks at chance do, and the others vary about 5; see `MEDIAN_STUCK`."""
+    curves = smooth_curves(networks, points, rng)
+    return np.where(rng.random((networks, 1)) < STUCK, LEFT * curves, 5 + curves)
+
+
+CEILING = stats.beta(8, 0.4)
+OUTLIERS, STUCK, LEFT = 0.1, 0.7, 0.01
+# Where the distribution of a mixture is one half; what the other part adds there is below 1e-6.
+MEDIAN_WITH_OUTLIERS = float(stats.norm.ppf((0.5 - OUTLIERS) / (1 - OUTLIERS)))
+MEDIAN_STUCK = float(LEFT * stats.norm.ppf(0.5 / STUCK))
+MEDIANS = {
+    "smooth Gaussian curves": (smooth_curves, 0.0),
+    "lognormal curves": (lognormal_curves, 1.0),
+    "shares near their ceiling, Beta(8, 0.4)": (ceiling_curves, float(CEILING.median())),
+    "heavy tails, t with 2 degrees of freedom": (heavy_curves, 0.0),
+    "a tenth of the networks are outliers": (curves_with_outliers, MEDIAN_WITH_OUTLIERS),
+    "70% of the networks are stuck": (stuck_curves, MEDIAN_STUCK),
+}
+
+
+def median_covered(draw: Callable[[np.random.Generator], np.ndarray], truth: float, seed: int) -> bool:
+    """Whether the band for the median of one simulated study holds the whole of the population's median."""
+    rng = np.random.default_rng(seed)
+    band = median_band(draw(rng), rng=rng)
+    return bool(((band.lower <= truth) & (truth <= band.upper)).all())
 
 
 def covered(draw: Callable[[np.random.Generator], np.ndarray], truth: np.ndarray | float, method: str, seed: int) -> bool:
@@ -132,6 +181,11 @@ def main() -> None:
         print(f"| {words} | {networks} | {share:.3f} |", flush=True)
     if given.study:
         return
+    print("\n| coverage of whole median curves, 28 points, nominal 0.95 | networks | share covered |\n|---|---|---|")
+    for words, (curves, median) in MEDIANS.items():
+        for networks in (10, 15, 20, 40):
+            share = rate(given.repeats, median_covered, partial(curves, networks, 28), median)
+            print(f"| {words} | {networks} | {share:.3f} |", flush=True)
     print("\n| periodicity test at 5% | share called periodic |\n|---|---|")
     for phi in (0.0, 0.5, 0.9, 0.97):
         print(f"| red noise, phi = {phi} | {rate(given.repeats, called_periodic, phi, None):.3f} |", flush=True)

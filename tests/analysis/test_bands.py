@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.special import expit
 
 from analysis.claims.findings import step_curves
 from analysis.dataset import runs
-from analysis.statistics.bands import TooFewNetworks, quantile_fan, simultaneous_band
-from benchmarks.error_rates import covered, from_a_study, skewed_curves, smooth_curves
+from analysis.statistics.bands import TooFewNetworks, median_band, quantile_fan, simultaneous_band
+from benchmarks.error_rates import MEDIANS, covered, from_a_study, median_covered, skewed_curves, smooth_curves
 
 
 def smooth_noise(rng, networks, points=28):
@@ -52,6 +55,42 @@ def test_curves_drawn_from_a_real_study_are_covered(real_study):
     curves = step_curves(dataset.participation_ratio_corrected).values[:, 3:]
     # The seven networks are the population; a study of 20 drawn from them has few distinct values, which costs some coverage.
     assert _coverage(lambda rng: from_a_study(curves, 20, rng), curves.mean(axis=0), "beta") >= 0.9
+
+
+@pytest.mark.parametrize("networks", [10, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", MEDIANS)
+def test_whole_median_curves_are_covered_as_often_as_promised(name, networks):
+    curves, median = MEDIANS[name]
+    share = sum(median_covered(partial(curves, networks, 28), median, seed) for seed in range(300)) / 300
+    assert LEAST <= share <= 1  # depths are whole numbers: with few networks it may cover more
+
+
+@pytest.mark.parametrize("networks", [10, 15, 16, 31])
+def test_the_median_band_of_one_point_is_the_exact_interval_of_order_statistics(networks):
+    values = np.random.default_rng(networks).standard_normal((networks, 1))
+    band = median_band(values)
+    exact = max(depth for depth in range(1, networks // 2 + 1) if 2 * stats.binom.cdf(depth - 1, networks, 0.5) <= 0.05)
+    assert band.depth == exact
+    assert [band.lower[0], band.upper[0]] == list(np.sort(values[:, 0])[[exact - 1, networks - exact]])
+
+
+def test_the_median_band_is_the_same_on_any_scale_and_does_not_follow_outliers():
+    curves = smooth_curves(20, 28, np.random.default_rng(0))
+    band, other = median_band(curves), median_band(np.exp(curves))
+    np.testing.assert_array_equal(np.exp(band.lower), other.lower)
+    np.testing.assert_array_equal(np.exp(band.upper), other.upper)
+    curves[curves[:, 0].argmin()] -= 1000
+    assert median_band(curves).lower.min() > -10
+
+
+def test_a_median_band_that_cannot_reach_its_level_says_what_it_reaches():
+    rough = np.random.default_rng(0).standard_normal((10, 500))
+    band = median_band(rough)
+    assert band.depth == 1
+    assert band.level < 0.95
+    np.testing.assert_array_equal(band.lower, rough.min(axis=0))
+    with pytest.raises(TooFewNetworks, match="9 networks: at least 10"):
+        median_band(rough[:9])
 
 
 def test_a_fan_is_the_spread_between_networks_and_does_not_narrow():
