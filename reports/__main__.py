@@ -58,7 +58,7 @@ def report(
         results.log_files(client, analysis.study, Path(folder))
         durable.write(target, built.read_bytes())
     describe(client, analysis)
-    log_pages(client, analysis.dataset)
+    log_pages(client, analysis.dataset, jobs=-1)
     console.print(f"report of study {analysis.study}: {out}", highlight=False)
 
 
