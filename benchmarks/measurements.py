@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import resource
 import time
-from pathlib import Path
 
 import torch
 from threadpoolctl import threadpool_limits
 
 from analysis.states.embedding import embed
 from analysis.states.similarity import similarity
+from benchmarks import loops
 from benchmarks.machine import describe
 from study.config import StudyConfig
-from study.data.sources import load_images, prepare_data
 from study.measurements import MEASUREMENTS, SETS, measure, names_in_set
 from study.measurements.recording import Recording
 from study.networks.kernels import fastest, using
@@ -31,8 +30,7 @@ EPOCHS = 2
 def main() -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    source = prepare_data("mnist", Path("data"))
-    train, test = load_images(source, train=True), load_images(source, train=False)
+    train, test = loops.training_images(), loops.test_images()
     print(f"{describe()}\n")
     trained = {size: _trained(size, train) for size in SIZES}
     network, _ = trained[SIZES[0]]

@@ -56,15 +56,10 @@ def simultaneous_band(curves: np.ndarray, level: float = 0.95, method: str = "ra
     Rows with NaN are left out. The band has no width where all networks agree, although other networks may differ there. Raises
     `TooFewNetworks` below 6 rows, `ValueError` for another method or shape.
     """
-    curves = np.asarray(curves, dtype=np.float64)
-    if curves.ndim != 2:
-        raise ValueError(f"curves have the shape {curves.shape}: expected (networks, points)")
     if method not in METHODS:
         raise ValueError(f"method={method}: expected one of: {', '.join(METHODS)}")
-    curves = curves[~np.isnan(curves).any(axis=1)]
+    curves = _complete(curves, FEWEST_NETWORKS)
     n = len(curves)
-    if n < FEWEST_NETWORKS:
-        raise TooFewNetworks(n)
     values = logit(np.clip(curves, 0.5e-4, 1 - 0.5e-4)) if method == "logit" else curves
     mean, spread = values.mean(axis=0), values.std(axis=0, ddof=1)
     moving = spread > 1e-12 * np.maximum(np.abs(mean), 1e-300)
@@ -102,15 +97,11 @@ def median_band(curves: np.ndarray, level: float = 0.95, rng: np.random.Generato
     Parameters: `curves` `[n, P]`, one row per network, rows with NaN left out; `rng`, a generator or a seed. Raises
     `TooFewNetworks` below `FEW_NETWORKS` rows, `ValueError` for another shape.
     """
-    curves = np.asarray(curves, dtype=np.float64)
-    if curves.ndim != 2:
-        raise ValueError(f"curves have the shape {curves.shape}: expected (networks, points)")
-    curves = curves[~np.isnan(curves).any(axis=1)]
-    n = len(curves)
-    if n < FEW_NETWORKS:
-        raise TooFewNetworks(n, FEW_NETWORKS)
-    ordered = np.sort(curves, axis=0)
-    fewest = _fewest_on_a_side(curves - _centre(ordered), np.random.default_rng(rng))
+    curves = _complete(curves, FEW_NETWORKS)
+    n, ordered = len(curves), np.sort(curves, axis=0)
+    # Of an odd number, without the network in the middle, so that this one lies on a side, too.
+    centre = np.median(np.delete(ordered, n // 2, axis=0) if n % 2 else ordered, axis=0)
+    fewest = _fewest_on_a_side(curves - centre, np.random.default_rng(rng))
     reached = np.array([np.mean(fewest >= depth) for depth in range(1, n // 2 + 1)])
     depth = max(1, int(np.sum(reached >= level)))
     return MedianBand(
@@ -118,10 +109,15 @@ def median_band(curves: np.ndarray, level: float = 0.95, rng: np.random.Generato
     )
 
 
-def _centre(ordered: np.ndarray) -> np.ndarray:
-    """A median `[P]` that no network of an odd number has itself: halfway between those next to it in order."""
-    n = len(ordered)
-    return (ordered[(n - 1 - n % 2) // 2] + ordered[(n + n % 2) // 2]) / 2
+def _complete(curves: np.ndarray, fewest: int) -> np.ndarray:
+    """The curves `[n, P]` of networks without NaN, checked to be at least `fewest`."""
+    curves = np.asarray(curves, dtype=np.float64)
+    if curves.ndim != 2:
+        raise ValueError(f"curves have the shape {curves.shape}: expected (networks, points)")
+    curves = curves[~np.isnan(curves).any(axis=1)]
+    if len(curves) < fewest:
+        raise TooFewNetworks(len(curves), fewest)
+    return curves
 
 
 def _fewest_on_a_side(deviations: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -42,13 +42,11 @@ def train_and_measure(stack: Stack, source: DataSource, progress: Path | None = 
     far."""
     _prepare()
     device = stack.configs[0].device
-    test = load_images(source, train=False).to(device)
     # Probes learn from the same images, however few the network was trained on.
-    all_train = load_images(source, train=True).to(device)
+    all_train, test = _images(source, device)
     train = all_train.first(stack.configs[0].train_images)
     keys = {config: training_key(config, source.digest) for config in stack.configs}
     results: list[NetworkRecord | Failure] = []
-    _give_back_memory()  # what measuring the networks before these took
     waiting = _by_epoch(stack, {config: checkpoints.load(key) for config, key in keys.items()})
     while waiting:
         part, saved = waiting.pop(0)
@@ -74,7 +72,7 @@ def measure_again(task: Remeasurement, source: DataSource) -> list[NetworkRecord
     """Makes the measurements that a stored network lacks, on its stored weights, and puts them into its record."""
     _prepare()
     stored, config, started = task.stored, task.stored.config, time.time()
-    test, train = (load_images(source, train=part).to(config.device) for part in (False, True))
+    train, test = _images(source, config.device)
     try:
         network = stored.network.checked_for(test, "the stored network").to(config.device)
         with kernels.using(config.kernels):
@@ -106,11 +104,13 @@ def _kept(record: xr.Dataset) -> xr.Dataset:
     return record
 
 
-def _give_back_memory() -> None:
-    """Gives memory that was freed back to the system; glibc keeps much of it."""
+def _images(source: DataSource, device: str) -> tuple[Images, Images]:
+    """The training and the test images. What reading them took, and the networks before these, is given back to the system."""
+    images = load_images(source, train=True).to(device), load_images(source, train=False).to(device)
     gc.collect()
-    with suppress(OSError, AttributeError):  # another C library
+    with suppress(OSError, AttributeError):  # another C library; glibc keeps much of what is freed
         ctypes.CDLL(None).malloc_trim(0)
+    return images
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -71,7 +71,7 @@ class Stop:
         try:
             yield
         finally:
-            self.release(check=False)
+            self.release()
         self.check()
 
     def hold(self) -> None:
@@ -79,12 +79,10 @@ class Stop:
         if self._here():
             self._held += 1
 
-    def release(self, check: bool = True) -> None:
-        """Ends such work; where it was the last, an interrupt that was held back is delivered, unless told not to `check`."""
+    def release(self) -> None:
+        """Ends such work; `check` then delivers an interrupt that was held back."""
         if self._here():
-            self._held = max(0, self._held - 1)
-        if check:
-            self.check()
+            self._held = max(0, self._held - 1)  # what another thread began may end here
 
     def check(self) -> None:
         """Raises `KeyboardInterrupt` if a stop signal was held back or dropped."""
@@ -152,6 +150,7 @@ def _begins(session: object, transaction: object) -> None:
 
 def _ends(session: object, transaction: object) -> None:
     _process.release()
+    _process.check()
 
 
 def came() -> bool:

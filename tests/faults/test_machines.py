@@ -87,8 +87,8 @@ def test_a_study_whose_output_goes_nowhere_ends_well_all_the_same(redirected, st
 def test_a_cache_that_is_removed_while_a_study_runs_costs_no_more_than_what_was_in_it(place):
     study = place.start(seeds="0-5", epochs="6")
     study.until_printed("1/6 networks", 90)
-    # A file that is written meanwhile keeps its folder: rm then fails, having removed all else.
-    subprocess.run(["rm", "-rf", place.folder / "cache"], check=False)
+    # A file that is written meanwhile keeps its folder: rm then fails, and is repeated.
+    study.until(lambda: subprocess.run(["rm", "-rf", place.folder / "cache"], check=False).returncode == 0)
     status = study.wait()
     assert "Traceback" not in study.output
     assert not place.runs("attributes.status = 'RUNNING'")
