@@ -6,12 +6,12 @@ The tests in `tests/analysis` run the same functions at fewer repeats.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 
 import numpy as np
 from joblib import Parallel, delayed
-from scipy import stats
+from scipy import signal, stats
 
 from analysis.statistics.bands import median_band, simultaneous_band
 from analysis.statistics.expansion import expansion_then_compression
@@ -21,6 +21,8 @@ from benchmarks.machine import describe
 STEPS = np.arange(28)
 SHAPES = {"flat": np.zeros(28), "rising": STEPS / 2.0, "plateau": np.minimum(STEPS, 10.0)}
 LENGTH = 451  # blank rows after the transient
+PERIODS = (2, 3, 5, 8, 12.3, 16, 20, 30, 37, 45, 60)
+SHAPES_OF_WAVES = ("sinusoid", "spikes", "doubled", "tripled")
 
 
 def smooth_curves(networks: int, points: int, rng: np.random.Generator) -> np.ndarray:
@@ -90,22 +92,125 @@ def covered(draw: Callable[[np.random.Generator], np.ndarray], truth: np.ndarray
     return bool(((band.lower - rounding <= truth) & (truth <= band.upper + rounding)).all())
 
 
+def filtered(numerator: Sequence[float], denominator: Sequence[float], rng: np.random.Generator) -> np.ndarray:
+    """A stationary ARMA series of unit variance, in expectation."""
+    noise = rng.standard_normal(LENGTH + SETTLED)
+    impulse = signal.lfilter(numerator, denominator, np.eye(1, 5000)[0])
+    return signal.lfilter(numerator, denominator, noise)[SETTLED:] / np.sqrt(np.sum(impulse**2))
+
+
 def red_noise(phi: float, rng: np.random.Generator) -> np.ndarray:
     """A stationary AR(1) series of unit variance."""
+    return filtered([1], [1, -phi], rng)
+
+
+def narrow_band(radius: float, rng: np.random.Generator) -> np.ndarray:
+    """Noise with a peak at a period of 12 rows: AR(2) with complex poles of this modulus."""
+    return filtered([1], [1, -2 * radius * np.cos(2 * np.pi / 12), radius**2], rng)
+
+
+def one_over_f(rng: np.random.Generator) -> np.ndarray:
+    frequencies = np.fft.rfftfreq(8 * LENGTH)
+    frequencies[0] = frequencies[1]
+    phases = rng.standard_normal((2, len(frequencies)))
+    return np.fft.irfft((phases[0] + 1j * phases[1]) / np.sqrt(frequencies))[:LENGTH]
+
+
+def steps(number: int, rng: np.random.Generator) -> np.ndarray:
+    """White noise about a level that jumps."""
     series = rng.standard_normal(LENGTH)
-    series[1:] *= np.sqrt(1 - phi**2)
-    for t in range(1, LENGTH):
-        series[t] += phi * series[t - 1]
+    for _ in range(number):
+        series[rng.integers(LENGTH) :] += 3 * rng.standard_normal()
     return series
 
 
-def called_periodic(phi: float, period: float | None, seed: int) -> bool:
-    """Whether a series of red noise, with a sinusoid of half its root mean square where a period is given, is called periodic."""
+def damped(rng: np.random.Generator) -> np.ndarray:
+    """A wave of 12 rows that is dead by row 150, in white noise."""
+    return 5 * np.exp(-TIME / 30) * np.sin(2 * np.pi * TIME / 12 + rng.uniform(0, 6.28)) + rng.standard_normal(LENGTH)
+
+
+SETTLED = 1000  # rows
+TIME = np.arange(LENGTH)
+BESIDE = {  # noise that has no oscillation
+    "white noise": lambda rng: rng.standard_normal(LENGTH),
+    **{f"AR(1), phi = {phi}": partial(red_noise, phi) for phi in (-0.99, -0.5, 0.3, 0.5, 0.7, 0.9, 0.97, 0.99, 0.995)},
+    **{
+        f"AR(1), phi = {phi}, and white noise of {share:.0%} of its RMS": lambda rng, phi=phi, share=share: (
+            red_noise(phi, rng) + share * rng.standard_normal(LENGTH)
+        )
+        for phi, share in ((0.9, 0.2), (0.9, 0.5), (0.97, 0.2), (0.99, 0.1))
+    },
+    "ARMA(1, 1), 0.9 and 0.5": partial(filtered, [1, 0.5], [1, -0.9]),
+    "ARMA(1, 1), 0.9 and -0.5": partial(filtered, [1, -0.5], [1, -0.9]),
+    "MA(2)": partial(filtered, [1, 0.8, 0.6], [1]),
+    "AR(2), real roots 0.9 and 0.8": partial(filtered, [1], np.convolve([1, -0.9], [1, -0.8])),
+    "AR(2), real roots 0.98 and 0.9": partial(filtered, [1], np.convolve([1, -0.98], [1, -0.9])),
+    "AR(2), real roots 0.9 and -0.5": partial(filtered, [1], np.convolve([1, -0.9], [1, 0.5])),
+    "1/f noise": one_over_f,
+    "random walk": lambda rng: rng.standard_normal(LENGTH).cumsum(),
+    "decay over 10 rows": lambda rng: 5 * np.exp(-TIME / 10) + rng.standard_normal(LENGTH),
+    "decay over 50 rows, in red noise": lambda rng: 5 * np.exp(-TIME / 50) + red_noise(0.9, rng),
+    "one step": partial(steps, 1),
+    "three steps": partial(steps, 3),
+}
+PASSING = {  # significant oscillations that do not last
+    "damped wave, dead by row 150": damped,
+    "narrow-band noise, poles of 0.9": partial(narrow_band, 0.9),
+    "narrow-band noise, poles of 0.97": partial(narrow_band, 0.97),
+    "narrow-band noise, poles of 0.99": partial(narrow_band, 0.99),
+}
+
+
+def wave(shape: str, period: float, rng: np.random.Generator) -> np.ndarray:
+    """A periodic series of unit RMS: a ``sinusoid``; ``spikes``, a twentieth of the period wide; or a sinusoid whose second or
+    third subharmonic, weaker than itself, makes it repeat after `period` only (``doubled``, ``tripled``)."""
+    phase = rng.uniform(0, 2 * np.pi)
+    turns = TIME / period
+    if shape == "sinusoid":
+        series = np.cos(2 * np.pi * turns + (phase if period > 2 else 0))  # a period of 2 has one phase only
+    elif shape == "spikes":
+        series = ((turns + phase) % 1 < max(1 / period, 1 / 20)).astype(float)
+    else:
+        times, weaker = (2, 0.5) if shape == "doubled" else (3, 0.6)
+        series = np.sin(2 * np.pi * times * turns + phase) + weaker * np.sin(2 * np.pi * turns + rng.uniform(0, 2 * np.pi))
+    return (series - series.mean()) / series.std()
+
+
+def called_periodic(noise: Callable[[np.random.Generator], np.ndarray], seed: int) -> bool:
+    """Whether a sinusoid is seen in noise that has none."""
+    return periodicity_test(noise(np.random.default_rng(seed)), seed % NULLS).p <= 0.05
+
+
+def called_lasting(noise: Callable[[np.random.Generator], np.ndarray], seed: int) -> bool:
+    """Whether noise, or an oscillation that dies, is said to oscillate persistently."""
+    return periodicity_test(noise(np.random.default_rng(seed)), seed % NULLS).oscillates
+
+
+def found(phi: float, period: float, strength: float, seed: int) -> bool:
+    """Whether a sinusoid, of `strength` times the RMS of red noise, is seen."""
     rng = np.random.default_rng(seed)
-    series = red_noise(phi, rng)
-    if period:
-        series = series + 0.5 * np.sqrt(2) * np.sin(2 * np.pi * np.arange(LENGTH) / period + rng.uniform(0, 2 * np.pi))
-    return periodicity_test(series, rng).p <= 0.05
+    series = red_noise(phi, rng) + strength * wave("sinusoid", period, rng)
+    return periodicity_test(series, seed % NULLS).p <= 0.05
+
+
+def found_by_the_best(phi: float, period: float, strength: float, seed: int) -> bool:
+    """Whether a test at 5% sees it that knows the noise's spectrum exactly, and that the frequency is one of N/2: no test that has
+    to search can be better by much."""
+    rng = np.random.default_rng(seed)
+    series = red_noise(phi, rng) + strength * wave("sinusoid", period, rng)
+    white = (series[1:] - phi * series[:-1]) / np.sqrt(1 - phi**2)
+    power = np.abs(np.fft.rfft(white, 4 * len(white))) ** 2 / len(white)
+    return bool(power[12:].max() >= -np.log(1 - 0.95 ** (1 / (len(white) / 2))))
+
+
+def right_period(shape: str, period: float, strength: float, seed: int) -> bool | None:
+    """Whether the reported period is within 5%; None where no oscillation is seen."""
+    rng = np.random.default_rng(seed)
+    test = periodicity_test(red_noise(0.5, rng) + strength * wave(shape, period, rng), seed % NULLS)
+    return bool(abs(test.period / period - 1) <= 0.05) if test.p <= 0.05 else None
+
+
+NULLS = 5  # so many nulls are drawn, so that a rate does not depend on one
 
 
 def called_peaked(shape: np.ndarray, networks: int, seed: int) -> bool:
@@ -116,7 +221,12 @@ def called_peaked(shape: np.ndarray, networks: int, seed: int) -> bool:
 
 def rate(repeats: int, function: Callable[..., bool], *arguments: object) -> float:
     """The share of simulated studies of which a function is true."""
-    return float(np.mean(Parallel(n_jobs=-1)(delayed(function)(*arguments, seed) for seed in range(repeats))))
+    return float(np.mean(each(repeats, function, *arguments)))
+
+
+def each(repeats: int, function: Callable[..., bool | None], *arguments: object) -> list[bool | None]:
+    """What a function says of each of some simulated studies."""
+    return Parallel(n_jobs=-1)(delayed(function)(*arguments, seed) for seed in range(repeats))
 
 
 def from_a_study(curves: np.ndarray, networks: int, rng: np.random.Generator) -> np.ndarray:
@@ -180,12 +290,28 @@ def main() -> None:
         for networks in (10, 15, 20, 40):
             share = rate(given.repeats, covered, partial(curves, networks, 28), median, "median")
             print(f"| {words} | {networks} | {share:.3f} |", flush=True)
-    print("\n| periodicity test at 5% | share called periodic |\n|---|---|")
-    for phi in (0.0, 0.5, 0.9, 0.97):
-        print(f"| red noise, phi = {phi} | {rate(given.repeats, called_periodic, phi, None):.3f} |", flush=True)
-    for period in (4, 7, 10, 15, 20):
-        share = rate(given.repeats, called_periodic, 0.5, period)
-        print(f"| period {period} at half the noise's RMS, phi = 0.5 | {share:.3f} |", flush=True)
+    print("\n| periodicity test at 5%, without an oscillation | share called periodic |\n|---|---|")
+    for words, noise in BESIDE.items():
+        print(f"| {words} | {rate(given.repeats, called_periodic, noise):.3f} |", flush=True)
+    print("\n| oscillations that do not last | share called periodic | and persistent |\n|---|---|---|")
+    for words, noise in PASSING.items():
+        shares = [rate(given.repeats, function, noise) for function in (called_periodic, called_lasting)]
+        print(f"| {words} | {shares[0]:.3f} | {shares[1]:.3f} |", flush=True)
+    print("\n| period (rows), at half the RMS of red noise | phi | share found | by the best test |\n|---|---|---|---|")
+    for phi in (0.0, 0.5, 0.9):
+        for period in PERIODS:
+            shares = [rate(given.repeats, function, phi, period, 0.5) for function in (found, found_by_the_best)]
+            print(f"| {period} | {phi} | {shares[0]:.3f} | {shares[1]:.3f} |", flush=True)
+    print(
+        "\n| reported period within 5%, in red noise of phi = 0.5 | strength (RMS) | share seen | right, of these "
+        "|\n|---|---|---|---|"
+    )
+    for shape in SHAPES_OF_WAVES:
+        for period in PERIODS[2:]:
+            for strength in (0.5, 1.0, 3.0):
+                seen = [one for one in each(given.repeats, right_period, shape, period, strength) if one is not None]
+                right = f"{np.mean(seen):.3f}" if seen else "n/a"
+                print(f"| {shape}, {period} rows | {strength} | {len(seen) / given.repeats:.3f} | {right} |", flush=True)
     print("\n| expansion then compression at 5% | networks | share called a peak |\n|---|---|---|")
     for name, shape in SHAPES.items():
         for networks in (10, 30):

@@ -11,7 +11,7 @@ from study.schema import MEASURED, MEASUREMENT, NOT_OF_SOURCE, SOURCE, by_source
 def as_written_earlier(record: xr.Dataset) -> xr.Dataset:
     """A record of today as earlier code would have written it."""
     arrays = {}
-    for name, array in record.data_vars.items():
+    for name, array in record.drop_vars(["dimension90", "dimension90_by_digit"], errors="ignore").data_vars.items():
         for source, part in by_source(array):
             former = GLUED[str(name)][source] if SOURCE in array.dims else str(name)
             attributes = {key: value for key, value in array.attrs.items() if key not in ("role", MEASUREMENT)}

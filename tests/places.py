@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from mlflow.entities import Run
 
 from analysis.dataset import runs
 from study.data.sources import Images
+from study.measurements import of_data
 from study.networks import kernels
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,6 +64,8 @@ class Place:
     def popen(self, arguments: list[str], **environment: str) -> Study:
         """Starts any command, in a process group of its own."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+        if of_data.FOLDER.is_dir():  # what does not depend on the networks takes seconds
+            shutil.copytree(of_data.FOLDER, self.folder / "cache" / of_data.FOLDER.name, dirs_exist_ok=True)
         own = {
             "MLFLOW_TRACKING_URI": self.store,
             "HIDDEN_ORBITS_CACHE": str(self.folder / "cache"),

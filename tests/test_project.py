@@ -26,7 +26,7 @@ STAGES = (
     "study.networks",
     "study.config",
     "study.schema",
-    "study.periodogram",
+    "study.harmonics",
     "study.training",
     "study.measurements",
     "study.record",
@@ -51,7 +51,7 @@ STAGES = (
 )
 # What the packages that come after may import of `study`: how commands run, files, settings, data, networks, the record and its
 # words, and the one part that speaks to MLflow.
-FOUNDATIONS = {"study.terminal", "study.files", "study.config", "study.schema", "study.periodogram", "study.command_line"}
+FOUNDATIONS = {"study.terminal", "study.files", "study.config", "study.schema", "study.harmonics", "study.command_line"}
 KNOWN_OF_STUDY = {
     "analysis": FOUNDATIONS | {"study.data", "study.networks", "study.record", "study.tracking"},
     "reports": FOUNDATIONS | {"study.data", "study.networks", "study.tracking"},

@@ -1,67 +1,79 @@
-"""C5: dimensionality expands, then shrinks; C5b: it does so for the images of one digit, too."""
+"""C5: dimensionality expands, then shrinks, because of training; C5b: it does so for the images of one digit, too."""
 
 from __future__ import annotations
 
+import numpy as np
 import xarray as xr
 
 from analysis.claims.claim import Claim
-from analysis.claims.finding import CONTRADICTED, LEVEL, SUPPORTED, UNDECIDED, Finding
+from analysis.claims.finding import LEVEL, UNDECIDED, Finding, by_tests
 from analysis.claims.registry import register_claim
 from analysis.claims.sample import Sample
-from analysis.statistics.bands import FEWEST_NETWORKS
+from analysis.statistics.bands import TooFewNetworks
 from analysis.statistics.expansion import expansion_then_compression
-from analysis.statistics.intervals import Estimate, mean_interval
+from analysis.statistics.intervals import Estimate
 from study.schema import of_source
 
-
-def of_all_images(sample: Sample) -> Finding:
-    return _judge("C5", sample, sample.arrays.pca90, "group")
+LEAST = 0.5  # dimensions, the smallest change of interest: counts of components cannot show less
 
 
-def by_digit(sample: Sample) -> Finding:
+def of_all_images(sample: Sample) -> Finding | None:
+    return _judge("C5", sample, sample.arrays.dimension90, sample.arrays.pca90)
+
+
+def by_digit(sample: Sample) -> Finding | None:
     """Averaged over digits."""
-    return _judge("C5b", sample, sample.arrays.pca90_by_digit.mean("digit"), "digit")
+    return _judge("C5b", sample, sample.arrays.dimension90_by_digit.mean("digit"), sample.arrays.pca90_by_digit.mean("digit"))
 
 
-def _judge(claim: str, sample: Sample, variable: xr.DataArray, parts: str) -> Finding:
-    """The test on curves; compared with the untrained networks, where they were measured, on equal image numbers by `parts`."""
-    networks, size, nan = sample.arrays, sample.hidden_size, float("nan")
-    if sample.n < FEWEST_NETWORKS:
-        return Finding(claim, size, Estimate(nan, nan, nan, sample.n), UNDECIDED)
-    curves = variable.transpose("seed", "time_step").values
-    result = expansion_then_compression(curves, LEVEL, rng=size)
-    peak = curves[:, curves.mean(axis=0).argmax()]
-    flat = any(mean_interval(peak - curves[:, end], LEVEL).upper < 1 for end in (0, -1))
-    height = max(float(curves[:, result.peak].mean()), 1e-9)
-    numbers = {
-        "step": variable.time_step.values[result.peak],
-        "rise": result.rise.value,
-        "fall": result.fall.value,
-        "height": height,
-        "fall_of_height": result.fall.value / height,
-        "height_per_unit": height / size,
-        "share": result.share,
-    }
-    matched = f"pca90_matched_by_{parts}"
-    if matched in networks and of_source(networks[matched], "untrained").notnull().any():
-        over = of_source(networks[matched], "trained") - of_source(networks[matched], "untrained")
-        excess = over.mean(parts).transpose("seed", "time_step").values
-        paired = mean_interval(excess[:, result.peak] - excess[:, -1], LEVEL)
-        numbers |= {"excess": paired.value, "excess_lower": paired.lower, "excess_upper": paired.upper}
-    verdict = SUPPORTED if result.p < 1 - LEVEL else CONTRADICTED if flat else UNDECIDED
-    return Finding(claim, size, result.fall, verdict, result.p, numbers)
+def _judge(claim: str, sample: Sample, dimension: xr.DataArray, counts: xr.DataArray) -> Finding | None:
+    """From the first step at which states of all networks differ: row 1 is blank in MNIST, so that D(1) = 0 by construction."""
+    trained, untrained = (of_source(dimension, source).transpose("seed", "time_step") for source in ("trained", "untrained"))
+    both = trained.notnull().all("time_step") & untrained.notnull().all("time_step")
+    if not both.any():
+        return None
+    curves, others = trained[both], untrained[both]
+    varied = ((curves > 0) & (others > 0)).all("seed").values
+    start = int(varied.argmax())
+    size, nan = sample.hidden_size, float("nan")
+    try:
+        if not varied.any() or curves.sizes["time_step"] - start < 3:
+            raise TooFewNetworks(0)
+        found = expansion_then_compression(curves.values[:, start:], LEVEL, size, others.values[:, start:], LEAST)
+    except TooFewNetworks:
+        return Finding(claim, size, Estimate(nan, nan, nan, curves.sizes["seed"]), UNDECIDED)
+    verdict, p = by_tests([found.test], curves.sizes["seed"])
+    steps = dimension.time_step.values
+    peak = start + found.peak
+    counted = counts.transpose("seed", "time_step").mean("seed").values
+    numbers = {"first": steps[start], "peak": steps[peak], "last": steps[-1], "height": found.height, "share": found.share}
+    numbers |= {"height_per_unit": found.height / size, "counted": counted[[start, peak, -1]]}
+    for name in ("rise", "fall", "rise_beyond", "fall_beyond"):
+        estimate = getattr(found, name)
+        numbers |= {name: estimate.value, f"{name}_lower": estimate.lower, f"{name}_upper": estimate.upper}
+    return Finding(
+        claim, size, found.fall, verdict, p, {name: value for name, value in numbers.items() if np.isfinite(value).all()}
+    )
 
 
 TOLD = {
-    "quantity": "peak above the last step",
-    "units": "components",
-    "test": "largest smaller t of rise and fall over all steps, against its resampled null",
-    "rule": "supported if p < 0.05; else contradicted if at the peak of the mean the interval of the rise or of the fall lies "
-    "below one component",
+    "quantity": "fall from the peak to the last step",
+    "units": "dimensions",
+    "test": "largest smaller t of rise and fall, of trained networks and beyond untrained ones, over all steps, against its "
+    "resampled "
+    "null",
+    "rule": "supported if at one step the rise from the first step with any spread and the fall to the last are both more than "
+    f"{LEAST:g} "
+    "dimensions (what a count cannot show), in trained networks and beyond the untrained ones; contradicted if at the peak of the "
+    "mean any of the four is less",
     "phrases": (
-        "at step {step:.0f} up {rise:.1f} from the first step and {fall:.1f} above the last ({fall_of_height:.0%} of the "
-        "{height:.1f} there, {height_per_unit:.3f} per hidden unit), in {share:.0%} of networks",
-        "more than in the untrained networks by {excess:.1f} [{excess_lower:.1f}, {excess_upper:.1f}]",
+        "from step {first:.0f} up {rise:.1f} [{rise_lower:.1f}, {rise_upper:.1f}] to {height:.1f} ({height_per_unit:.3f} per "
+        "hidden "
+        "unit) at step {peak:.0f}, both ways in {share:.0%} of networks",
+        "beyond the untrained networks the rise is {rise_beyond:.1f} [{rise_beyond_lower:.1f}, {rise_beyond_upper:.1f}] and the "
+        "fall "
+        "{fall_beyond:.1f} [{fall_beyond_lower:.1f}, {fall_beyond_upper:.1f}]",
+        "counts of components at these steps and the last {counted:.1f}",
     ),
     "section": "Dimensionality over time",
     "figures": ("dimensionality", "geometry"),
@@ -70,22 +82,25 @@ TOLD = {
 register_claim(
     Claim(
         id="C5",
-        hypothesis="dimensionality expands, then shrinks (all images)",
+        hypothesis="training makes dimensionality expand, then shrink (all images)",
         paper="As rows are read, the hidden states of all images spread over more dimensions, and later over fewer.",
-        needs=("pca90",),
+        needs=("dimension90", "pca90"),
         judge=of_all_images,
-        method="""Expansion then compression is tested at the step where the smaller of two t statistics (rise from the first step,
-        fall to the last) is largest, against the largest t statistic over all steps under the null, so that p allows for the
-        search for the peak. The interval is that at this step alone.""",
+        method="""For C5 the dimension is the number of principal components that carry 90% of the variance, the last one in part:
+        the share is taken to rise linearly within it. Unlike a count it has no steps, so that bands and tests keep their error
+        rates. Expansion then compression is tested at the step where the smallest of four t statistics is largest: of the rise from
+        the first step at which states differ and the fall to the last, each as it is and less that of the untrained networks. The
+        null is the largest t statistic over all steps and all four, so that p allows for the search for the peak. Sizes of rise and
+        fall are cross-fitted: each network's peak is where the mean of the others is highest, which does not flatter them.""",
         **TOLD,
     )
 )
 register_claim(
     Claim(
         id="C5b",
-        hypothesis="dimensionality expands, then shrinks (by digit)",
+        hypothesis="training makes dimensionality expand, then shrink (by digit)",
         paper="So do the hidden states of the images of one digit.",
-        needs=("pca90_by_digit",),
+        needs=("dimension90_by_digit", "pca90_by_digit"),
         judge=by_digit,
         **TOLD,
     )

@@ -1,28 +1,33 @@
-"""C7: a linear probe reads the labels long before the network's own readout does."""
+"""C7: hidden states show the labels as soon as the pixels do, long before the readout reads them; C7b: reading can stop early."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from analysis.claims.claim import Claim
-from analysis.claims.finding import LEVEL, Finding, by_interval
+from analysis.claims.finding import LEVEL, Finding, by_tests
 from analysis.claims.registry import register_claim
 from analysis.claims.sample import Sample
 from analysis.statistics.bands import FEWEST_NETWORKS, simultaneous_band
-from analysis.statistics.decoding import lead
-from analysis.statistics.intervals import greater_than
+from analysis.statistics.decoding import first_step_above, lead
+from analysis.statistics.intervals import mean_interval, mean_test
 from study.schema import of_source
 
 BOUND = 3  # steps, a tenth of the image
+LATE = 2  # steps by which hidden states may show the labels after the pixels do
+LOSS = 0.005  # of accuracy: a smaller loss is none
+SAVED = 1  # row, the smallest saving of interest
 
 
-def judge(sample: Sample) -> Finding | None:
-    """By how many steps a probe passes 50% before the readout, and where the band of its lead in accuracy is above zero."""
+def read_early(sample: Sample) -> Finding | None:
+    """By how many steps a probe of the hidden states passes 50% before the readout, and how much later than one of the pixels."""
     networks = sample.arrays
-    probe = of_source(networks.probe_accuracy).dropna("seed").transpose("seed", ...).values
-    if not len(probe):
+    curves = [of_source(networks.probe_accuracy), networks.readout_accuracy, of_source(networks.probe_accuracy, "pixels")]
+    complete = np.logical_and.reduce([curve.notnull().all("time_step").values for curve in curves])
+    if not complete.any():
         return None
-    readout = networks.readout_accuracy.dropna("seed").transpose("seed", ...).values
+    probe, readout, pixels = (curve.transpose("seed", "time_step").values[complete] for curve in curves)
+    late = first_step_above(probe, 0.5) - first_step_above(pixels, 0.5)
     half, final = lead(probe, readout, 0.5, LEVEL), lead(probe, readout, 0.9 * readout[:, -1], LEVEL)
     numbers = {
         "probe_step": half.probe.value,
@@ -30,7 +35,10 @@ def judge(sample: Sample) -> Finding | None:
         "final_ahead": final.ahead.value,
         "final_ahead_lower": final.ahead.lower,
         "final_ahead_upper": final.ahead.upper,
+        "pixel_step": np.mean(first_step_above(pixels, 0.5)),
     }
+    later = mean_interval(late, LEVEL)
+    numbers |= {"late": later.value, "late_lower": later.lower, "late_upper": later.upper}
     if len(half.lags) > 1 and np.ptp(half.lags) == 0:
         numbers["same_in_all"] = half.lags[0]
     if half.never:
@@ -38,20 +46,43 @@ def judge(sample: Sample) -> Finding | None:
     if len(probe) >= FEWEST_NETWORKS:
         band = simultaneous_band(probe - readout, LEVEL, "beta", rng=sample.hidden_size)
         numbers["steps_above"] = networks.time_step.values[band.lower > 0]
-    return Finding("C7", sample.hidden_size, half.ahead, by_interval(half.ahead, BOUND), greater_than(half.lags, BOUND), numbers)
+    verdict, p = by_tests([mean_test(half.lags, BOUND), mean_test(late, LATE).reversed()], half.ahead.n)
+    return Finding("C7", sample.hidden_size, half.ahead, verdict, p, numbers)
+
+
+def stop_early(sample: Sample) -> Finding | None:
+    """Rows saved at no loss of accuracy, at the confidence at which the *other* networks lose none on average: a confidence that a
+    network chose for itself would flatter it."""
+    accuracy, rows = (
+        sample.arrays[name].dropna("seed").transpose("seed", "confidence") for name in ("early_accuracy", "early_rows")
+    )
+    n = accuracy.sizes["seed"]
+    if n < 2:
+        return None
+    losses = (accuracy[:, -1] - accuracy).values
+    others = (losses.sum(axis=0) - losses) / (n - 1)
+    chosen = (others <= 0).argmax(axis=1)  # the lowest confidence; the last loses nothing
+    loss, saved = losses[np.arange(n), chosen], (rows[:, -1] - rows).values[np.arange(n), chosen]
+    verdict, p = by_tests([mean_test(saved, SAVED), mean_test(loss, LOSS).reversed()], n)
+    lost = mean_interval(100 * loss, LEVEL)
+    numbers = {"confidence": np.median(accuracy.confidence.values[chosen]), "all_rows": float(rows[:, -1].mean())}
+    numbers |= {"loss": lost.value, "loss_lower": lost.lower, "loss_upper": lost.upper}
+    return Finding("C7b", sample.hidden_size, mean_interval(saved, LEVEL), verdict, p, numbers)
 
 
 register_claim(
     Claim(
         id="C7",
-        hypothesis="labels are linearly readable long before the readout reads them",
-        paper="Hidden states come to resemble the labels many rows before the last, where the network is read out.",
+        hypothesis="labels are linearly readable as soon as the pixels tell them, long before the readout reads them",
+        paper="Hidden states come to resemble the labels as soon as the information is there, but the readout cannot use it.",
         needs=("probe_accuracy", "readout_accuracy"),
-        judge=judge,
-        quantity="steps by which a probe passes 50% first",
+        judge=read_early,
+        quantity="steps by which a probe passes 50% before the readout",
         units="steps",
-        test="paired t interval of the mean",
-        rule=f"supported if the whole interval lies above {BOUND} steps, contradicted if below",
+        test="paired t tests against the readout and against a probe of the pixels, both of which must hold",
+        rule=f"supported if the probe is more than {BOUND} steps ahead of the readout, a tenth of the image, and less than {LATE} "
+        "behind "
+        "one of all pixels read so far; contradicted if either is not so",
         phrases=(
             (
                 "probe at step {probe_step:.1f}, readout at step {readout_step:.1f}",
@@ -63,17 +94,39 @@ register_claim(
                 "90% of the final accuracy {final_ahead:.1f} [{final_ahead_lower:.1f}, {final_ahead_upper:.1f}] steps earlier",
                 "90% of the final accuracy {final_ahead:.1f} steps earlier",
             ),
+            "{late:+.1f} steps [{late_lower:+.1f}, {late_upper:+.1f}] after the pixels, at step {pixel_step:.0f}",
             "the same number in every network, so that its interval has no width{same_in_all:given}",
             "{never:.0f} networks left out, whose probe or readout never passes 50%",
             "probe above readout beyond doubt at {steps_above:step}",
         ),
         section="What can be read off the hidden states",
-        figures=("decoding", "generalisation", "early_classification"),
+        figures=("decoding", "generalisation"),
         method="""A probe is a multinomial logistic regression with a squared penalty (as scikit-learn's with C = 1), fitted
         at each step to the hidden states of 10,000 training images and scored once on all test images. The lead is the
         number of steps between the first at which the probe exceeds 50% accuracy and the first at which the readout does,
-        paired by network.""",
-        power="mean",
-        bound=BOUND,
+        paired by network. The same probe of all pixels read so far shows when the information is there.""",
+    )
+)
+register_claim(
+    Claim(
+        id="C7b",
+        hypothesis="reading can stop before the last row at no loss of accuracy",
+        paper="Early states would allow early classification.",
+        needs=("early_accuracy", "early_rows"),
+        judge=stop_early,
+        quantity="rows saved at no loss",
+        units="rows",
+        test="paired t tests of the rows saved and of the loss, both of which must hold",
+        rule=f"supported if more than {SAVED} row is saved at a loss of less than {100 * LOSS:g} points, contradicted if either "
+        "is not so",
+        phrases=(
+            "of {all_rows:.0f}, stopping where a probe is {confidence:.0f}% confident, at a loss of {loss:.2f} points "
+            "[{loss_lower:.2f}, "
+            "{loss_upper:.2f}]",
+        ),
+        section="What can be read off the hidden states",
+        figures=("early_classification",),
+        method="""For C7b an image is read until the probe of that step gives a label at least a certain probability. The lowest
+        such confidence at which the other networks lose no accuracy on average is used for each network.""",
     )
 )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from analysis.claims.claim import Claim
-from analysis.claims.finding import LEVEL, Finding, by_interval
+from analysis.claims.finding import LEVEL, Finding, by_tests
 from analysis.claims.registry import register_claim
 from analysis.claims.sample import Sample
 from analysis.statistics.agreement import TOLERANCE, of_odd_map, period_agreement
+from analysis.statistics.intervals import share_test
 
 BOUND = 0.5
 
@@ -26,7 +27,8 @@ def judge(sample: Sample) -> Finding:
         "not_odd": float("nan") if odd else 1,
         "accuracy_networks": accuracy.n,
     }
-    return Finding("C8", sample.hidden_size, state.share, by_interval(state.share, BOUND), numbers=numbers)
+    verdict, p = by_tests([share_test(round(state.share.value * state.n) if state.n else 0, state.n, BOUND)], state.n)
+    return Finding("C8", sample.hidden_size, state.share, verdict, p, numbers)
 
 
 register_claim(
@@ -38,8 +40,10 @@ register_claim(
         judge=judge,
         quantity="share of networks within 10%",
         units="%",
-        test="Wilson interval of the share",
-        rule="supported if the interval of the share lies above one half, contradicted if below",
+        test="exact binomial test and Wilson interval of the share",
+        rule="supported if the share lies above one half, contradicted if below; one half, because a theory that fails in most "
+        "networks "
+        "does not explain their periods",
         phrases=(
             "{both:.0f} of {networks:.0f} networks have both periods",
             "the state turns {turn:+.3f} radians per row relative to the prediction",

@@ -30,7 +30,8 @@ class Claim:
 
     A phrase is a format string over the numbers of a finding. It is used where the finding has all of them; of a tuple of
     alternatives, the first usable one is. Besides Python's own formats there are ``{steps:step}``, which writes whole numbers as
-    ranges (steps 1-3, 7), and ``{name:given}``, which writes nothing but makes the phrase depend on that number.
+    ranges (steps 1-3, 7; likewise ``row`` and ``seed``), and ``{name:given}``, which writes nothing but makes the phrase depend on
+    that number.
     """
 
     id: str

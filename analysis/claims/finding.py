@@ -9,11 +9,12 @@ from typing import Literal, get_args
 import numpy as np
 
 from analysis.statistics.bands import FEWEST_NETWORKS
-from analysis.statistics.intervals import Estimate
+from analysis.statistics.intervals import Estimate, OneSided
 
 LEVEL = 0.95
-SUPPORTED, CONTRADICTED, UNDECIDED, NOT_TRAINED = "supported", "contradicted", "undecided", "not trained"
-Verdict = Literal["supported", "contradicted", "undecided", "not trained"]
+SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
+NOT_TRAINED, NOT_APPLICABLE = "not trained", "not applicable"
+Verdict = Literal["supported", "contradicted", "undecided", "not trained", "not applicable"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
@@ -22,8 +23,9 @@ class Finding:
     """One claim at one hidden size.
 
     Attributes: `claim` (C1 ..) and `hidden_size`; the `estimate`, with its interval and n, in the units of the data (shares, not
-    percent); the `verdict`; `p`, NaN where an interval decides; and further `numbers` by name, each a number or a short sequence,
-    which fill the claim's phrases. Numbers that are not finite are left out.
+    percent); the `verdict`; `p`, two-sided, of the verdict, NaN where there is no test; `p_adjusted` over all verdicts of the study
+    (Holm 1979), NaN until they are there; and further `numbers` by name, each a number or a short sequence, which fill the claim's
+    phrases. Numbers that are not finite are left out.
     """
 
     claim: str
@@ -32,6 +34,7 @@ class Finding:
     verdict: str
     p: float = float("nan")
     numbers: Mapping[str, float | Sequence[float]] = field(default_factory=dict)
+    p_adjusted: float = float("nan")
 
     def __post_init__(self) -> None:
         plain = {
@@ -49,11 +52,18 @@ def by_interval(estimate: Estimate, bound: float) -> str:
     return SUPPORTED if estimate.lower > bound else CONTRADICTED if estimate.upper < bound else UNDECIDED
 
 
-def overall(findings: Sequence[Finding]) -> str:
-    """The verdict on one claim over all hidden sizes: the common verdict where they agree, else undecided.
+def by_tests(tests: Sequence[OneSided], n: int) -> tuple[str, float]:
+    """The verdict on a claim that several tests of `n` networks must all support, and its two-sided p value.
 
-    A size whose networks are not trained keeps a claim from being supported overall, since nothing was shown there. "Supported at
-    every size" needs no correction for the number of sizes, since all must hold (intersection-union; Berger 1982).
+    It is supported where each test, at its own level, supports it (intersection-union; Berger 1982), and contradicted where any
+    contradicts it, corrected for their number (Bonferroni). Both at 2.5%, so that one test gives the verdict of its two-sided 95%
+    interval. Undecided, without p, below 6 networks or where a test has no p.
     """
-    verdicts = {finding.verdict for finding in findings}
-    return verdicts.pop() if len(verdicts) == 1 else UNDECIDED
+    supports, contradicts = (np.array([getattr(test, side) for test in tests]) for side in ("greater", "less"))
+    if n < FEWEST_NETWORKS or not len(tests) or not np.isfinite(supports + contradicts).all():
+        return UNDECIDED, float("nan")
+    for_it, against = supports.max(), min(1.0, len(tests) * contradicts.min())
+    p = float(min(1.0, 2 * min(for_it, against)))
+    if p >= 1 - LEVEL:
+        return UNDECIDED, p
+    return (SUPPORTED if for_it <= against else CONTRADICTED), p

@@ -13,9 +13,10 @@ import xarray as xr
 
 from analysis.claims.cautions import cautions, unjudged
 from analysis.claims.claim import TRAINED
-from analysis.claims.finding import LEVEL, NOT_TRAINED, Finding, overall
+from analysis.claims.finding import LEVEL, NOT_APPLICABLE, NOT_TRAINED, Finding
 from analysis.claims.registry import CLAIMS
 from analysis.claims.sample import Sample, present
+from analysis.claims.summary import Summary, adjusted, summaries
 from analysis.statistics.bands import FEWEST_NETWORKS, Band, TooFewNetworks, simultaneous_band
 from analysis.statistics.intervals import Estimate, share_interval
 from analysis.statistics.oscillation import Oscillation
@@ -24,6 +25,7 @@ from analysis.statistics.trend import Difference, Trend, planned_pairs, size_tre
 from study.schema import SOURCES, by_source, metric_name, of_source, role_of
 from study.terminal.visible import visible
 
+COUNTED = "components"  # the units of curves of whole numbers
 GRID = ("hidden_size", "seed")  # dimensions of a study's dataset, beside those of a network's record
 
 
@@ -64,12 +66,9 @@ class Findings:
     cautions: list[str] = field(default_factory=list)
     unjudged: list[str] = field(default_factory=list)
 
-    def overall(self) -> dict[str, str]:
-        """The verdict on each claim over all hidden sizes."""
-        return {
-            claim: overall([finding for finding in self.ledger if finding.claim == claim])
-            for claim in dict.fromkeys(finding.claim for finding in self.ledger)
-        }
+    def overall(self) -> dict[str, Summary]:
+        """The answer to each claim over all hidden sizes."""
+        return summaries(self.ledger)
 
     def table(self) -> pd.DataFrame:
         """The ledger as a table: one row per claim and hidden size; value and limits are in the `units` of their row, and `numbers`
@@ -87,6 +86,7 @@ class Findings:
                     "units": claim.units,
                     "test": claim.test,
                     "p": finding.p,
+                    "p_adjusted": finding.p_adjusted,
                     "verdict": finding.verdict,
                     "rule": claim.decision_rule,
                     "value": estimate.value,
@@ -114,14 +114,14 @@ class Findings:
         return pd.DataFrame(rows)
 
     def spectrum_table(self) -> pd.DataFrame:
-        """The mean power spectrum of the accuracy under blank rows, over red noise: one row per hidden size and frequency."""
+        """The mean power spectrum of the accuracy under blank rows, over the background: one row per hidden size and frequency."""
         frames = [
             pd.DataFrame(
                 {
                     "hidden_size": size,
                     "frequency": oscillation.frequencies,
                     "period": 1 / oscillation.frequencies,
-                    "power_over_red_noise": oscillation.mean_spectrum,
+                    "power_over_background": oscillation.mean_spectrum,
                     "n": len(oscillation.moving_spectra),
                 }
             )
@@ -202,9 +202,10 @@ def summed_up(
     cycles: dict[int, Cycle],
     trends: list[Change],
 ) -> Findings:
-    """Findings in the order of claims, completed from the dataset: withheld bands, cautions and unjudged claims."""
+    """Findings in the order of claims, with p values adjusted over them all, completed from the dataset: withheld bands, cautions
+    and unjudged claims."""
     order = list(CLAIMS)
-    ledger = sorted(ledger, key=lambda finding: order.index(finding.claim))
+    ledger = adjusted(sorted(ledger, key=lambda finding: order.index(finding.claim)))
     counts = {int(size): present(dataset, int(size)).sizes["seed"] for size in dataset.hidden_size.values}
     withheld = {size: n for size, n in counts.items() if n < FEWEST_NETWORKS}
     return Findings(ledger, bands, oscillations, cycles, withheld, trends, cautions(dataset), unjudged(dataset, ledger))
@@ -220,19 +221,22 @@ def judged(sample: Sample) -> Iterator[Finding]:
         finding = claim.judge(sample) if set(claim.needs) <= set(sample.arrays) else None
         if finding is None:
             continue
-        if not claim.accuracy_only and not sample.mean_accuracy >= TRAINED:  # or unknown
-            finding = replace(finding, verdict=NOT_TRAINED, numbers={**finding.numbers, "mean_test_accuracy": sample.mean_accuracy})
+        applies = finding.verdict != NOT_APPLICABLE and not claim.accuracy_only
+        if applies and not sample.mean_accuracy >= TRAINED:  # or unknown
+            numbers = {**finding.numbers, "mean_test_accuracy": sample.mean_accuracy}
+            finding = replace(finding, verdict=NOT_TRAINED, p=float("nan"), numbers=numbers)
         yield finding
 
 
-def in_units(finding: Finding) -> Estimate:
-    """A finding's estimate in the units of its claim."""
+def in_units(finding: Finding | Summary) -> Estimate:
+    """A finding's estimate, or that of a summary, in the units of its claim."""
     scale, estimate = CLAIMS[finding.claim].scale, finding.estimate
     return replace(estimate, value=scale * estimate.value, lower=scale * estimate.lower, upper=scale * estimate.upper)
 
 
-def estimate_text(finding: Finding) -> str:
-    """A finding's estimate with its interval and n, in the units a reader expects: 12.3 points [5.2, 19.3], n = 7."""
+def estimate_text(finding: Finding | Summary) -> str:
+    """The estimate of a finding or a summary with its interval and n, in the units a reader expects: 12.3 points [5.2, 19.3], n =
+    7."""
     estimate, units = in_units(finding), CLAIMS[finding.claim].units
     if np.isnan(estimate.value):
         return "no estimate"
@@ -278,9 +282,12 @@ def step_curves(variable: xr.DataArray, source: str = SOURCES[0]) -> xr.DataArra
 
 
 def curve_bands(networks: xr.Dataset) -> Iterator[CurveBands]:
-    """A band for every curve that the networks of one hidden size log, over the steps at which there are values."""
+    """A band for every curve that the networks of one hidden size log, over the steps at which there are values.
+
+    Counts have none: where all networks agree on a whole number, a band has no width, although the expected count is not whole.
+    """
     for name, variable in networks.data_vars.items():
-        if role_of(variable, GRID) != "curve":
+        if role_of(variable, GRID) != "curve" or variable.attrs.get("units") == COUNTED:
             continue
         for source, part in by_source(variable):
             curves = step_curves(part)
@@ -306,7 +313,7 @@ def markdown(dataset: xr.Dataset, findings: Findings, running: bool = False, roo
     networks = dataset.run_id.size - len(missing)
     state = "measured so far: the study is still running, and these verdicts are preliminary" if running else "measured"
     head = f"**{networks} of {dataset.run_id.size} networks** {state}."
-    verdicts = "; ".join(f"{claim} {verdict}" for claim, verdict in findings.overall().items())
+    verdicts = "; ".join(f"{claim} {one.verdict}" for claim, one in findings.overall().items())
     overall = f"Over all hidden sizes: {verdicts}." if verdicts else ""
     rows = [
         f"| {finding.claim}: {CLAIMS[finding.claim].hypothesis} | {finding.hidden_size} | {estimate_text(finding)} | "

@@ -27,7 +27,7 @@ from analysis.statistics.intervals import Estimate
 from analysis.statistics.oscillation import Oscillation, Periodicity, oscillation_by_tests
 from analysis.statistics.phase import PHASES, Cycle
 from analysis.statistics.trend import Difference, Trend
-from study import periodogram
+from study import harmonics
 from study.files.untrusted import MEBIBYTE, Refused
 from study.record.network_record import versions
 from study.schema import SOURCE, SOURCES, Source, metric_name, role_of
@@ -80,8 +80,8 @@ class _Oscillation(_Part):
     period: Numbers
     p: list[Number]
     amplitude: list[Number]
-    peak: list[Number]
-    phi: list[Number]
+    sustained: list[Number]
+    coherence: list[Number]
 
 
 class _Cycle(_Part):
@@ -158,8 +158,8 @@ def as_json(dataset: xr.Dataset, findings: Findings) -> bytes:
                     period=[_plain(test.period) for test in one.tests],
                     p=[float(test.p) for test in one.tests],
                     amplitude=[float(test.amplitude) for test in one.tests],
-                    peak=[float(test.peak) for test in one.tests],
-                    phi=[float(test.phi) for test in one.tests],
+                    sustained=[float(test.sustained) for test in one.tests],
+                    coherence=[float(test.coherence) for test in one.tests],
                 )
                 for size, one in findings.oscillations.items()
             ],
@@ -268,7 +268,7 @@ def _checked_band(stored: _Band, points: int) -> Band:
 
 
 def _oscillation(networks: xr.Dataset, stored: _Oscillation) -> Oscillation:
-    columns = [list(map(_number, stored.period)), stored.p, stored.amplitude, stored.peak, stored.phi]
+    columns = [list(map(_number, stored.period)), stored.p, stored.amplitude, stored.sustained, stored.coherence]
     _only_if({len(column) for column in columns} == {networks.sizes["seed"]})
     _only_if(all(0 < p <= 1 for p in stored.p))
     return oscillation_by_tests(networks.accuracy_appended.values, [Periodicity(*row) for row in zip(*columns, strict=True)])
@@ -321,7 +321,7 @@ def _key(dataset: xr.Dataset) -> str:
 def _code() -> list[bytes]:
     """The text of each module that contributes to findings, including the modules of a user's own claims."""
     here = Path(analysis.__file__).parent
-    files = {file for folder in CODE for file in (here / folder).glob("*.py")} | {Path(periodogram.__file__)}
+    files = {file for folder in CODE for file in (here / folder).glob("*.py")} | {Path(harmonics.__file__)}
     for claim in CLAIMS.values():
         file = getattr(sys.modules.get(claim.judge.__module__), "__file__", None)
         files |= {Path(file)} if file else set()

@@ -158,6 +158,24 @@ def _critical_values(values: np.ndarray, level: float, method: str, rng: np.rand
     return float(np.quantile(highest, (1 + level) / 2)), -float(np.quantile(lowest, (1 - level) / 2))
 
 
+def below_anywhere(curves: np.ndarray, rng: np.random.Generator | int = 0) -> float:
+    """The p value of the hypothesis that the expected curve of networks is nowhere below 0, one-sided.
+
+    It is at most (1 - level) / 2 where the upper limit of the Beta-weighted band of that level lies below 0 anywhere.
+    Parameters: `curves` `[n, P]`; rows with NaN are left out. Raises `TooFewNetworks` below 6 rows.
+    """
+    curves = _complete(curves, FEWEST_NETWORKS)
+    mean, spread = curves.mean(axis=0), curves.std(axis=0, ddof=1)
+    moving = spread > 1e-12 * np.maximum(np.abs(mean), 1e-300)
+    if (mean[~moving] < 0).any():
+        return 0.0
+    if not moving.any():
+        return 1.0
+    lowest = (np.sqrt(len(curves)) * mean[moving] / spread[moving]).min()
+    null = skewed_deviations(curves[:, moving], np.random.default_rng(rng))[1]
+    return float((1 + np.sum(null <= lowest)) / (1 + len(null)))
+
+
 def skewed_deviations(values: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """The null distributions of the largest and the smallest t statistic over a curve, for skewed distributions.
 

@@ -49,3 +49,30 @@ def greater_than(values: np.ndarray, bound: float = 0.0) -> float:
     if np.ptp(values) == 0:
         return 0.0 if values[0] > bound else 1.0
     return float(stats.ttest_1samp(values, bound, alternative="greater").pvalue)
+
+
+@dataclass(frozen=True)
+class OneSided:
+    """Two p values of one comparison with a bound: `greater`, of the hypothesis that the truth is not above it, which is small
+    where it is above; and `less`, the reverse."""
+
+    greater: float
+    less: float
+
+    def reversed(self) -> OneSided:
+        """The comparison for which it is good to lie below the bound."""
+        return OneSided(self.less, self.greater)
+
+
+def mean_test(values: np.ndarray, bound: float = 0.0) -> OneSided:
+    """Student's t test of the mean of `values` `[n]` against a bound, NaN left out; where all networks agree, p is 0 or 1."""
+    values = np.asarray(values, dtype=float)
+    return OneSided(greater_than(values, bound), greater_than(-values, -bound))
+
+
+def share_test(successes: int, n: int, bound: float = 0.5) -> OneSided:
+    """The exact binomial test of a share of `n` networks against a bound."""
+    if not n:
+        return OneSided(float("nan"), float("nan"))
+    greater, less = (float(stats.binomtest(successes, n, bound, alternative=side).pvalue) for side in ("greater", "less"))
+    return OneSided(greater, less)

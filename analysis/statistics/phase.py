@@ -9,7 +9,7 @@ import xarray as xr
 
 from analysis.statistics.bands import FEWEST_NETWORKS, Band, simultaneous_band
 from analysis.statistics.oscillation import Oscillation
-from study.periodogram import ACCURACY_TRANSIENT
+from study.harmonics import ACCURACY_TRANSIENT
 
 PHASES = 16  # of a cycle, at which accuracy is averaged
 

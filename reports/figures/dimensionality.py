@@ -1,25 +1,38 @@
-"""Dimensionality over time: principal components for 90% of the variance."""
+"""Dimensionality over time: how many dimensions carry 90% of the variance."""
 
 from __future__ import annotations
 
 from analysis.study_analysis import Analysis
 from reports.figures.figure import Curve, Figure, Row, curve_figure, first_states_equal, sizes
-from reports.figures.style import BLUE, ORANGE
+from reports.figures.style import BLUE, GREY, ORANGE, PURPLE
 
-CURVES = (Curve("pca90", "all images", BLUE, "-"), Curve("pca90_by_digit", "images of one digit (mean over digits)", ORANGE, "--"))
+CONTINUOUS = (
+    Curve("dimension90", "all images", BLUE, "-"),
+    Curve("dimension90", "all images, untrained network", GREY, "-.", "untrained"),
+    Curve("dimension90_by_digit", "one digit (mean over digits)", ORANGE, "--"),
+    Curve("dimension90_by_digit", "one digit, untrained network", PURPLE, (0, (1, 1)), "untrained"),
+)
+COUNTS = (Curve("pca90", "all images", BLUE, "-"), Curve("pca90_by_digit", "one digit (mean over digits)", ORANGE, "--"))
 
 
 def dimensionality(analysis: Analysis) -> Figure | None:
-    """PCA-90 against the time step, for all images and by digit; one panel per hidden size."""
+    """The dimension against the time step, for all images and by digit, trained and untrained, and the count of components; one
+    column per hidden size."""
     if not sizes(analysis):
         return None
-    blank = " Row 1 of every test image is blank, so at step 1 all states are equal and the count is 0."
+    rows = [Row("dimensions that carry\n90% of the variance", CONTINUOUS), Row("components\n(counted)", COUNTS)]
+    blank = " Row 1 of every test image is blank, so at step 1 all states are equal and both are 0."
     return curve_figure(
         analysis,
         "dimensionality",
-        [Row("principal components\nfor 90% of the variance", CURVES)],
-        "Linear dimensionality of the hidden states at each time step: the number of principal components needed for 90% of their "
-        f"variance, for all test images and for the images of one digit.{blank if first_states_equal(analysis.dataset) else ''}",
-        "Line charts, one for each hidden size, of the number of principal components against the time step, for all images and "
-        "for the images of one digit.",
+        rows if "dimension90" in analysis.dataset else rows[1:],
+        "Linear dimensionality of the hidden states at each time step, for all test images and for the images of one digit. Top: "
+        "the "
+        "dimensions that carry 90% of the variance, where the share rises linearly within the last component, in trained and in "
+        "untrained networks. Bottom: the number of principal components needed for at least 90%, as in the paper, whose mean has "
+        "no "
+        f"band.{blank if first_states_equal(analysis.dataset) else ''}",
+        "Line charts, one column for each hidden size, of the dimension and of the number of principal components against the time "
+        "step, for all images and for the images of one digit.",
+        height=2.1,
     )

@@ -16,7 +16,7 @@ from analysis.statistics.phase import PHASES
 from analysis.study_analysis import Analysis
 from reports.figures.figure import PERIODS, Figure, counts, heat, plain_ticks, reference, sizes
 from reports.figures.style import GREY, INK, WIDTH, styled
-from study.periodogram import ACCURACY_TRANSIENT, SHORTEST
+from study.harmonics import ACCURACY_TRANSIENT, SHORTEST
 
 TALLEST = 8.3  # inches: what heading and caption leave of a page
 NAMED = 12  # seeds are written out for up to this many networks per hidden size
@@ -61,7 +61,7 @@ def oscillation(analysis: Analysis) -> Figure | None:
         f"accuracy, and below it all networks, one line each; oscillating networks come first, sorted by period{asterisk}. Right, "
         f"top: one cycle of each oscillating network about its mean accuracy (grey; aligned by the phase of the other half of the "
         f"images), and their mean with its simultaneous {LEVEL:.0%} band where there are at least 6. Right, bottom: each network's "
-        f"periodogram after {ACCURACY_TRANSIENT} rows, relative to red noise with the same lag-one correlation (grey), and their "
+        f"periodogram after {ACCURACY_TRANSIENT} rows, relative to its smooth background (grey), and their "
         f"mean (black); triangles mark the periods of oscillating networks (rule under Methods). Networks differ in phase, so a "
         f"mean of their curves would say nothing. Networks: {counts(analysis)}.",
         "For each hidden size a line chart of accuracy against blank rows for one network, a heat map of all networks, one cycle "

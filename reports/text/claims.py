@@ -6,7 +6,7 @@ import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.claims.finding import NOT_TRAINED, Finding
+from analysis.claims.finding import NOT_APPLICABLE, NOT_TRAINED, Finding
 from analysis.claims.findings import estimate_text
 from analysis.claims.registry import CLAIMS
 from analysis.statistics.bands import FEWEST_NETWORKS
@@ -27,9 +27,11 @@ def sentence(finding: Finding) -> str:
 def note(finding: Finding) -> str:
     """The remarks after the estimate: why there is no verdict, and the claim's own phrases."""
     n = finding.estimate.n
-    few = f"{n} network{'s' * (n != 1)}, fewer than {FEWEST_NETWORKS}: no verdict" if n < FEWEST_NETWORKS else ""
+    judged = finding.verdict != NOT_APPLICABLE
+    few = f"{n} network{'s' * (n != 1)}, fewer than {FEWEST_NETWORKS}: no verdict" if judged and n < FEWEST_NETWORKS else ""
     untrained = filled([UNTRAINED], finding.numbers) if finding.verdict == NOT_TRAINED else []
-    return "; ".join(filter(None, (*untrained, *filled(CLAIMS[finding.claim].phrases, finding.numbers), few)))
+    lost = "p is not below 5% once adjusted over all verdicts of the study" if "lost_by_adjustment" in finding.numbers else ""
+    return "; ".join(filter(None, (*untrained, *filled(CLAIMS[finding.claim].phrases, finding.numbers), few, lost)))
 
 
 def filled(phrases: Sequence[Phrase], numbers: Mapping[str, float | Sequence[float]]) -> list[str]:
@@ -46,20 +48,17 @@ def _names(text: str) -> set[str]:
 
 
 class _PhraseFormatter(string.Formatter):
-    """Python's formats, with three additions. Several numbers are listed one after the other; ``{rows:row}`` and ``{steps:step}``
-    write whole numbers as ranges; ``{name:given}`` writes nothing."""
+    """Python's formats, with three additions. Several numbers are listed one after the other; ``{rows:row}``, ``{steps:step}``
+    and ``{seeds:seed}`` write whole numbers as ranges; ``{name:given}`` writes nothing."""
 
     def format_field(self, value: Any, format_spec: str) -> str:
         several = value if isinstance(value, tuple) else (value,)
         if format_spec == "given":
             return ""
-        return (
-            ranges(several, format_spec)
-            if format_spec in ("row", "step")
-            else ", ".join(format(one, format_spec) for one in several)
-        )
+        return ranges(several, format_spec) if format_spec in RANGES else ", ".join(format(one, format_spec) for one in several)
 
 
+RANGES = ("row", "step", "seed")
 FORMATTER = _PhraseFormatter()
 
 

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from analysis.claims.finding import CONTRADICTED, NOT_TRAINED, SUPPORTED, UNDECIDED, Finding
+from analysis.claims.finding import CONTRADICTED, NOT_APPLICABLE, NOT_TRAINED, SUPPORTED, UNDECIDED, Finding
 from analysis.claims.findings import estimate_text
 from analysis.claims.power import MOST, for_claim
 from analysis.claims.registry import CLAIMS, accuracy_only
 from analysis.claims.sample import present
+from analysis.claims.summary import summaries
 from analysis.dataset import provenance
 from analysis.dataset.runs import configuration
 from analysis.statistics.bands import FEW_NETWORKS, FEWEST_NETWORKS
@@ -61,16 +62,15 @@ def _answer(analysis: Analysis) -> str:
     )
     if not ledger:
         return text + " None could be measured."
-    claims: dict[str, set] = {}
-    for finding in ledger:
-        claims.setdefault(finding.claim, set()).add(finding.verdict)
-    everywhere = " at every hidden size" if dataset.hidden_size.size > 1 else ""
-    means = {verdict: f"{verdict}{everywhere}" for verdict in (SUPPORTED, CONTRADICTED, UNDECIDED)}
+    claims = summaries(ledger)
+    overall = " over all hidden sizes" if dataset.hidden_size.size > 1 else ""
+    means = {verdict: f"{verdict}{overall}" for verdict in (SUPPORTED, CONTRADICTED, UNDECIDED)}
     means[NOT_TRAINED] = "not judged, because the networks have not learned the task"
-    alike = {verdict: [claim for claim, verdicts in claims.items() if verdicts == {verdict}] for verdict in means}
+    means[NOT_APPLICABLE] = "not applicable"
+    alike = {verdict: [claim for claim, one in claims.items() if one.verdict == verdict] for verdict in means}
     parts = [f"{_are(group)} {means[verdict]}" for verdict, group in alike.items() if group]
-    if mixed := [claim for claim, verdicts in claims.items() if len(verdicts) > 1]:
-        parts.append(f"{_are(mixed)} judged differently from size to size")
+    if mixed := [claim for claim, one in claims.items() if {SUPPORTED, CONTRADICTED} <= set(one.verdicts)]:
+        parts.append(f"{_are(mixed)} supported at some hidden sizes and contradicted at others")
     untrained = sorted({finding.hidden_size for finding in ledger if finding.verdict == NOT_TRAINED})
     some = (
         f" With {', '.join(map(str, untrained))} hidden units the networks have not learned the task, so that only "
@@ -95,13 +95,17 @@ def _judged(ledger: list[Finding]) -> list[str]:
 
 
 def _verdicts(ledger: list[Finding]) -> list[dict]:
-    """One group per claim, with one row per hidden size."""
+    """One group per claim, with one row per hidden size, and one for all of them."""
     groups: dict[str, dict] = {}
     for finding in ledger:
         group = groups.setdefault(
             finding.claim, {"claim": finding.claim, "hypothesis": CLAIMS[finding.claim].hypothesis, "rows": []}
         )
-        group["rows"].append([str(finding.hidden_size), estimate_text(finding), _p(finding.p), finding.verdict])
+        ps = [_p(finding.p), _p(finding.p_adjusted)]
+        group["rows"].append([str(finding.hidden_size), estimate_text(finding), *ps, finding.verdict])
+    for claim, summary in summaries(ledger).items():
+        if summary.sizes > 1:
+            groups[claim]["rows"].append(["all", estimate_text(summary), "", "", summary.verdict])
     return list(groups.values())
 
 

@@ -18,7 +18,17 @@ import torch
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
-from study.measurements import attractors, dimensionality, early, eigenvalues, experiments, fixed_points, geometry, probes
+from study.measurements import (
+    attractors,
+    dimensionality,
+    early,
+    early_cluster,
+    eigenvalues,
+    experiments,
+    fixed_points,
+    geometry,
+    probes,
+)
 from study.measurements.recording import Extent, Recording, nothing_more
 from study.schema import MEASURED, labelled, measured_in_words, with_measurement, with_sources_of_both
 from study.terminal.errors import InputError, quoted
@@ -51,17 +61,20 @@ class Measurement:
 # The surface comes first: it rolls images out furthest, and the experiments are lines on it.
 MEASUREMENTS: dict[str, Measurement] = {
     "surface": Measurement(experiments.surface, "full", reads_blank_rows=False),
-    "experiments": Measurement(experiments.accuracies, "paper"),
-    "dimensionality": Measurement(dimensionality.pca90, "paper", reads_blank_rows=False),
+    "experiments": Measurement(experiments.accuracies, "paper", version=2),
+    "dimensionality": Measurement(dimensionality.pca90, "paper", version=2, reads_blank_rows=False),
+    "dimensionality_null": Measurement(dimensionality.null, "standard", reads_blank_rows=False, memory=dimensionality.null_memory),
     "geometry": Measurement(geometry.geometry, "standard", reads_blank_rows=False),
     "geometry_nulls": Measurement(geometry.nulls, "full", reads_blank_rows=False, memory=geometry.nulls_memory),
     "geometry_appended": Measurement(geometry.appended, "full"),
     "probes": Measurement(probes.accuracies, "standard", reads_blank_rows=False, memory=probes.memory),
-    "probe_controls": Measurement(probes.controls, "full", reads_blank_rows=False, memory=probes.controls_memory),
+    "probe_of_pixels": Measurement(probes.of_pixels, "standard", reads_blank_rows=False),
+    "probe_controls": Measurement(probes.controls, "full", version=2, reads_blank_rows=False, memory=probes.controls_memory),
     "temporal_generalisation": Measurement(probes.generalisation, "full", reads_blank_rows=False, memory=probes.memory),
     "early_classification": Measurement(early.early_classification, "standard", reads_blank_rows=False, memory=probes.memory),
+    "early_cluster": Measurement(early_cluster.early_cluster, "standard", reads_blank_rows=False, memory=early_cluster.memory),
     "spectrum": Measurement(eigenvalues.recurrent_spectrum, "standard", reads_blank_rows=False),
-    "attractors": Measurement(attractors.attractors, "standard", reads_blank_rows=False),
+    "attractors": Measurement(attractors.attractors, "standard", version=2, reads_blank_rows=False),
     "fixed_points": Measurement(fixed_points.fixed_points, "full", reads_blank_rows=False),
 }
 

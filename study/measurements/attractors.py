@@ -27,7 +27,7 @@ AT_ZERO = 1e-6  # root mean square state below which an orbit is at 0, or approa
 EXPONENTS = 20  # the largest
 LYAPUNOV_STEPS = 10_000
 LEAST_GROWTH = 1e-3  # nat per row: a leading exponent above it, and above three standard errors, is chaos; smaller: 0
-KINDS = ("fixed_point", "cycle", "closed_curve", "chaos", "unresolved")
+KINDS = ("fixed_point", "cycle", "closed_curve", "chaos", "unresolved", "torus")  # stored as an index: new ones at the end
 
 
 @dataclass(frozen=True)
@@ -213,17 +213,20 @@ def strongest_period(orbit: np.ndarray) -> float:
 
 
 def attractor_kind(motion: float, recurrence: float, exponents: np.ndarray, error: np.ndarray) -> str:
-    """One of `KINDS`: a constant state; a state that recurs exactly; a closed curve (a nearly recurrent state, with one exponent 0
-    and the next one negative); or chaos (neighbouring orbits diverge)."""
+    """One of `KINDS`: a constant state; a state that recurs exactly; a closed curve (one exponent 0, the next one negative); a
+    torus (two exponents 0, the third negative); or chaos (neighbouring orbits diverge)."""
     leading, room = exponents[0], max(LEAST_GROWTH, 3 * error[0])
+    contracting = exponents < -np.maximum(LEAST_GROWTH / 10, 3 * error)
     if motion <= NO_DISTANCE:
         return "fixed_point"
     if recurrence <= NO_DISTANCE:
         return "cycle"
     if leading > room:
         return "chaos"
-    if abs(leading) <= LEAST_GROWTH and (len(exponents) == 1 or exponents[1] < -max(LEAST_GROWTH / 10, 3 * error[1])):
+    if abs(leading) <= LEAST_GROWTH and contracting[1:2].all():
         return "closed_curve"
+    if (np.abs(exponents[:2]) <= LEAST_GROWTH).all() and contracting[2:3].any():
+        return "torus"
     return "unresolved"
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 import xarray as xr
 
-from study.measurements.recording import Recording
+from study.measurements.recording import Extent, Recording
 from study.measurements.variance import Spread
 from study.schema import labelled
 
@@ -18,14 +17,13 @@ SHARE = 0.9  # of the variance (Horoi, Lajoie & Wolf 2020, section 2)
 def pca90(recording: Recording) -> Iterator[xr.DataArray]:
     """Principal components needed for at least 90% of the variance of the hidden states at each time step.
 
-    Yields `pca90` over `time_step`, `pca90_by_digit` over (`time_step`, `digit`), and `peak_dimension`, the largest
-    value of `pca90`. A count is 0 where the total variance is 0.
+    Yields `pca90` over `time_step`, `pca90_by_digit` over (`time_step`, `digit`), and `peak_dimension`, the largest value of
+    `pca90`. A count is 0 where the total variance is 0. Besides, of the trained network, `dimension90` over (`source`, `time_step`)
+    and `dimension90_by_digit` over (`source`, `time_step`, `digit`): the same as continuous numbers. Within a component the share
+    of the variance is taken to rise linearly, so that they lie above the count less one and are at most the count.
     """
-    digits = np.arange(recording.test.classes)
-    members = [recording.test.labels == int(digit) for digit in digits]
-    whole = np.array([components(spread) for spread in recording.cached(spreads)])
-    by_digit = np.array([[components(Spread.of(states[member])) for member in members] for states in recording.hidden])
-    steps = {"time_step": recording.time_steps}
+    whole, by_digit = (np.apply_along_axis(_components, -1, variances) for variances in recording.cached(principal_variances))
+    digits, steps = np.arange(recording.test.classes), {"time_step": recording.time_steps}
     yield labelled(
         "pca90",
         whole,
@@ -52,6 +50,52 @@ def pca90(recording: Recording) -> Iterator[xr.DataArray]:
         units="components",
         role="number",
     )
+    yield from _dimensions(recording.cached(principal_variances), "trained", recording)
+
+
+def null(recording: Recording) -> Iterator[xr.DataArray]:
+    """Yields `dimension90` and `dimension90_by_digit` of the untrained network of the seed."""
+    yield from _dimensions(recording.untrained.cached(principal_variances), "untrained", recording)
+
+
+def null_memory(extent: Extent) -> int:
+    """Bytes of the untrained network's states."""
+    return extent.states()
+
+
+def _dimensions(variances: tuple[np.ndarray, np.ndarray], source: str, recording: Recording) -> Iterator[xr.DataArray]:
+    whole, by_digit = (np.apply_along_axis(_dimension, -1, part)[None] for part in variances)
+    at = {"source": [source], "time_step": recording.time_steps}
+    yield labelled(
+        "dimension90",
+        whole,
+        at,
+        "dimensions that carry 90% of the variance, all images",
+        units="dimensions",
+        role="curve",
+        metric="dimension90/whole",
+    )
+    yield labelled(
+        "dimension90_by_digit",
+        by_digit,
+        at | {"digit": np.arange(recording.test.classes)},
+        "dimensions that carry 90% of the variance, images of one digit",
+        units="dimensions",
+        role="curve",
+        metric="dimension90/by_digit_mean",
+    )
+
+
+def principal_variances(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
+    """The principal variances of the hidden states at each step, `[T, H]` of all images and `[T, K, H]` of the images of each
+    label; ask for them with `Recording.cached`."""
+    members = [recording.test.labels == label for label in range(recording.test.classes)]
+    by_label = [[Spread.of(states[member]) for member in members] for states in recording.hidden]
+    return _variances(recording.cached(spreads)), np.stack([_variances(parts) for parts in by_label])
+
+
+def _variances(parts: list[Spread]) -> np.ndarray:
+    return np.stack([part.principal_variances().cpu().numpy() for part in parts])
 
 
 def spreads(recording: Recording) -> list[Spread]:
@@ -66,5 +110,18 @@ def components(spread: Spread, share: float = SHARE) -> int:
 
     0 where all states are equal, or fewer than two are given. Computed in float64 from the scatter matrix.
     """
-    variance = spread.principal_variances().cumsum(0)
-    return int(torch.searchsorted(variance, share * variance[-1])) + 1 if variance[-1] > 0 else 0
+    return _components(spread.principal_variances().cpu().numpy(), share)
+
+
+def _components(variances: np.ndarray, share: float = SHARE) -> int:
+    cumulated = variances.cumsum()
+    return int(np.searchsorted(cumulated, share * cumulated[-1])) + 1 if cumulated[-1] > 0 else 0
+
+
+def _dimension(variances: np.ndarray) -> float:
+    """The number of components, the last one in part: as much of it as is needed to reach `SHARE`; 0 where there is no variance."""
+    count = _components(variances)
+    if not count:
+        return 0.0
+    before, own = variances[: count - 1].sum(), variances[count - 1]
+    return count - 1 + float(np.clip((SHARE * variances.sum() - before) / own, 0, 1)) if own > 0 else float(count)

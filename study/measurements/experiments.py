@@ -11,8 +11,8 @@ import numpy as np
 import torch
 import xarray as xr
 
+from study.harmonics import ACCURACY_TRANSIENT, SHORTEST, clear_period
 from study.measurements.recording import Recording
-from study.periodogram import ACCURACY_TRANSIENT, SHORTEST, dominant_period
 from study.schema import labelled
 
 
@@ -38,8 +38,8 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
     Yields `accuracy_blanked` (1: all later rows blank) and `accuracy_truncated` (2: read at once) over `rows_shown` 1 .. T-1,
     `accuracy_appended` (3) over `blank_rows` 0 .. K, with `accuracy_appended_by_half`, that of each half of the images, and
     `predicted`, the share of images given each label. Besides,
-    `test_accuracy`, that on the images as they are, and `period`, of the appended curve's strongest oscillation over red noise, its
-    fundamental (whether it is one at all is tested in `analysis.statistics.oscillation`).
+    `test_accuracy`, that on the images as they are, and `period`, that of the appended curve, NaN where it does not oscillate
+    beyond noise (whether the oscillation lasts is tested in `analysis.statistics.oscillation`).
     """
     rows, shown = recording.rows, np.arange(1, recording.rows)
     partial = np.array([answers(recording, n, [0, rows - n]).accuracy for n in map(int, shown)]).reshape(-1, 2)
@@ -91,12 +91,12 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
     if len(settled) >= SHORTEST:
         yield labelled(
             "period",
-            dominant_period(settled),
+            clear_period(settled),
             {},
             "period of the accuracy under appended blank rows",
             units="rows",
             role="number",
-            missing="the accuracy does not change",
+            missing="the accuracy shows no oscillation beyond noise",
         )
 
 

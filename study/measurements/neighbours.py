@@ -80,20 +80,28 @@ def _two_least_squares(points: torch.Tensor) -> torch.Tensor:
 def neighbour_agreement(states: torch.Tensor, labels: torch.Tensor, classes: int) -> np.ndarray:
     """The share, for the images of each label, of their ten nearest neighbours in states `[N, H]` that carry it too; `[classes]`.
 
-    Ties, up to rounding, are broken at random for each image. 0 for a label without images.
+    0 for a label without images.
+    """
+    members = torch.bincount(labels, minlength=classes)
+    total = torch.bincount(labels, agreement_of_each(states, labels), minlength=classes)
+    return (total / members.clamp(min=1)).cpu().numpy()
+
+
+def agreement_of_each(states: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The share of each image's ten nearest neighbours in states `[N, H]` that carry its label, float64 `[N]`.
+
+    Ties, up to rounding, are broken at random for each image. 0 where there is one image.
     """
     count = min(NEIGHBOURS, len(states) - 1)
     if count < 1:
-        return np.zeros(classes)
+        return torch.zeros(len(states), dtype=torch.float64, device=states.device)
     distances = _squared_distances(states - states.mean(dim=0))
     # Otherwise all images in a group of coincident states, which blank rows produce, would get the same few neighbours.
     largest, chance = distances.max(), _chance(len(states), distances.dtype).to(distances.device)
     for some, shift in zip(_blocks(distances), _blocks(chance), strict=True):
         some += shift * (TIE * largest if largest > 0 else 1.0)
     nearest = distances.fill_diagonal_(torch.inf).topk(count, largest=False).indices
-    agree = (labels[nearest] == labels[:, None]).double().mean(dim=1)
-    members = torch.bincount(labels, minlength=classes)
-    return (torch.bincount(labels, agree, minlength=classes) / members.clamp(min=1)).cpu().numpy()
+    return (labels[nearest] == labels[:, None]).double().mean(dim=1)
 
 
 @lru_cache(1)

@@ -15,6 +15,7 @@ import xarray as xr
 from study.data.sources import Images
 from study.measurements.experiments import answers
 from study.measurements.logistic import LogisticClassifiers, fit
+from study.measurements.of_data import shares_of_data
 from study.measurements.recording import Extent, Recording
 from study.networks.network import scaled
 from study.schema import labelled
@@ -49,14 +50,23 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
 
 
 def controls(recording: Recording) -> Iterator[xr.DataArray]:
-    """What a probe must be compared with: yields `probe_accuracy` over (`source`, `time_step`), of the untrained network of the
-    same seed, of permuted labels (chance), and of the pixels of all rows read so far."""
+    """What a probe may be compared with: yields `probe_accuracy` over (`source`, `time_step`), of the untrained network of the same
+    seed and of permuted labels (chance)."""
     train, test = recording.train.first(LEARNED), recording.test
     untrained = _fitted(recording.untrained, train.labels).test
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(recording.seed)).to(train.labels.device)
     permuted = _fitted(recording, train.labels[order]).test
-    accuracies = [_accuracy(untrained, test.labels), _accuracy(permuted, test.labels), _pixels(train, test)]
-    yield _labelled(accuracies, ["untrained", "permuted", "pixels"], recording)
+    yield _labelled([_accuracy(logits, test.labels) for logits in (untrained, permuted)], ["untrained", "permuted"], recording)
+
+
+def of_pixels(recording: Recording) -> Iterator[xr.DataArray]:
+    """What the images themselves tell: yields `probe_accuracy` over (`source`, `time_step`), of the pixels of all rows read so far.
+
+    It is the same for all networks of a study, and is fitted once.
+    """
+    train, test = recording.train.first(LEARNED), recording.test
+    accuracies = shares_of_data("probes of pixels 1", train, test, lambda: _pixels(train, test))
+    yield _labelled([accuracies], ["pixels"], recording)
 
 
 def _labelled(accuracies: list[np.ndarray], sources: list[str], recording: Recording) -> xr.DataArray:

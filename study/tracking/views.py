@@ -18,8 +18,8 @@ CHARTS = {
     "blanked/accuracy": "experiment 1: accuracy by rows shown, followed by blank rows",
     "truncated/accuracy": "experiment 2: accuracy by rows shown, stopped early",
     "appended/accuracy": "experiment 3: accuracy by blank rows after the image",
-    "pca90/whole": "dimensionality by time step, all images",
-    "pca90/by_digit_mean": "dimensionality by time step, one digit",
+    "dimension90/whole": "dimensionality by time step, all images",
+    "dimension90/by_digit_mean": "dimensionality by time step, one digit",
     "probe/accuracy": "accuracy of the probe by time step",
 }
 

@@ -17,15 +17,17 @@ from analysis.claims.findings import evaluate
 from reports.figures import FIGURES
 from reports.text.claims import filled
 from reports.text.content import APPENDIX, sections
-from study.measurements.attractors import STATE_TRANSIENT
-from study.measurements.geometry import NEIGHBOUR_IMAGES
+from study.measurements.attractors import STATE_TRANSIENT, WINDOW
+from study.measurements.geometry import EARLY_STEP
 from study.measurements.probes import LEARNED
 
 
 def test_methods_name_the_numbers_that_the_measurements_use():
-    assert f"the first {NEIGHBOUR_IMAGES:,} test images" in " ".join(CLAIMS["C6"].method.split())
+    assert f"in the first {EARLY_STEP} rows" in " ".join(CLAIMS["C6"].method.split())
     assert f"of {LEARNED:,} training images" in " ".join(CLAIMS["C7"].method.split())
-    assert f"after {STATE_TRANSIENT:,} blank rows" in " ".join(CLAIMS["C8"].method.split())
+    for claim in ("C4", "C8"):
+        assert f"after {STATE_TRANSIENT:,} blank rows" in " ".join(CLAIMS[claim].method.split())
+    assert f"within {WINDOW // 2} rows" in " ".join(CLAIMS["C4"].method.split())
 
 
 def test_every_figure_has_its_section_and_every_claim_s_figure_is_one():
@@ -35,7 +37,7 @@ def test_every_figure_has_its_section_and_every_claim_s_figure_is_one():
 
 @pytest.mark.parametrize(
     ("changes", "words"),
-    [({}, "is taken"), ({"id": "C 9"}, "expected a letter"), ({"id": "C9", "bound": None}, "expected a bound")],
+    [({}, "is taken"), ({"id": "C 9"}, "expected a letter"), ({"id": "C9", "power": "mean"}, "expected a bound")],
 )
 def test_a_claim_that_cannot_be_registered_is_refused(changes, words):
     with pytest.raises(ValueError, match=words):
@@ -53,7 +55,7 @@ def test_a_phrase_is_said_where_its_numbers_are_there():
 @pytest.fixture(scope="module")
 def study() -> tuple[xr.Dataset, bytes]:
     """A study of two hidden sizes, one of them with too few networks for a verdict, and what is stored of it."""
-    few = made_study(8, missing=4, rng_seed=1).assign_coords(hidden_size=[100])
+    few = made_study(8, missing=4, rng_seed=1).assign_coords(hidden_size=[300])
     dataset = xr.concat([made_study(8), few], "hidden_size", data_vars="all", combine_attrs="override")
     return dataset, stored.as_json(dataset, evaluate(dataset))
 
@@ -90,7 +92,7 @@ def _changed(dataset: xr.Dataset) -> list[xr.Dataset]:
     other.pca90[0, 0, 5] += 1
     marked = dataset.copy()
     marked["pca90"] = dataset.pca90.assign_attrs(metric="elsewhere")
-    return [other, marked, dataset.drop_vars("sixes_agreement"), dataset.assign_coords(seed=dataset.seed + 1)]
+    return [other, marked, dataset.drop_vars("early_cluster_kept"), dataset.assign_coords(seed=dataset.seed + 1)]
 
 
 def test_findings_of_other_numbers_or_other_claims_are_made_anew(study, monkeypatch):
@@ -103,6 +105,7 @@ def test_findings_of_other_numbers_or_other_claims_are_made_anew(study, monkeypa
 
 
 BIG = 10**400
+OF_EACH = ("period", "p", "amplitude", "sustained", "coherence")
 HOSTILE = {
     "no finding": lambda found: found.pop("ledger"),
     "more": lambda found: found.update(path="/etc/passwd"),
@@ -119,7 +122,7 @@ HOSTILE = {
     "an unknown variable": lambda found: found["bands"][0].update(variable="nothing"),
     "another step": lambda found: found["bands"][0]["steps"].__setitem__(0, 99),
     "a short band": lambda found: found["bands"][0]["band"]["mean"].pop(),
-    "a network less": lambda found: [found["oscillations"][0][name].pop() for name in ("period", "p", "amplitude", "peak", "phi")],
+    "a network less": lambda found: [found["oscillations"][0][name].pop() for name in OF_EACH],
     "a size less": lambda found: found["oscillations"].pop(),
     "an impossible p": lambda found: found["oscillations"][0]["p"].__setitem__(0, -1.0),
     "a trend of names": lambda found: found["trends"][0].update(variable="run_id"),

@@ -53,8 +53,8 @@ def _record(seed: int, blank: int = 60) -> xr.Dataset:
         labelled("peak_dimension", 7, {}, "peak", units="components", role="number"),
         labelled(
             "probe_accuracy",
-            curve[None],
-            {"source": ["trained"]} | steps,
+            np.stack([curve, curve + 0.01]),
+            {"source": ["trained", "pixels"]} | steps,
             "probe",
             role="curve",
             metric="probe/accuracy",

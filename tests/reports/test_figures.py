@@ -20,5 +20,5 @@ def test_figures_say_what_was_measured_and_leave_out_the_rest():
     assert {"truncation", "oscillation", "dimensionality", "decoding"} <= set(figures)
     assert "surface" not in figures
     assert set(figures["decoding"].numbers.variable) == {"probe_accuracy", "readout_accuracy"}
-    assert set(figures["decoding"].numbers.source) == {"trained"}
+    assert set(figures["decoding"].numbers.source) == {"trained", "pixels"}
     assert not plt.get_fignums()  # none is left open

@@ -106,7 +106,7 @@ def test_a_measurement_is_the_same_alone_and_again(network, test_images, train_i
     assert of_source(alone).identical(of_source(measured.probe_accuracy).assign_attrs(alone.attrs))
     assert list(dict(by_source(alone))) == ["trained"]
     assert alone.attrs["measurement"] == "probes - - - -"
-    assert measured.probe_accuracy.attrs["measurement"] == "probes probe_controls probe_controls probe_controls -"
+    assert measured.probe_accuracy.attrs["measurement"] == "probes probe_controls probe_controls probe_of_pixels -"
 
 
 def test_sets_grow():

@@ -95,13 +95,13 @@ def test_a_raised_version_is_measured_again_alone_and_leaves_nothing_behind(netw
     stored = StoredNetwork(_asked("paper"), network, record, 30, "run")
     assert stored.lacks() == ["mine"]
     joined = stored.merged(measure(recording, ["mine"]))
-    assert joined.attrs[MEASURED] == "experiments dimensionality mine:2"
+    assert joined.attrs[MEASURED] == "experiments:2 dimensionality:2 mine:2"
     assert float(joined.kept) == 2.0
     assert set(joined.variables) == set(record.variables) - {"dropped"}
     assert joined.drop_vars("kept").identical(record.drop_vars(["kept", "dropped"]).assign_attrs(joined.attrs))
     del own["mine"]  # a measurement that is not registered any more stays
     again = StoredNetwork(_asked("standard"), network, joined, 30, "run").merged(measure(recording, ["spectrum"]))
-    assert again.attrs[MEASURED] == "experiments dimensionality spectrum mine:2" and float(again.kept) == 2.0
+    assert again.attrs[MEASURED] == "experiments:2 dimensionality:2 spectrum mine:2" and float(again.kept) == 2.0
 
 
 def test_other_blank_rows_take_out_what_depends_on_them(network, test_images, train_images, recording, history):
@@ -109,16 +109,21 @@ def test_other_blank_rows_take_out_what_depends_on_them(network, test_images, tr
     stored = StoredNetwork(_asked("paper", 20), network, record, 30, "run")
     assert stored.lacks() == ["experiments"]
     joined = stored.merged(measure(Recording(network, test_images.first(300), train_images, 20), stored.lacks()))
-    assert joined.attrs[MEASURED] == "experiments dimensionality spectrum"  # the geometry of 30 rows cannot stand beside them
+    assert joined.attrs[MEASURED] == "experiments:2 dimensionality:2 spectrum"  # the geometry of 30 rows cannot stand beside them
     assert joined.sizes["blank_rows"] == 21
     assert joined.train_loss.identical(record.train_loss)
 
 
-def test_an_earlier_record_gets_what_it_lacks_and_nothing_else_is_measured(network, recording, paper, history, tmp_path):
+def test_an_earlier_record_gets_what_it_lacks_and_nothing_else_is_measured(
+    network, recording, paper, history, tmp_path, monkeypatch
+):
     write_measurements(as_written_earlier(paper), tmp_path / "m.nc")
     earlier = read_measurements(tmp_path / "m.nc")
     assert measured(earlier.attrs) == {"experiments": 1, "dimensionality": 1}
     stored = StoredNetwork(_asked("standard"), network, earlier, 30, "run")
+    assert stored.lacks() == names_in_set("standard"), "what there is, is of an earlier version"
+    for name in ("experiments", "dimensionality"):
+        monkeypatch.setitem(MEASUREMENTS, name, replace(MEASUREMENTS[name], version=1))
     assert stored.lacks() == [name for name in names_in_set("standard") if name not in names_in_set("paper")]
     joined = stored.merged(measure(recording, ["spectrum"]))
     assert joined.drop_vars([name for name in joined if name.startswith(("eigenvalue_", "spectral_", "period_"))]).equals(
@@ -147,12 +152,12 @@ def test_controls_join_the_variable_they_are_compared_with(network, test_images,
     stored = StoredNetwork(_asked("full"), network, alone, 30, "run")
     joined = stored.merged(measure(few, ["probe_controls"]))
     assert joined.probe_accuracy.identical(once.probe_accuracy)
-    monkeypatch.setitem(MEASUREMENTS, "probe_controls", replace(MEASUREMENTS["probe_controls"], version=2))
+    monkeypatch.setitem(MEASUREMENTS, "probe_controls", replace(MEASUREMENTS["probe_controls"], version=3))
     raised = StoredNetwork(_asked("full"), network, joined, 30, "run")
     assert "probe_controls" in raised.lacks() and "probes" not in raised.lacks()
     again = raised.merged(measure(few, ["probe_controls"]))
     assert again.probe_accuracy.identical(once.probe_accuracy)
-    assert measured(again.attrs) == {"probes": 1, "probe_controls": 2}
+    assert measured(again.attrs) == {"probes": 1, "probe_controls": 3}
 
 
 def test_a_record_whose_labels_are_others_is_a_failure_of_its_network(network, paper, source):

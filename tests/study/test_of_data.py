@@ -1,0 +1,58 @@
+"""What is computed once for all networks of a study."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from study.measurements import of_data
+from study.measurements.of_data import shares_of_data
+
+
+@pytest.fixture
+def counted(monkeypatch, tmp_path):
+    """A cache of this test's own, and a computation that counts its calls."""
+    monkeypatch.setattr(of_data, "FOLDER", tmp_path / "of-data")
+    monkeypatch.setattr(of_data, "KEPT", {})
+    calls = []
+
+    def compute() -> np.ndarray:
+        calls.append(1)
+        return np.linspace(0, 1, 28)
+
+    return calls, compute
+
+
+def test_it_is_computed_once_and_read_by_other_processes(counted, train_images, test_images, monkeypatch):
+    calls, compute = counted
+    first = shares_of_data("a", train_images, test_images, compute)
+    assert shares_of_data("a", train_images, test_images, compute) is first
+    monkeypatch.setattr(of_data, "KEPT", {})  # as in another process
+    np.testing.assert_array_equal(shares_of_data("a", train_images, test_images, compute), first)
+    assert len(calls) == 1
+    shares_of_data("b", train_images, test_images, compute)
+    shares_of_data("a", train_images.first(100), test_images, compute)
+    shares_of_data("a", train_images, test_images.first(100), compute)
+    assert len(calls) == 4
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"x" * 70_000, "short", "of objects", "beyond"])
+def test_a_damaged_file_is_made_anew(counted, train_images, test_images, monkeypatch, content):
+    calls, compute = counted
+    first = shares_of_data("a", train_images, test_images, compute)
+    [file] = of_data.FOLDER.iterdir()
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    else:
+        odd = {"short": np.zeros(5), "of objects": np.array([{}] * 28), "beyond": np.full(28, 1.5)}[content]
+        with file.open("wb") as opened:
+            np.save(opened, odd, allow_pickle=True)
+    monkeypatch.setattr(of_data, "KEPT", {})
+    np.testing.assert_array_equal(shares_of_data("a", train_images, test_images, compute), first)
+    assert len(calls) == 2
+
+
+def test_a_cache_that_cannot_be_written_to_is_done_without(counted, train_images, test_images):
+    _, compute = counted
+    of_data.FOLDER.write_text("a file where the folder should be")
+    np.testing.assert_array_equal(shares_of_data("a", train_images, test_images, compute), compute())
