@@ -140,5 +140,38 @@ def power_command(
                 say(f"H={size:<5}a band of {name} at most {widest:g} {units} wide", need)
 
 
+@app.command("compare")
+def compare_command(
+    first: Annotated[str, typer.Argument(help="A study's run id, or latest.")],
+    second: Annotated[str, typer.Argument(help="Another study's run id.")],
+    out: Annotated[str | None, typer.Option(help="A folder to write the differences to, as CSV tables.")] = None,
+) -> None:
+    """Print by how much two studies differ, claim by claim and number by number, with intervals and tests."""
+    from study.files.targets import checked_folder
+    from study.terminal.errors import checked_study
+
+    studies = [checked_study(first), checked_study(second)]
+    folder = checked_folder("out", out, ("*.csv",)) if out is not None else None
+    from analysis.claims.comparison import in_words, of_claims, of_numbers, table
+    from analysis.study_analysis import of_records
+    from study.files import durable
+    from study.tracking import connect
+
+    client = connect(existing=True)
+    one, other = (of_records(client, study) for study in studies)
+    for letter, analysis in (("A", one), ("B", other)):
+        console.print(f"{letter}: study {analysis.study}, {analysis.networks} networks", highlight=False)
+        for caution in analysis.findings.cautions:
+            console.print(f"note on {letter}: {caution}", highlight=False)
+    claims, numbers = of_claims(one.findings, other.findings), of_numbers(one.dataset, other.dataset)
+    for contrast in (*claims, *numbers):
+        console.print(f"{contrast.name:4} H={contrast.hidden_size:<5}{in_words(contrast)}", highlight=False)
+    if not claims and not numbers:
+        console.print("nothing to compare: the studies have no hidden size in common", highlight=False)
+    if folder is not None:
+        for name, contrasts in (("claims", claims), ("numbers", numbers)):
+            durable.write(folder / f"difference-{name}.csv", table(contrasts).to_csv(index=False).encode())
+
+
 if __name__ == "__main__":
     run(app)

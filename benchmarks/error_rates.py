@@ -57,6 +57,16 @@ def heavy_curves(networks: int, points: int, rng: np.random.Generator) -> np.nda
     return smooth_curves(networks, points, rng) / np.sqrt(rng.chisquare(2, (networks, 1)) / 2)
 
 
+def bimodal_curves(networks: int, points: int, rng: np.random.Generator) -> np.ndarray:
+    """Curves of networks of two kinds, equally frequent and four standard deviations apart, of mean and median 0."""
+    return smooth_curves(networks, points, rng) + 2 * rng.choice((-1.0, 1.0), (networks, 1))
+
+
+def counted_curves(networks: int, points: int, rng: np.random.Generator) -> np.ndarray:
+    """Whole numbers that seldom differ between networks; see `MEAN_COUNT`."""
+    return np.round(COUNT + 0.4 * smooth_curves(networks, points, rng))
+
+
 def curves_with_outliers(networks: int, points: int, rng: np.random.Generator) -> np.ndarray:
     """Curves of which a tenth lie five standard deviations below the others; see `MEDIAN_WITH_OUTLIERS`."""
     return smooth_curves(networks, points, rng) - 5 * (rng.random((networks, 1)) < OUTLIERS)
@@ -69,17 +79,24 @@ def stuck_curves(networks: int, points: int, rng: np.random.Generator) -> np.nda
 
 
 CEILING = stats.beta(8, 0.4)
+COUNT = 5.2
+MEAN_COUNT = float(
+    sum(count * (stats.norm.cdf((count + 0.5 - COUNT) / 0.4) - stats.norm.cdf((count - 0.5 - COUNT) / 0.4)) for count in range(12))
+)
 OUTLIERS, STUCK, LEFT = 0.1, 0.7, 0.01
 # Where the distribution of a mixture is one half; what the other part adds there is below 1e-6.
 MEDIAN_WITH_OUTLIERS = float(stats.norm.ppf((0.5 - OUTLIERS) / (1 - OUTLIERS)))
 MEDIAN_STUCK = float(LEFT * stats.norm.ppf(0.5 / STUCK))
-MEDIANS = {
-    "smooth Gaussian curves": (smooth_curves, 0.0),
-    "lognormal curves": (lognormal_curves, 1.0),
-    "shares near their ceiling, Beta(8, 0.4)": (ceiling_curves, float(CEILING.median())),
-    "heavy tails, t with 2 degrees of freedom": (heavy_curves, 0.0),
-    "a tenth of the networks are outliers": (curves_with_outliers, MEDIAN_WITH_OUTLIERS),
-    "70% of the networks are stuck": (stuck_curves, MEDIAN_STUCK),
+# Curves, their mean, and their median (None: it is no single number that a band could hold).
+PROCESSES = {
+    "smooth Gaussian curves": (smooth_curves, 0.0, 0.0),
+    "lognormal curves": (lognormal_curves, float(np.exp(0.5)), 1.0),
+    "shares near their ceiling, Beta(8, 0.4)": (ceiling_curves, float(CEILING.mean()), float(CEILING.median())),
+    "heavy tails, t with 2 degrees of freedom": (heavy_curves, 0.0, 0.0),
+    "networks of two kinds": (bimodal_curves, 0.0, 0.0),
+    "a tenth of the networks are outliers": (curves_with_outliers, -5 * OUTLIERS, MEDIAN_WITH_OUTLIERS),
+    "70% of the networks are stuck": (stuck_curves, 5 * (1 - STUCK), MEDIAN_STUCK),
+    "counts that seldom differ": (counted_curves, MEAN_COUNT, None),
 }
 
 
@@ -285,9 +302,14 @@ def main() -> None:
         print(f"| {words} | {networks} | {share:.3f} |", flush=True)
     if given.study:
         return
+    print("\n| coverage of whole mean curves, 28 points, nominal 0.95 | networks | raw | Beta-weighted |\n|---|---|---|---|")
+    for words, (curves, mean, _) in PROCESSES.items():
+        for networks in (6, 10, 20, 40):
+            shares = [rate(given.repeats, covered, partial(curves, networks, 28), mean, method) for method in ("raw", "beta")]
+            print(f"| {words} | {networks} | {shares[0]:.3f} | {shares[1]:.3f} |", flush=True)
     print("\n| coverage of whole median curves, 28 points, nominal 0.95 | networks | share covered |\n|---|---|---|")
-    for words, (curves, median) in MEDIANS.items():
-        for networks in (10, 15, 20, 40):
+    for words, (curves, _, median) in PROCESSES.items():
+        for networks in (10, 15, 20, 40) if median is not None else ():
             share = rate(given.repeats, covered, partial(curves, networks, 28), median, "median")
             print(f"| {words} | {networks} | {share:.3f} |", flush=True)
     print("\n| periodicity test at 5%, without an oscillation | share called periodic |\n|---|---|")

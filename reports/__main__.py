@@ -165,7 +165,8 @@ def compare_command(
         console.print(f"{visible(name, 40)}: {' | '.join(map(visible, values))}", highlight=False)
     for row in verdicts(one, other):
         judged = " | ".join(f"{study['estimate']} {study['verdict']}".strip() for study in row["studies"])
-        console.print(f"{row['claim']:4}H={row['hidden_size']:<5}{judged}", highlight=False)
+        difference = f" | {row['difference']}" if row["difference"] else ""
+        console.print(f"{row['claim']:4}H={row['hidden_size']:<5}{judged}{difference}", highlight=False)
     console.print(f"comparison of two studies: {out}", highlight=False)
 
 

@@ -58,14 +58,14 @@ class Place:
     def start(self, *, module: str = "study", command: tuple[str, ...] = ("run", "--no-report"), **parameters: str) -> Study:
         """Starts a command of the project in a process of its own."""
         own = {"kernels": "auto"} if "cell" in parameters else {}  # which may have one kind of kernels only
+        if command[0] == "run" and of_data.FOLDER.is_dir():  # what does not depend on the networks takes seconds
+            shutil.copytree(of_data.FOLDER, self.folder / "cache" / of_data.FOLDER.name, dirs_exist_ok=True)
         options = [part for name, value in (STUDY | own | parameters).items() for part in (f"--{name.replace('_', '-')}", value)]
         return self.popen([sys.executable, "-m", module, *command, *(options if command[0] == "run" else [])])
 
     def popen(self, arguments: list[str], **environment: str) -> Study:
         """Starts any command, in a process group of its own."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-        if of_data.FOLDER.is_dir():  # what does not depend on the networks takes seconds
-            shutil.copytree(of_data.FOLDER, self.folder / "cache" / of_data.FOLDER.name, dirs_exist_ok=True)
         own = {
             "MLFLOW_TRACKING_URI": self.store,
             "HIDDEN_ORBITS_CACHE": str(self.folder / "cache"),

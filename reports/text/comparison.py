@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from analysis.claims.comparison import difference_in_words, of_claims
 from analysis.claims.finding import Finding
 from analysis.claims.findings import estimate_text
 from analysis.claims.registry import CLAIMS
@@ -73,13 +74,16 @@ def settings(first: Analysis, second: Analysis) -> list[list[str]]:
 
 
 def verdicts(first: Analysis, second: Analysis) -> list[dict]:
-    """One row per claim and hidden size that either study judges."""
+    """One row per claim and hidden size that either study judges, with the difference where both do."""
     ledgers = [{(finding.claim, finding.hidden_size): finding for finding in study.findings.ledger} for study in (first, second)]
     rows = []
     order = list(CLAIMS)
+    contrasts = {(one.name, one.hidden_size): one for one in of_claims(first.findings, second.findings)}
     for claim, size in sorted(ledgers[0].keys() | ledgers[1].keys(), key=lambda place: (order.index(place[0]), place[1])):
         judged = [_judged(ledger.get((claim, size))) for ledger in ledgers]
-        rows.append({"claim": claim, "hypothesis": CLAIMS[claim].hypothesis, "hidden_size": size, "studies": judged})
+        difference = difference_in_words(contrasts[claim, size]) if (claim, size) in contrasts else ""
+        names = {"claim": claim, "hypothesis": CLAIMS[claim].hypothesis, "hidden_size": size}
+        rows.append(names | {"studies": judged, "difference": difference})
     return rows
 
 

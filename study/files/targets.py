@@ -32,9 +32,9 @@ def checked_target(name: str, value: str | Path) -> Path:
     return path
 
 
-def checked_folder(name: str, value: str | Path, files: Iterable[str], inner: str) -> Path:
-    """The path of an output folder, which gets an `inner` folder. Both may be new or exist already; files in them whose names match
-    the patterns `files` must be ordinary files. Raises `InputError` otherwise.
+def checked_folder(name: str, value: str | Path, files: Iterable[str], inner: str = ".") -> Path:
+    """The path of an output folder, which may get an `inner` folder. Both may be new or exist already; files in them whose names
+    match the patterns `files` must be ordinary files. Raises `InputError` otherwise.
     """
     accepted = "expected a folder that you can write to, which is created if necessary"
     with _said_of(name, value, accepted):

@@ -16,7 +16,7 @@ from earlier import as_written_earlier
 from analysis.claims.findings import evaluate
 from analysis.dataset import records
 from study.record.network_record import RECORD_VERSION, write_measurements
-from study.schema import labelled
+from study.schema import labelled, of_source
 from study.terminal.errors import StudyError
 
 SEEDS = range(8)
@@ -183,7 +183,7 @@ def test_what_was_measured_on_some_networks_only_is_missing_on_the_others_for_a_
         write_measurements(record.assign_attrs(measured="experiments dimensionality"), files[8, seed])
     dataset, bad = _stacked(files)
     assert not bad
-    assert int(dataset.probe_accuracy.notnull().any("time_step").sum()) == len(SEEDS) - 2
+    assert int(of_source(dataset.probe_accuracy).notnull().any("time_step").sum()) == len(SEEDS) - 2
     assert dataset.probe_accuracy.attrs["missing"] == (
         "it is not measured of this source; or the network is one of 2 that were measured without probes (H=8 seed=1, H=8 seed=2)"
     )
