@@ -152,7 +152,7 @@ def compare_command(
 
     studies = [checked_study(first), checked_study(second)]
     folder = checked_folder("out", out, ("*.csv",)) if out is not None else None
-    from analysis.claims.comparison import in_words, of_claims, of_numbers, table
+    from analysis.claims.comparison import compare_claims, compare_numbers, in_words, table
     from analysis.study_analysis import of_records
     from study.files import durable
     from study.tracking import connect
@@ -163,7 +163,7 @@ def compare_command(
         console.print(f"{letter}: study {analysis.study}, {analysis.networks} networks", highlight=False)
         for caution in analysis.findings.cautions:
             console.print(f"note on {letter}: {caution}", highlight=False)
-    claims, numbers = of_claims(one.findings, other.findings), of_numbers(one.dataset, other.dataset)
+    claims, numbers = compare_claims(one.findings, other.findings), compare_numbers(one.dataset, other.dataset)
     for contrast in (*claims, *numbers):
         console.print(f"{contrast.name:4} H={contrast.hidden_size:<5}{in_words(contrast)}", highlight=False)
     if not claims and not numbers:

@@ -40,7 +40,9 @@ def application() -> typer.Typer:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=about)
     app.registered_commands += study.app.registered_commands
     app.command("analyse")(analysis.analyse)
-    app.registered_commands += analysis.app.registered_commands
+    for info in analysis.app.registered_commands:
+        if info.callback:
+            app.command("difference" if info.name == "compare" else info.name)(info.callback)  # the report has a comparison, too
     app.command("report")(drawing(reports.report))
     for info in reports.app.registered_commands:
         if info.callback:

@@ -152,6 +152,7 @@ NEEDED = {
     ("study", "relocate"): {"old": "/nowhere", "new": "{things}/folder.svg"},
     ("reports", "figure"): {"name": "truncation"},
     ("reports", "compare"): {"first": "latest", "second": "latest"},
+    ("analysis", "compare"): {"first": "latest", "second": "latest"},
 }
 NAMED = {"names": "probes", "first": "study=", "second": "study=", "name": "figure=", "only": "no measurement", "weights": ""}
 

@@ -15,8 +15,19 @@ from analysis.claims import (  # noqa: F401
     c8_predicted_period,
 )
 from analysis.claims.claim import Claim
-from analysis.claims.finding import CONTRADICTED, SUPPORTED, UNDECIDED, Finding, by_interval
+from analysis.claims.finding import CONTRADICTED, SUPPORTED, UNDECIDED, Finding, by_interval, by_tests
 from analysis.claims.registry import CLAIMS, register_claim
 from analysis.claims.sample import Sample
 
-__all__ = ["CLAIMS", "CONTRADICTED", "SUPPORTED", "UNDECIDED", "Claim", "Finding", "Sample", "by_interval", "register_claim"]
+__all__ = [
+    "CLAIMS",
+    "CONTRADICTED",
+    "SUPPORTED",
+    "UNDECIDED",
+    "Claim",
+    "Finding",
+    "Sample",
+    "by_interval",
+    "by_tests",
+    "register_claim",
+]

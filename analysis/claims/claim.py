@@ -21,8 +21,8 @@ class Claim:
     Attributes that define it: `id`, such as C1; the `hypothesis`; `paper`, what the paper says about it, in our words (empty: the
     claim is ours); `needs`, the variables of the dataset it uses; `judge`, which turns the networks of one hidden size into a
     finding, or None where no network has a value of what it needs; `power`, how the number of networks needed for a verdict is
-    computed (``mean`` or ``share``: the interval of that quantity must lie on one side of the `bound`; ``curve``: no single number
-    decides); `accuracy_only`, for claims about how well networks learn, which are judged for untrained networks, too.
+    computed (``mean`` or ``share``: that quantity must lie on one side of the `bound`; ``curve``: no single number decides);
+    `accuracy_only`, for claims about how well networks learn, which are judged for untrained networks, too.
 
     Attributes that describe it: the `quantity` that is estimated and its `units` (``%`` and ``points`` for shares and their
     differences, which are multiplied by 100); the `test` and the `rule` that gives the verdict; `phrases` about a finding;

@@ -37,7 +37,7 @@ class Contrast:
     p_adjusted: float = float("nan")
 
 
-def of_claims(first: Findings, second: Findings) -> list[Contrast]:
+def compare_claims(first: Findings, second: Findings) -> list[Contrast]:
     """The difference in each claim's estimate, at each hidden size that both studies judge.
 
     Means are compared by Welch's (1947) t test; shares by Fisher's exact test, with Newcombe's (1998, method 10) interval. Networks
@@ -48,7 +48,7 @@ def of_claims(first: Findings, second: Findings) -> list[Contrast]:
     return _adjusted([_of_findings(one, other) for one, other in pairs])
 
 
-def of_numbers(first: xr.Dataset, second: xr.Dataset) -> list[Contrast]:
+def compare_numbers(first: xr.Dataset, second: xr.Dataset) -> list[Contrast]:
     """The difference of the means of each number that both studies have, at each common hidden size (Welch 1947)."""
     sizes = [int(size) for size in first.hidden_size.values if size in second.hidden_size.values]
     found = []

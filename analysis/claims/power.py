@@ -52,13 +52,11 @@ def for_mean(mean: float, spread: float, bound: float, power: float = 0.8, level
 
 
 def for_share(share: float, bound: float = 0.5, power: float = 0.8, level: float = LEVEL) -> Need:
-    """Networks needed for Wilson's interval of a share to lie wholly on the share's side of `bound` with that power."""
+    """Networks needed for the exact binomial test to find a share on its side of `bound` with that power."""
     for n in range(FEWEST_NETWORKS, MOST + 1):
         counts = np.arange(n + 1)
-        z = stats.norm.ppf((1 + level) / 2)
-        centre = (counts + z**2 / 2) / (n + z**2)
-        half = z * np.sqrt(counts * (n - counts) / n + z**2 / 4) / (n + z**2)
-        decided = centre - half > bound if share > bound else centre + half < bound
+        p = stats.binom.sf(counts - 1, n, bound) if share > bound else stats.binom.cdf(counts, n, bound)
+        decided = 2 * p < 1 - level
         if stats.binom.pmf(counts, n, share)[decided].sum() >= power:
             return Need(n)
     return Need(None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from analysis.claims.comparison import difference_in_words, of_claims
+from analysis.claims.comparison import compare_claims, difference_in_words
 from analysis.claims.finding import Finding
 from analysis.claims.findings import estimate_text
 from analysis.claims.registry import CLAIMS
@@ -78,7 +78,7 @@ def verdicts(first: Analysis, second: Analysis) -> list[dict]:
     ledgers = [{(finding.claim, finding.hidden_size): finding for finding in study.findings.ledger} for study in (first, second)]
     rows = []
     order = list(CLAIMS)
-    contrasts = {(one.name, one.hidden_size): one for one in of_claims(first.findings, second.findings)}
+    contrasts = {(one.name, one.hidden_size): one for one in compare_claims(first.findings, second.findings)}
     for claim, size in sorted(ledgers[0].keys() | ledgers[1].keys(), key=lambda place: (order.index(place[0]), place[1])):
         judged = [_judged(ledger.get((claim, size))) for ledger in ledgers]
         difference = difference_in_words(contrasts[claim, size]) if (claim, size) in contrasts else ""

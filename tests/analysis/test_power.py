@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from analysis.claims.finding import by_tests
 from analysis.claims.power import for_band, for_mean, for_share
 from analysis.statistics.bands import simultaneous_band
-from analysis.statistics.intervals import mean_interval, share_interval
+from analysis.statistics.intervals import mean_interval, share_test
 from benchmarks.error_rates import skewed_curves, smooth_curves
 
 
@@ -21,7 +22,7 @@ def test_the_number_for_a_mean_has_the_power_it_promises():
 def test_the_number_for_a_share_has_the_power_it_promises():
     n = for_share(0.75).networks
     rng = np.random.default_rng(1)
-    decided = np.mean([share_interval(int(rng.binomial(n, 0.75)), n).lower > 0.5 for _ in range(2000)])
+    decided = np.mean([by_tests([share_test(int(rng.binomial(n, 0.75)), n)], n)[0] == "supported" for _ in range(2000)])
     assert 0.77 <= decided <= 0.9
     assert for_share(0.5).networks is None
     assert for_share(1.0).networks == 6

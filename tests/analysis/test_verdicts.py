@@ -131,7 +131,7 @@ def test_a_fixed_length_needs_every_loss(part):
 # C4
 
 
-@pytest.mark.parametrize(("part", "count"), [("significant", 0), ("large", 0), ("persistent", 0), ("recurrent", 0), ("regular", 0)])
+@pytest.mark.parametrize("part", ["significant", "large", "persistent", "recurrent", "regular"])
 def test_an_oscillation_must_pass_all_five(part):
     dataset = made_study(10)
     curve, rows = dataset.accuracy_appended, dataset.blank_rows
