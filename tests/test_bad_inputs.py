@@ -171,8 +171,8 @@ PARAMETERS = [(program, command, parameter.name) for program, command, parameter
 
 
 def _bad(program: str, command: str, parameter: str) -> list[str]:
-    if (program, command, parameter) == ("analysis", "", "out"):
-        return OUT_FOLDER
+    if program == "analysis" and parameter == "out":
+        return OUT_FOLDER if not command else [value for value in OUT_FOLDER if "fifo" not in value]  # which is in an inner folder
     if parameter == "hidden_size" and program != "study":  # nothing is trained, which 90,000 units would be too many for
         return [value for value in BAD[parameter] if value != "90000"]
     return BAD.get(parameter, [])
