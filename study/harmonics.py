@@ -34,7 +34,8 @@ class Spectrum:
     """What a series, or several, show at each of `frequencies` `[F]` in cycles per row, from `LOWEST_CYCLES`/N to 1/2.
 
     Attributes: `log_p` `[..., F]`, the natural logarithm of the p value of the harmonic F test at that frequency alone, 0 where the
-    series is constant; `power` `[..., F]`, the periodogram relative to the background, near 1 for noise; `length` N.
+    series is constant or a straight line; `power` `[..., F]`, the periodogram relative to the background, near 1 for noise;
+    `length` N.
     """
 
     frequencies: np.ndarray
@@ -77,7 +78,7 @@ def spectrum(series: np.ndarray) -> Spectrum:
 
 
 def whitened(series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each series `[M, N]` less what its past rows and a straight line predict, `[M, N-2]`, and whether it changes at all `[M]`.
+    """Each series `[M, N]` less what its past rows and a straight line predict, `[M, N-2]`, and whether anything is left `[M]`.
 
     The prediction is that of an AR(1) process, or of an AR(2) process with real roots where Akaike's criterion prefers it (fitted
     by Yule-Walker). Complex roots would fit, and remove, the oscillation that is looked for.
@@ -96,7 +97,8 @@ def whitened(series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     innovations = centred[:, 2:] - b1 * centred[:, 1:-1] - b2 * centred[:, :-2]
     time = np.arange(length - 2) - (length - 3) / 2
     innovations = innovations - innovations.mean(axis=-1, keepdims=True)
-    return innovations - (innovations @ time / (time @ time))[:, None] * time, moving
+    innovations = innovations - (innovations @ time / (time @ time))[:, None] * time
+    return innovations, moving & (np.sum(innovations**2, axis=-1) > 1e-20 * energy)  # what is predicted exactly leaves rounding
 
 
 @lru_cache(8)

@@ -64,7 +64,7 @@ def _experiments(axes: Axes, record: xr.Dataset) -> None:
 
 def _appended(axes: Axes, record: xr.Dataset) -> None:
     axes.plot(record.blank_rows, 100 * record.accuracy_appended, color=INK, linewidth=0.8)
-    period = f", strongest period {float(record.period):.1f} rows" if _holds(record, "period") else ""
+    period = f", period {float(record.period):.1f} rows" if _holds(record, "period") else ""
     axes.set(title=f"experiment 3{period}", xlabel="blank rows after the image", ylabel="test accuracy (%)", ylim=(0, 102))
 
 

@@ -73,8 +73,8 @@ def _answer(analysis: Analysis) -> str:
         parts.append(f"{_are(mixed)} supported at some hidden sizes and contradicted at others")
     untrained = sorted({finding.hidden_size for finding in ledger if finding.verdict == NOT_TRAINED})
     some = (
-        f" With {', '.join(map(str, untrained))} hidden units the networks have not learned the task, so that only "
-        f"{', '.join(accuracy_only())} is judged there."
+        f" With {', '.join(map(str, untrained))} hidden units the networks have not learned the task, so that claims "
+        f"other than {', '.join(accuracy_only())} are not judged there."
         if 0 < len(untrained) < dataset.hidden_size.size
         else ""
     )

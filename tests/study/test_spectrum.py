@@ -37,6 +37,11 @@ def test_a_constant_series_has_no_period():
     assert np.isnan(clear_period(np.full(451, 0.1)))
 
 
+@pytest.mark.parametrize("series", [np.arange(451.0), 0.9 ** np.arange(451), 0.1 + 1e-9 * np.arange(451)])
+def test_what_a_line_or_its_own_past_predicts_has_no_period(series):
+    assert np.isnan(clear_period(series))
+
+
 def test_noise_has_no_period():
     noise = np.random.default_rng(0).standard_normal((100, 451)).cumsum(axis=1)
     assert np.mean([np.isnan(clear_period(one)) for one in noise]) > 0.9
