@@ -50,6 +50,24 @@ def test_skewed_curves_are_covered_by_the_beta_weighted_band():
     assert LEAST <= beta <= MOST
 
 
+HOSTILE = [name for name, (_, _, median) in PROCESSES.items() if median is not None and "outliers" not in name]
+
+
+@pytest.mark.parametrize("networks", [10, *(pytest.param(networks, marks=pytest.mark.slow) for networks in (20, 40))])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_mean_curves_of_processes_that_could_break_it_are_covered(name, networks):
+    curves, mean, _ = PROCESSES[name]
+    assert _coverage(partial(curves, networks, 28), mean, "beta") >= LEAST - 0.02  # the target is 0.93
+
+
+def test_counts_are_not_covered_and_outliers_less():
+    """What the words of reports and the README say of them: counts get no band, and the median is offered for outliers."""
+    curves, mean, _ = PROCESSES["counts that seldom differ"]
+    assert _coverage(partial(curves, 10, 28), mean, "beta") < 0.8
+    curves, mean, _ = PROCESSES["a tenth of the networks are outliers"]
+    assert 0.8 < _coverage(partial(curves, 10, 28), mean, "beta") < 0.95
+
+
 def test_curves_drawn_from_a_real_study_are_covered(real_study):
     dataset = runs.load(real_study.run_id, real_study.client).sel(hidden_size=16)
     curves = step_curves(dataset.participation_ratio_corrected).values[:, 3:]
