@@ -1,4 +1,4 @@
-"""How often the statistics err, by simulation: ``python -m benchmarks.error_rates [--repeats 2000] [--study ID]``.
+"""How often the statistics err, by simulation: ``python -m benchmarks.error_rates [PART ..] [--repeats 2000] [--study ID]``.
 
 The tests in `tests/analysis` run the same functions at fewer repeats.
 """
@@ -291,53 +291,67 @@ def _real(study: str) -> Iterator[tuple[str, np.ndarray, str]]:
                 yield name, step_curves(networks[name]).values, method
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=2000)
-    parser.add_argument("--study", help="a stored study to resample, by run id or latest: its curves alone are then simulated")
-    given = parser.parse_args()
-    print(f"{describe()}; {given.repeats} repeats\n")
+def bands(repeats: int, study: str | None) -> None:
     print("| coverage of whole curves, nominal 0.95 | networks | share covered |\n|---|---|---|")
-    for words, networks, share in coverage(given.repeats, given.study):
+    for words, networks, share in coverage(repeats, study):
         print(f"| {words} | {networks} | {share:.3f} |", flush=True)
-    if given.study:
+    if study:
         return
     print("\n| coverage of whole mean curves, 28 points, nominal 0.95 | networks | raw | Beta-weighted |\n|---|---|---|---|")
     for words, (curves, mean, _) in PROCESSES.items():
         for networks in (6, 10, 20, 40):
-            shares = [rate(given.repeats, covered, partial(curves, networks, 28), mean, method) for method in ("raw", "beta")]
+            shares = [rate(repeats, covered, partial(curves, networks, 28), mean, method) for method in ("raw", "beta")]
             print(f"| {words} | {networks} | {shares[0]:.3f} | {shares[1]:.3f} |", flush=True)
     print("\n| coverage of whole median curves, 28 points, nominal 0.95 | networks | share covered |\n|---|---|---|")
     for words, (curves, _, median) in PROCESSES.items():
         for networks in (10, 15, 20, 40) if median is not None else ():
-            share = rate(given.repeats, covered, partial(curves, networks, 28), median, "median")
+            share = rate(repeats, covered, partial(curves, networks, 28), median, "median")
             print(f"| {words} | {networks} | {share:.3f} |", flush=True)
-    print("\n| periodicity test at 5%, without an oscillation | share called periodic |\n|---|---|")
+
+
+def periods(repeats: int, _: str | None) -> None:
+    print("| periodicity test at 5%, without an oscillation | share called periodic |\n|---|---|")
     for words, noise in BESIDE.items():
-        print(f"| {words} | {rate(given.repeats, called_periodic, noise):.3f} |", flush=True)
+        print(f"| {words} | {rate(repeats, called_periodic, noise):.3f} |", flush=True)
     print("\n| oscillations that do not last | share called periodic | and persistent |\n|---|---|---|")
     for words, noise in PASSING.items():
-        shares = [rate(given.repeats, function, noise) for function in (called_periodic, called_lasting)]
+        shares = [rate(repeats, function, noise) for function in (called_periodic, called_lasting)]
         print(f"| {words} | {shares[0]:.3f} | {shares[1]:.3f} |", flush=True)
     print("\n| period (rows), at half the RMS of red noise | phi | share found | by the best test |\n|---|---|---|---|")
     for phi in (0.0, 0.5, 0.9):
         for period in PERIODS:
-            shares = [rate(given.repeats, function, phi, period, 0.5) for function in (found, found_by_the_best)]
+            shares = [rate(repeats, function, phi, period, 0.5) for function in (found, found_by_the_best)]
             print(f"| {period} | {phi} | {shares[0]:.3f} | {shares[1]:.3f} |", flush=True)
-    print(
-        "\n| reported period within 5%, in red noise of phi = 0.5 | strength (RMS) | share seen | right, of these "
-        "|\n|---|---|---|---|"
-    )
+    print("\n| reported period within 5%, in red noise of phi = 0.5 | strength (RMS) | share seen | right, of these |")
+    print("|---|---|---|---|")
     for shape in SHAPES_OF_WAVES:
-        for period in PERIODS[2:]:
+        for period in PERIODS[3:]:
             for strength in (0.5, 1.0, 3.0):
-                seen = [one for one in each(given.repeats, right_period, shape, period, strength) if one is not None]
+                seen = [one for one in each(repeats, right_period, shape, period, strength) if one is not None]
                 right = f"{np.mean(seen):.3f}" if seen else "n/a"
-                print(f"| {shape}, {period} rows | {strength} | {len(seen) / given.repeats:.3f} | {right} |", flush=True)
-    print("\n| expansion then compression at 5% | networks | share called a peak |\n|---|---|---|")
+                print(f"| {shape}, {period} rows | {strength} | {len(seen) / repeats:.3f} | {right} |", flush=True)
+
+
+def peaks(repeats: int, _: str | None) -> None:
+    print("| expansion then compression at 5% | networks | share called a peak |\n|---|---|---|")
     for name, shape in SHAPES.items():
         for networks in (10, 30):
-            print(f"| {name} | {networks} | {rate(given.repeats, called_peaked, shape, networks):.3f} |", flush=True)
+            print(f"| {name} | {networks} | {rate(repeats, called_peaked, shape, networks):.3f} |", flush=True)
+
+
+PARTS = {"bands": bands, "periods": periods, "peaks": peaks}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--repeats", type=int, default=2000)
+    parser.add_argument("--study", help="a stored study to resample, by run id or latest: its curves alone are then simulated")
+    given = parser.parse_args()
+    print(f"{describe()}; {given.repeats} repeats")
+    for part in ["bands"] if given.study else given.parts:
+        print()
+        PARTS[part](given.repeats, given.study)
 
 
 if __name__ == "__main__":

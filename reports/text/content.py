@@ -126,7 +126,8 @@ def _warnings(analysis: Analysis, missing: dict[str, str]) -> list[str]:
             )
         elif n < FEW_NETWORKS:
             lines.append(
-                f"H = {size}: {n} networks. Below {FEW_NETWORKS}, bands cover less than 95%: in simulations of 6 networks 92 to 94% of "
+                f"H = {size}: {n} networks. Below {FEW_NETWORKS}, bands cover less than 95%: in simulations of 6 networks 92 to "
+                "94% of "
                 "smooth curves, and 86% of strongly skewed ones."
             )
     if missing:
