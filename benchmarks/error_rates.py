@@ -1,4 +1,4 @@
-"""How often the statistics err, by simulation: ``python -m benchmarks.error_rates [PART ..] [--repeats 2000] [--study ID]``.
+"""How often the statistics err, by simulation: ``python -m benchmarks.error_rates [--part PART] [--repeats 2000] [--study ID]``.
 
 The tests in `tests/analysis` run the same functions at fewer repeats.
 """
@@ -344,12 +344,12 @@ PARTS = {"bands": bands, "periods": periods, "peaks": peaks}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--part", choices=list(PARTS), help="one part of the tables; default: all")
     parser.add_argument("--repeats", type=int, default=2000)
     parser.add_argument("--study", help="a stored study to resample, by run id or latest: its curves alone are then simulated")
     given = parser.parse_args()
     print(f"{describe()}; {given.repeats} repeats")
-    for part in ["bands"] if given.study else given.parts:
+    for part in ["bands"] if given.study else [given.part] if given.part else PARTS:
         print()
         PARTS[part](given.repeats, given.study)
 
