@@ -98,7 +98,7 @@ def states_command(
 @app.command("power")
 def power_command(
     study: Annotated[str, typer.Option(help="The pilot: a study's run id, or latest.")] = "latest",
-    width: Annotated[str, typer.Option(help="The greatest width of a band, in points of accuracy or in components.")] = "5",
+    width: Annotated[str, typer.Option(help="The greatest width of a band, in points of accuracy or in dimensions.")] = "5",
 ) -> None:
     """Estimate from a pilot study how many seeds each claim, or a band of a given width, needs."""
     from analysis.claims.power import MOST, Need, PowerConfig, for_band, for_claim, why_no_number
@@ -107,6 +107,8 @@ def power_command(
 
     checked_study(study)
     widest = validated(PowerConfig, {"width": width}).width
+    import numpy as np
+
     from analysis.claims.findings import step_curves
     from analysis.claims.sample import present
     from analysis.study_analysis import of_records
@@ -120,9 +122,10 @@ def power_command(
 
     for caution in findings.cautions:
         console.print(f"note: {caution}", highlight=False)
+    verdicts = int(np.isfinite([finding.p for finding in findings.ledger]).sum())
     for finding in findings.ledger:
         place = f"{finding.claim:4}H={finding.hidden_size:<5}"
-        if need := for_claim(finding):
+        if need := for_claim(finding, verdicts):
             say(f"{place}a verdict with 80% power at the pilot's estimate", need)
         else:
             console.print(f"{place}no number: {why_no_number(finding)}", highlight=False)
@@ -133,9 +136,9 @@ def power_command(
         for name, scale, units in (
             ("accuracy_blanked", 100, "points"),
             ("accuracy_truncated", 100, "points"),
-            ("pca90", 1, "components"),
+            ("dimension90", 1, "dimensions"),
         ):
-            if sample.sizes["seed"] > 1:
+            if sample.sizes["seed"] > 1 and name in sample:
                 need = for_band(scale * step_curves(sample[name]).values, widest)
                 say(f"H={size:<5}a band of {name} at most {widest:g} {units} wide", need)
 

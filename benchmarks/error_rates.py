@@ -282,8 +282,8 @@ def _real(study: str) -> Iterator[tuple[str, np.ndarray, str]]:
         "accuracy_blanked",
         "accuracy_truncated",
         "probe_accuracy",
-        "pca90",
-        "pca90_by_digit",
+        "dimension90",
+        "dimension90_by_digit",
         "participation_ratio_corrected",
     ):
         if name in networks:

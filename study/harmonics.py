@@ -35,7 +35,7 @@ class Spectrum:
 
     Attributes: `log_p` `[..., F]`, the natural logarithm of the p value of the harmonic F test at that frequency alone, 0 where the
     series is constant or a straight line; `power` `[..., F]`, the periodogram relative to the background, near 1 for noise;
-    `length` N.
+    `length`, that of the whitened series.
     """
 
     frequencies: np.ndarray

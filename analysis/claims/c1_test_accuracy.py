@@ -38,7 +38,7 @@ def tuned(arrays: xr.Dataset) -> bool:
 register_claim(
     Claim(
         id="C1",
-        hypothesis=f"test accuracy at {PAPER_HIDDEN_SIZE} units is a little over 93%: between {LEAST:.0%} and {MOST:.0%}",
+        hypothesis=f"test accuracy at {PAPER_HIDDEN_SIZE} units is near the paper's 93%: between {LEAST:.0%} and {MOST:.0%}",
         paper="The trained network classifies a little over 93% of the test images correctly.",
         needs=("test_accuracy",),
         judge=judge,

@@ -11,7 +11,7 @@ from analysis.claims.sample import Sample
 from analysis.statistics.bands import FEWEST_NETWORKS, below_anywhere
 from analysis.statistics.intervals import OneSided, mean_interval, mean_test
 
-GAP = 0.1  # the smallest mean gap that is called great: one image in ten, as many as chance gets right
+GAP = 0.1  # the smallest mean gap that is called great: one image in ten
 
 
 def at_every_row(sample: Sample) -> Finding:

@@ -18,8 +18,13 @@ RECURS = 0.2  # of the state's size: what a torus of two frequencies comes back 
 REGULAR = ("cycle", "closed_curve", "torus")
 
 
-def judge(sample: Sample) -> Finding:
+def judge(sample: Sample) -> Finding | None:
+    """Of the networks whose attractor is known."""
     result, arrays = sample.oscillation, sample.arrays
+    known = np.isfinite(arrays.attractor_kind.values) & np.isfinite(arrays.attractor_recurrence.values)
+    n = int(known.sum())
+    if not n:
+        return None
     kind, kinds = arrays.attractor_kind.values, arrays.attractor_kind.attrs["flag_meanings"].split()
     parts = {
         "significant": result.significant,
@@ -28,18 +33,19 @@ def judge(sample: Sample) -> Finding:
         "recurrent": arrays.attractor_recurrence.values <= RECURS,
         "regular": np.isin(kind, [code for code, name in enumerate(kinds) if name in REGULAR]),
     }
+    parts = {name: which & known for name, which in parts.items()}
     passes = np.logical_and.reduce(list(parts.values()))
     count = int(passes.sum())
-    estimate = share_interval(count, sample.n, LEVEL)
-    verdict, p = by_tests([share_test(count, sample.n, BOUND)], sample.n)
-    numbers = {"passing": count, "networks": sample.n} | {name: int(which.sum()) for name, which in parts.items()}
+    estimate = share_interval(count, n, LEVEL)
+    verdict, p = by_tests([share_test(count, n, BOUND)], n)
+    numbers = {"passing": count, "networks": n} | {name: int(which.sum()) for name, which in parts.items()}
     numbers |= {f"kind_{name}": np.sum(kind == code) or np.nan for code, name in enumerate(kinds)}
     if count:
         least, median, most = np.nanquantile(result.confirmed_periods[passes], (0, 0.5, 1))
         numbers |= {"shortest_period": least, "median_period": median, "longest_period": most}
     wanting = ACCURACY_TRANSIENT + ENOUGH - arrays.sizes["blank_rows"]
     if verdict != SUPPORTED and wanting > 0:
-        estimate, verdict, p = Estimate(estimate.value, float("nan"), float("nan"), sample.n), UNDECIDED, float("nan")
+        estimate, verdict, p = Estimate(estimate.value, float("nan"), float("nan"), n), UNDECIDED, float("nan")
         numbers["rows_wanting"] = wanting
     return Finding("C4", sample.hidden_size, estimate, verdict, p, numbers)
 

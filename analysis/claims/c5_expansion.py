@@ -84,7 +84,7 @@ register_claim(
         id="C5",
         hypothesis="training makes dimensionality expand, then shrink (all images)",
         paper="As rows are read, the hidden states of all images spread over more dimensions, and later over fewer.",
-        needs=("dimension90", "pca90"),
+        needs=("dimension90", "dimension90:untrained", "pca90"),
         judge=of_all_images,
         method="""For C5 the dimension is the number of principal components that carry 90% of the variance, the last one in part:
         the share is taken to rise linearly within it. Unlike a count it has no steps, so that bands and tests keep their error
@@ -100,7 +100,7 @@ register_claim(
         id="C5b",
         hypothesis="training makes dimensionality expand, then shrink (by digit)",
         paper="So do the hidden states of the images of one digit.",
-        needs=("dimension90_by_digit", "pca90_by_digit"),
+        needs=("dimension90_by_digit", "dimension90_by_digit:untrained", "pca90_by_digit"),
         judge=by_digit,
         **TOLD,
     )

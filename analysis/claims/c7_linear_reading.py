@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.claims.claim import Claim
-from analysis.claims.finding import LEVEL, Finding, by_tests
+from analysis.claims.finding import LEVEL, UNDECIDED, Finding, by_tests
 from analysis.claims.registry import register_claim
 from analysis.claims.sample import Sample
 from analysis.statistics.bands import FEWEST_NETWORKS, simultaneous_band
 from analysis.statistics.decoding import first_step_above, lead
-from analysis.statistics.intervals import mean_interval, mean_test
+from analysis.statistics.intervals import Estimate, mean_interval, mean_test
 from study.schema import of_source
 
 BOUND = 3  # steps, a tenth of the image
@@ -56,12 +56,12 @@ def stop_early(sample: Sample) -> Finding | None:
     accuracy, rows = (
         sample.arrays[name].dropna("seed").transpose("seed", "confidence") for name in ("early_accuracy", "early_rows")
     )
-    n = accuracy.sizes["seed"]
-    if n < 2:
-        return None
+    n, nan = accuracy.sizes["seed"], float("nan")
+    if n < 2:  # there are no others
+        return Finding("C7b", sample.hidden_size, Estimate(nan, nan, nan, n), UNDECIDED) if n else None
     losses = (accuracy[:, -1] - accuracy).values
     others = (losses.sum(axis=0) - losses) / (n - 1)
-    chosen = (others <= 0).argmax(axis=1)  # the lowest confidence; the last loses nothing
+    chosen = (others <= 1e-9).argmax(axis=1)  # the lowest confidence; the last loses nothing
     loss, saved = losses[np.arange(n), chosen], (rows[:, -1] - rows).values[np.arange(n), chosen]
     verdict, p = by_tests([mean_test(saved, SAVED), mean_test(loss, LOSS).reversed()], n)
     lost = mean_interval(100 * loss, LEVEL)
@@ -75,7 +75,7 @@ register_claim(
         id="C7",
         hypothesis="labels are linearly readable as soon as the pixels tell them, long before the readout reads them",
         paper="Hidden states come to resemble the labels as soon as the information is there, but the readout cannot use it.",
-        needs=("probe_accuracy", "readout_accuracy"),
+        needs=("probe_accuracy", "probe_accuracy:pixels", "readout_accuracy"),
         judge=read_early,
         quantity="steps by which a probe passes 50% before the readout",
         units="steps",

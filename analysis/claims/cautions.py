@@ -74,7 +74,7 @@ def unjudged(dataset: xr.Dataset, ledger: Iterable[Finding]) -> list[str]:
         lacking: dict[tuple[str, ...], list[int]] = {}
         for size, sample in samples.items():
             if (claim.id, size) not in judged:
-                missing = tuple(name for name in claim.needs if name not in sample or bool(sample[name].isnull().all()))
+                missing = tuple(claim.missing_in(sample))
                 lacking.setdefault(missing or claim.needs, []).append(size)
         for missing, sizes in lacking.items():
             where = "" if len(sizes) == len(samples) else f" at H = {', '.join(map(str, sizes))}"

@@ -6,12 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import xarray as xr
+
 from analysis.claims.finding import Finding
 from analysis.claims.sample import Sample
+from study.schema import SOURCES, of_source
 
 # The mean test accuracy at which claims about trained networks are judged: more images right than wrong, five times chance with ten
 # digits. Below it many measures still behave as the claims say, because those of untrained networks do.
 TRAINED = 0.5
+NULLS = {"untrained": "untrained networks", "pixels": "the pixels", "permuted": "permuted labels", "row": "image rows"}
 
 
 @dataclass(frozen=True)
@@ -19,9 +23,10 @@ class Claim:
     """A claim, judged separately at each hidden size.
 
     Attributes that define it: `id`, such as C1; the `hypothesis`; `paper`, what the paper says about it, in our words (empty: the
-    claim is ours); `needs`, the variables of the dataset it uses; `judge`, which turns the networks of one hidden size into a
-    finding, or None where no network has a value of what it needs; `power`, how the number of networks needed for a verdict is
-    computed (``mean`` or ``share``: that quantity must lie on one side of the `bound`; ``curve``: no single number decides);
+    claim is ours); `needs`, the variables of the dataset it uses, with
+    a source where it is not the trained network (``probe_accuracy:pixels``); `judge`, which turns the networks of one hidden size
+    into a finding, or None where no network has a value of what it needs; `power`, how the number of networks needed for a verdict
+    is computed (``mean`` or ``share``: that quantity must lie on one side of the `bound`; ``curve``: no single number decides);
     `accuracy_only`, for claims about how well networks learn, which are judged for untrained networks, too.
 
     Attributes that describe it: the `quantity` that is estimated and its `units` (``%`` and ``points`` for shares and their
@@ -50,6 +55,17 @@ class Claim:
     power: Literal["mean", "share", "curve"] = "curve"
     bound: float | None = None
     accuracy_only: bool = False
+
+    def missing_in(self, arrays: xr.Dataset) -> list[str]:
+        """What of its needs some networks' arrays lack, in words."""
+        found = []
+        for need in self.needs:
+            name, _, source = need.partition(":")
+            if name not in arrays:
+                found.append(name)
+            elif of_source(arrays[name], source or SOURCES[0]).isnull().all():
+                found.append(f"{name} of {NULLS[source]}" if source else name)
+        return found
 
     @property
     def decision_rule(self) -> str:

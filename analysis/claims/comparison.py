@@ -41,11 +41,13 @@ def compare_claims(first: Findings, second: Findings) -> list[Contrast]:
     """The difference in each claim's estimate, at each hidden size that both studies judge.
 
     Means are compared by Welch's (1947) t test; shares by Fisher's exact test, with Newcombe's (1998, method 10) interval. Networks
-    of the two studies count as independent, even if they share seeds, which costs power where these are alike.
+    of the two studies count as independent, even if they share seeds, which costs power where these are alike. A smallest value
+    that lies elsewhere in the other study (C2) is not compared.
     """
     others = {(finding.claim, finding.hidden_size): finding for finding in second.ledger}
     pairs = [(one, others[one.claim, one.hidden_size]) for one in first.ledger if (one.claim, one.hidden_size) in others]
-    return _adjusted([_of_findings(one, other) for one, other in pairs])
+    alike = [(one, other) for one, other in pairs if one.numbers.get("worst") == other.numbers.get("worst")]
+    return _adjusted([_of_findings(one, other) for one, other in alike])
 
 
 def compare_numbers(first: xr.Dataset, second: xr.Dataset) -> list[Contrast]:
@@ -152,7 +154,7 @@ def _of_means(name: str, size: int, one: _Mean, other: _Mean) -> Contrast:
 
 def _of_shares(name: str, size: int, one: Estimate, other: Estimate) -> Contrast:
     value, n, nan = other.value - one.value, one.n + other.n, float("nan")
-    if not one.n or not other.n or not np.isfinite(value):
+    if not one.n or not other.n or not np.isfinite([value, one.lower, other.lower]).all():
         return Contrast(name, size, one.value, other.value, Estimate(value, nan, nan, n), nan)
     lower = value - float(np.hypot(other.value - other.lower, one.upper - one.value))
     upper = value + float(np.hypot(other.upper - other.value, one.value - one.lower))

@@ -218,7 +218,7 @@ def judged(sample: Sample) -> Iterator[Finding]:
     their outcome.
     """
     for claim in CLAIMS.values():
-        finding = claim.judge(sample) if set(claim.needs) <= set(sample.arrays) else None
+        finding = claim.judge(sample) if {need.partition(":")[0] for need in claim.needs} <= set(sample.arrays) else None
         if finding is None:
             continue
         applies = finding.verdict != NOT_APPLICABLE and not claim.accuracy_only
@@ -314,7 +314,7 @@ def markdown(dataset: xr.Dataset, findings: Findings, running: bool = False, roo
     state = "measured so far: the study is still running, and these verdicts are preliminary" if running else "measured"
     head = f"**{networks} of {dataset.run_id.size} networks** {state}."
     verdicts = "; ".join(f"{claim} {one.verdict}" for claim, one in findings.overall().items())
-    overall = f"Over all hidden sizes: {verdicts}." if verdicts else ""
+    overall = f"Over the hidden sizes at which each is judged: {verdicts}." if verdicts else ""
     rows = [
         f"| {finding.claim}: {CLAIMS[finding.claim].hypothesis} | {finding.hidden_size} | {estimate_text(finding)} | "
         f"**{finding.verdict}** |"

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 from scipy import stats
 
-from analysis.claims.finding import LEVEL, NOT_TRAINED, Finding
+from analysis.claims.finding import LEVEL, NOT_APPLICABLE, NOT_TRAINED, Finding
 from analysis.claims.registry import CLAIMS
 from analysis.statistics.bands import FEWEST_NETWORKS, simultaneous_band
 from study.config import Frozen, number
@@ -85,22 +85,25 @@ def for_band(pilot: np.ndarray, width: float, level: float = LEVEL, rng: np.rand
     return Need(next((n for n in CANDIDATES if width_of(n) <= width), None))
 
 
-def for_claim(finding: Finding, power: float = 0.8) -> Need | None:
-    """Networks that a claim needs for a verdict other than undecided, if the pilot's estimate is right.
+def for_claim(finding: Finding, verdicts: int = 1, power: float = 0.8) -> Need | None:
+    """Networks that a claim needs for a verdict other than undecided, if the pilot's estimate is right, in a study of so many
+    verdicts.
 
-    None for claims that a whole curve decides, where the pilot has no interval, and where its networks are not trained.
+    The level is that of the smallest of so many p values (Bonferroni), which Holm's adjustment asks for at most. None for claims
+    that several tests or a whole curve decide, where the pilot has no interval, where its networks are not trained, and where the
+    claim does not apply.
     """
-    estimate = finding.estimate
-    if finding.verdict == NOT_TRAINED or not np.isfinite(estimate.lower) or estimate.n < 2:
+    estimate, level = finding.estimate, 1 - (1 - LEVEL) / max(1, verdicts)
+    if finding.verdict in (NOT_TRAINED, NOT_APPLICABLE) or not np.isfinite(estimate.lower) or estimate.n < 2:
         return None
     claim = CLAIMS[finding.claim]
     if claim.bound is None:
         return None
     if claim.power == "share":
-        return for_share(estimate.value, claim.bound, power)
+        return for_share(estimate.value, claim.bound, power, level)
     if claim.power == "mean":
         spread = (estimate.upper - estimate.lower) / 2 / stats.t.ppf((1 + LEVEL) / 2, estimate.n - 1) * np.sqrt(estimate.n)
-        return for_mean(estimate.value, spread, claim.bound, power)
+        return for_mean(estimate.value, spread, claim.bound, power, level)
     return None
 
 
@@ -108,4 +111,7 @@ def why_no_number(finding: Finding) -> str:
     """The reason why `for_claim` gives no number for a finding."""
     if finding.verdict == NOT_TRAINED:
         return "the pilot's networks are not trained"
-    return "a whole curve decides it" if CLAIMS[finding.claim].power == "curve" else "the pilot has no interval for it"
+    if finding.verdict == NOT_APPLICABLE:
+        return "the claim does not apply to this hidden size"
+    several = "several tests, or a whole curve, decide it"
+    return several if CLAIMS[finding.claim].power == "curve" else "the pilot has no interval for it"

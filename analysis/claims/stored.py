@@ -27,7 +27,7 @@ from analysis.statistics.intervals import Estimate
 from analysis.statistics.oscillation import Oscillation, Periodicity, oscillation_by_tests
 from analysis.statistics.phase import PHASES, Cycle
 from analysis.statistics.trend import Difference, Trend
-from study import harmonics
+from study import config, harmonics
 from study.files.untrusted import MEBIBYTE, Refused
 from study.record.network_record import versions
 from study.schema import SOURCE, SOURCES, Source, metric_name, role_of
@@ -205,6 +205,11 @@ def restored(dataset: xr.Dataset, text: bytes) -> Findings:
         _only_if({one.hidden_size for one in part} <= set(networks))
     _only_once((one.claim, one.hidden_size) for one in stored.ledger)
     _only_if({one.claim for one in stored.ledger} <= set(CLAIMS))
+    for one in stored.ledger:
+        limits = [value for value in (one.lower, one.value, one.upper) if value is not None]
+        _only_if(limits == sorted(limits) and one.n <= networks[one.hidden_size].sizes["seed"])
+        _only_if(CLAIMS[one.claim].power != "share" or all(0 <= value <= 1 for value in limits))
+        _only_if(one.p is None or 0 <= one.p <= 1)
     _only_once((one.variable, one.source, one.hidden_size) for one in stored.bands)
     _only_if([one.hidden_size for one in stored.oscillations] == list(networks))
     _only_once(one.hidden_size for one in stored.cycles)
@@ -308,6 +313,7 @@ def _only_once(names: Iterable[Hashable]) -> None:
 def _key(dataset: xr.Dataset) -> str:
     """The key of the findings: a digest of the dataset's numbers, the library versions, and the code of statistics and claims."""
     digest = hashlib.sha256(json.dumps(versions() | {"commit": ""}, sort_keys=True).encode())
+    digest.update(str(dataset.attrs.get("config")).encode())
     for text in _code():
         digest.update(text)
     for name, variable in sorted(dataset.variables.items(), key=lambda item: str(item[0])):
@@ -321,7 +327,7 @@ def _key(dataset: xr.Dataset) -> str:
 def _code() -> list[bytes]:
     """The text of each module that contributes to findings, including the modules of a user's own claims."""
     here = Path(analysis.__file__).parent
-    files = {file for folder in CODE for file in (here / folder).glob("*.py")} | {Path(harmonics.__file__)}
+    files = {file for folder in CODE for file in (here / folder).glob("*.py")} | {Path(harmonics.__file__), Path(config.__file__)}
     for claim in CLAIMS.values():
         file = getattr(sys.modules.get(claim.judge.__module__), "__file__", None)
         files |= {Path(file)} if file else set()

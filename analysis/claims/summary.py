@@ -42,12 +42,11 @@ class Summary:
 def summaries(ledger: Sequence[Finding]) -> dict[str, Summary]:
     """One answer a claim, in the order of the ledger.
 
-    The estimate is a mixed model's for balanced data: hidden sizes are fixed, each with the same weight, and networks (seeds) are
-    random within them; an equal seed at another size is another network. Its interval is Student's with Satterthwaite's (1946)
-    degrees of freedom, for shares the one that combines the intervals of each (Newcombe 1998). A verdict at every size needs no
-    correction for their number (intersection-union; Berger 1982): the claim is supported, or contradicted, where it is at each
-    size. Where sizes agree but for some that are undecided, the estimate decides, if one bound does decide the claim. Sizes at
-    which the claim does not apply are left out; one at which networks are not trained keeps it undecided.
+    The estimate is the mean over hidden sizes, each with the same weight: the sizes are those chosen, the networks (seeds) a random
+    sample within each, and an equal seed at another size is another network. Its interval is Student's with the degrees of freedom
+    of Satterthwaite (1946), for shares the one that combines the intervals of each (Newcombe 1998). The claim is supported, or
+    contradicted, where it is at each size, which needs no correction for their number (intersection-union; Berger 1982). Sizes at
+    which the claim does not apply are left out.
     """
     groups: dict[str, list[Finding]] = {}
     for finding in ledger:
@@ -61,10 +60,6 @@ def _summary(findings: list[Finding]) -> Summary:
     verdicts = tuple(dict.fromkeys(finding.verdict for finding in kept))
     average = _average([finding.estimate for finding in kept], shares=claim.power == "share")
     verdict = verdicts[0] if len(verdicts) == 1 else UNDECIDED
-    if claim.bound is not None and len(verdicts) == 2 and UNDECIDED in verdicts:
-        [other] = set(verdicts) - {UNDECIDED}
-        beyond = average.lower > claim.bound if other == SUPPORTED else average.upper < claim.bound
-        verdict = other if other in (SUPPORTED, CONTRADICTED) and beyond else UNDECIDED
     return Summary(claim.id, verdict, average, len(kept), verdicts)
 
 
@@ -82,7 +77,7 @@ def _average(estimates: Sequence[Estimate], shares: bool) -> Estimate:
         return Estimate(mean, float("nan"), float("nan"), n)
     squares = ((upper - value) / stats.t.ppf((1 + LEVEL) / 2, degrees)) ** 2  # of the standard errors
     total = squares.sum()
-    if not total > 0:
-        return Estimate(mean, mean - 0 * total, mean + 0 * total, n)
+    if not total > 0:  # no network differs, or an interval is not known
+        return Estimate(mean, mean if total == 0 else float("nan"), mean if total == 0 else float("nan"), n)
     half = stats.t.ppf((1 + LEVEL) / 2, total**2 / np.sum(squares**2 / degrees)) * np.sqrt(total) / count
     return Estimate(mean, float(mean - half), float(mean + half), n)

@@ -41,7 +41,9 @@ GROUPS: tuple[dict[str, tuple[str, ...]], ...] = (
         "peak_dimension": (),
     },
     {"accuracy_appended_by_half": ("blank_rows", "half"), "predicted": ("blank_rows", "digit")},
+    {"dimension90": (SOURCE, "time_step"), "dimension90_by_digit": (SOURCE, "time_step", "digit")},
     {"sixes_agreement": (SOURCE,), "neighbour_agreement": ("time_step", "digit")},
+    {"early_cluster_agreement": (SOURCE, "time_step"), "early_cluster_kept": (SOURCE, "time_step")},
     {"probe_accuracy": (SOURCE, "time_step"), "readout_accuracy": ("time_step",)},
     {"early_accuracy": ("confidence",), "early_rows": ("confidence",)},
     {
@@ -51,7 +53,7 @@ GROUPS: tuple[dict[str, tuple[str, ...]], ...] = (
     },
     {"eigenvalue_real": ("mode",), "eigenvalue_imaginary": ("mode",), "spectral_radius": (), "period_predicted": ()},
     {"eigenvalue_real_by_epoch": ("epoch_from_0", "mode"), "eigenvalue_imaginary_by_epoch": ("epoch_from_0", "mode")},
-    {"attractor_kind": (), "attractor_share": (), "lyapunov": ("exponent",), "lyapunov_error": ("exponent",), "period_state": ()},
+    {"attractor_kind": (), "attractor_recurrence": (), "attractor_share": (), "lyapunov": ("exponent",), "lyapunov_error": ("exponent",), "period_state": ()},
     {"accuracy": ("shown", "blank")},
     {"temporal_generalisation": ("probe_step", "scored_step")},
 )

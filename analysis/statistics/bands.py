@@ -160,8 +160,13 @@ def _critical_values(values: np.ndarray, level: float, method: str, rng: np.rand
         critical = float(np.quantile(largest_deviations(values, rng), level))
         return critical, critical
     highest, lowest = skewed_deviations(values, rng)
-    tails = 1 - level if abs(stats.skew(values, axis=0).mean()) <= SKEWED else (1 - level) / CALIBRATED
+    tails = (1 - level) / _calibration(values)
     return float(np.quantile(highest, 1 - tails / 2)), -float(np.quantile(lowest, tails / 2))
+
+
+def _calibration(values: np.ndarray) -> float:
+    """What the tails of the Beta-weighted null are divided by."""
+    return CALIBRATED if abs(stats.skew(values, axis=0).mean()) > SKEWED else 1.0
 
 
 def below_anywhere(curves: np.ndarray, rng: np.random.Generator | int = 0) -> float:
@@ -179,7 +184,7 @@ def below_anywhere(curves: np.ndarray, rng: np.random.Generator | int = 0) -> fl
         return 1.0
     lowest = (np.sqrt(len(curves)) * mean[moving] / spread[moving]).min()
     null = skewed_deviations(curves[:, moving], np.random.default_rng(rng))[1]
-    return float((1 + np.sum(null <= lowest)) / (1 + len(null)))
+    return min(1.0, float((1 + np.sum(null <= lowest)) / (1 + len(null)) * _calibration(curves[:, moving])))
 
 
 def skewed_deviations(values: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -17,8 +17,8 @@ class Expansion:
     Attributes: `peak`, the index at which the mean curve is highest; `height` there; `rise` from the start to the peak and `fall`
     from the peak to the end, in the units of the curves, with each network's peak chosen by the others; `rise_beyond` and
     `fall_beyond`, how much more than in the `other` curves, None where there are none; `test` of all of them together: `greater`,
-    corrected for the search for the peak, and `less`, that one of them is too small; `share` of networks in which rise and fall are
-    positive.
+    corrected for the search for the peak, and `less`, that at every step one of them is too small; `share` of networks in which
+    rise and fall are positive.
     """
 
     peak: int
@@ -67,7 +67,8 @@ def expansion_then_compression(
     left_out = (curves.sum(axis=0) - curves)[:, 1:-1].argmax(axis=1)  # each network's peak, chosen by the others
     at_peak = inner[:, np.arange(n), left_out]
     rise, fall, *beyond = [mean_interval(contrast, level) for contrast in at_peak]
-    against = min(1.0, len(inner) * min(mean_test(contrast[:, peak - 1], least).less for contrast in inner))
+    fails = [[mean_test(step, least).less for step in contrast.T] for contrast in inner]  # [contrasts, T-2]
+    against = float(np.minimum(1, len(inner) * np.min(fails, axis=0)).max())  # at every step at least one must fail
     return Expansion(
         peak,
         float(curves[:, peak].mean()),

@@ -11,7 +11,7 @@ from scipy import stats
 
 from study.harmonics import ACCURACY_TRANSIENT, LOWEST_CYCLES, SHORTEST, Spectrum, fundamental_period, lines, spectrum
 
-LEVEL = 0.05
+SIGNIFICANT = 0.05
 SURROGATES = 1999
 LONGEST_SIMULATED = 1000  # rows; the null of a longer series is that of this length, with as many more chances to find a line
 SMALLEST_AMPLITUDE = 0.005  # half a percentage point: a smaller oscillation does not count, however significant
@@ -44,7 +44,7 @@ class Periodicity:
     @property
     def oscillates(self) -> bool:
         """Whether a sinusoid is there beyond chance, at 5%, and persists."""
-        return self.p <= LEVEL and self.persistent
+        return self.p <= SIGNIFICANT and self.persistent
 
 
 NO_PERIODICITY = Periodicity(np.nan, 1.0, 0.0, 0.0, 0.0)
@@ -80,7 +80,7 @@ def _tested(series: np.ndarray, found: Spectrum, null: np.ndarray) -> Periodicit
     # A wave that dies is no line, but the largest peak of the power.
     frequencies = [*lines(found)[:, 0].tolist(), float(found.frequencies[found.power.argmax()])]
     amplitude, frequency = max((abs(_fitted(series, frequency)), frequency) for frequency in frequencies)
-    period = fundamental_period(found) if p <= LEVEL else np.nan
+    period = fundamental_period(found) if p <= SIGNIFICANT else np.nan
     return Periodicity(period, p, amplitude, _sustained(series, frequency), _coherence(series, frequency))
 
 
@@ -147,7 +147,7 @@ class Oscillation:
     @property
     def significant(self) -> np.ndarray:
         """Whether each network passes the adjusted test."""
-        return self.adjusted < LEVEL
+        return self.adjusted <= SIGNIFICANT
 
     @property
     def large(self) -> np.ndarray:

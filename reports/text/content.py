@@ -63,13 +63,16 @@ def _answer(analysis: Analysis) -> str:
     if not ledger:
         return text + " None could be measured."
     claims = summaries(ledger)
-    overall = " over all hidden sizes" if dataset.hidden_size.size > 1 else ""
-    means = {verdict: f"{verdict}{overall}" for verdict in (SUPPORTED, CONTRADICTED, UNDECIDED)}
+    mixed = [claim for claim, one in claims.items() if {SUPPORTED, CONTRADICTED} <= set(one.verdicts)]
+    overall = ", over the hidden sizes at which each is judged," if dataset.hidden_size.size > 1 else ""
+    means = {verdict: verdict for verdict in (SUPPORTED, CONTRADICTED, UNDECIDED)}
     means[NOT_TRAINED] = "not judged, because the networks have not learned the task"
     means[NOT_APPLICABLE] = "not applicable"
-    alike = {verdict: [claim for claim, one in claims.items() if one.verdict == verdict] for verdict in means}
+    alike = {
+        verdict: [claim for claim, one in claims.items() if one.verdict == verdict and claim not in mixed] for verdict in means
+    }
     parts = [f"{_are(group)} {means[verdict]}" for verdict, group in alike.items() if group]
-    if mixed := [claim for claim, one in claims.items() if {SUPPORTED, CONTRADICTED} <= set(one.verdicts)]:
+    if mixed:
         parts.append(f"{_are(mixed)} supported at some hidden sizes and contradicted at others")
     untrained = sorted({finding.hidden_size for finding in ledger if finding.verdict == NOT_TRAINED})
     some = (
@@ -80,7 +83,7 @@ def _answer(analysis: Analysis) -> str:
     )
     ours = [claim for claim in claims if not CLAIMS[claim].paper]
     added = f", and {_are(ours, 'which ')} ours," if ours else ""
-    return f"{text} Of the paper's claims{added} {'; '.join(parts)}.{some}"
+    return f"{text} Of the paper's claims{added}{overall} {'; '.join(parts)}.{some}"
 
 
 def _are(claims: list[str], between: str = "") -> str:
@@ -179,14 +182,19 @@ def _drawn(figures: dict[str, Figure], names: Sequence[str]) -> list[dict]:
 def _of_claim(analysis: Analysis, claim: str) -> dict | None:
     """A claim in words: one item per hidden size, and what would change the verdict."""
     findings = [finding for finding in analysis.findings.ledger if finding.claim == claim]
+    verdicts = int(np.isfinite([finding.p for finding in analysis.findings.ledger]).sum())
     if not findings:
         return None
-    return {"text": f"{claim}, {CLAIMS[claim].hypothesis}:", "items": [*map(sentence, findings)], "change": _change(findings)}
+    return {
+        "text": f"{claim}, {CLAIMS[claim].hypothesis}:",
+        "items": [*map(sentence, findings)],
+        "change": _change(findings, verdicts),
+    }
 
 
-def _change(findings: list[Finding]) -> str:
+def _change(findings: list[Finding], verdicts: int) -> str:
     """What would change the verdicts on a claim: its rule, and how many networks would decide where it is undecided."""
-    needs = [(f.hidden_size, need.networks) for f in findings if f.verdict == UNDECIDED and (need := for_claim(f))]
+    needs = [(f.hidden_size, need.networks) for f in findings if f.verdict == UNDECIDED and (need := for_claim(f, verdicts))]
     text = f"What would change the verdict: it is {CLAIMS[findings[0].claim].decision_rule}."
     for size, count in needs:
         deciding = f"about {count} networks would decide" if count else f"even {MOST:,} networks would not decide"

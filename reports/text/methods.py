@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from analysis.claims.claim import TRAINED
 from analysis.claims.registry import CLAIMS, accuracy_only
-from analysis.statistics.bands import RESAMPLES
+from analysis.statistics.bands import CALIBRATED, RESAMPLES, SKEWED
 from reports.cells import layer
 from study.networks.cells import TANH
 
@@ -40,14 +40,15 @@ def _of_all(config: dict, classes: int) -> list[str]:
         all equal; as a continuous number, with the last component in part, or as a count.""",
         f"""Networks are the unit of replication throughout, never images. Bands are simultaneous sup-t bands from a weighted
         bootstrap of the networks ({RESAMPLES:,} resamples; weights from a Beta distribution, which keeps the skewness of the
-        curves). In simulated studies drawn from 40 real networks, the bands contained the whole true mean curve in 93 to 97% of
-        cases. Curves of counts have no band: where all networks agree on a count it would have no width, although other networks
-        may differ. Intervals of means are Student's, those of shares Wilson's, all at 95%.""",
+        curves). Where the sample's skewness, averaged over a curve, is beyond {SKEWED}, each tail is divided by {CALIBRATED}, which
+        keeps the coverage of strongly skewed curves in simulations. In simulated studies drawn from 40 real networks, the bands
+        contained the whole true mean curve in 93 to 97% of cases. Curves of counts have no band: where all networks agree on a
+        count it would have no width, although other networks may differ. Intervals of means are Student's, those of shares
+        Wilson's, all at 95%.""",
         """Each verdict rests on a two-sided p value at 5%, adjusted over all verdicts of the study (Holm 1979); both are given. A
         claim that consists of several statements is supported where each is, at its own level (intersection-union; Berger 1982),
         and contradicted where one is, corrected for their number. Over all hidden sizes the estimate is the mean over sizes, each
-        with the same weight, with networks as random effects within sizes and Satterthwaite's degrees of freedom; the verdict is
-        that of every size, or, where some sizes are undecided and one number decides the claim, that of the mean.""",
+        with the same weight, with Satterthwaite's degrees of freedom, and the verdict is that of every size.""",
         f"""Claims other than {" and ".join(accuracy_only())} are about trained networks. At a hidden size whose mean test
         accuracy is below {TRAINED:.0%} ({TRAINED * classes:.2g} times chance with {classes} classes) they are not
         judged, and their verdict is "not trained": untrained networks show much of what the claims describe, too. A single network

@@ -65,7 +65,7 @@ def of_pixels(recording: Recording) -> Iterator[xr.DataArray]:
     It is the same for all networks of a study, and is fitted once.
     """
     train, test = recording.train.first(LEARNED), recording.test
-    accuracies = shares_of_data("probes of pixels 1", train, test, lambda: _pixels(train, test))
+    accuracies = shares_of_data("probes of pixels 1", (train, test), (recording.rows,), lambda: _pixels(train, test))
     yield _labelled([accuracies], ["pixels"], recording)
 
 
