@@ -64,8 +64,8 @@ register_claim(
         quantity="difference in accuracy where it is smallest",
         test="a paired t test at each number of rows, all of which must hold (intersection-union)",
         rule="supported if the difference is above zero at each number of rows, tested at its own level; contradicted if a "
-        "simultaneous band lies below zero at any; numbers of rows at which both conditions are the same in every network are left "
-        "out",
+        "simultaneous band lies below zero at any; numbers of rows at which both conditions are the same in every network are "
+        "left out",
         phrases=(
             "smallest after {worst:row}",
             "above zero at {rows_above:.0f} of {rows_compared:.0f} numbers of rows",
@@ -88,9 +88,7 @@ register_claim(
         judge=by_far,
         quantity="difference in accuracy, averaged over the numbers of rows",
         test="paired t test against the smallest gap of interest",
-        rule=f"supported if the whole interval lies above {100 * GAP:.0f} points, contradicted if below; as many points as chance "
-        "gets "
-        "right with ten digits",
+        rule=f"supported if the whole interval lies above {100 * GAP:.0f} points (one image in ten), contradicted if below",
         power="mean",
         bound=GAP,
         **TOLD,

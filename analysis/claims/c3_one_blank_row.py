@@ -43,11 +43,11 @@ register_claim(
         judge=judge,
         quantity="loss of accuracy after one blank row",
         units="points",
-        test="paired t tests of the losses after one and two blank rows and one row early, and an exact binomial test of the share "
-        "of networks that are best at the last row; all must hold",
+        test="paired t tests of the losses after one and two blank rows and one row early, and an exact binomial test of the "
+        "share of networks that are best at the last row; all must hold",
         rule=f"supported if each of the three losses lies above {100 * LOSS:.0f} points (one image in twenty), and the share of "
-        "networks "
-        "whose accuracy is highest exactly at the last row above one half, that is, if most are; contradicted if any lies below",
+        "networks whose accuracy is highest exactly at the last row above one half, that is, if most are; contradicted if any "
+        "lies below",
         phrases=(
             "after two blank rows {two_more:.1f} points [{two_more_lower:.1f}, {two_more_upper:.1f}]",
             "one row early {one_less:.1f} [{one_less_lower:.1f}, {one_less_upper:.1f}]",

@@ -59,14 +59,14 @@ register_claim(
         judge=judge,
         quantity="share of networks that pass all five tests",
         units="%",
-        test="harmonic F test, Benjamini-Hochberg over networks; amplitude; persistence; recurrence and kind of attractor; "
-        "exact binomial test and Wilson interval of the share",
-        rule="supported if the share of networks that pass all lies above one half, contradicted if below; one half, because "
-        "to say that such networks oscillate is to say that most do",
+        test="harmonic F test, Benjamini-Hochberg over networks; amplitude; persistence; recurrence and kind of attractor; exact "
+        "binomial test and Wilson interval of the share",
+        rule="supported if the share of networks that pass all lies above one half, contradicted if below; one half, because to "
+        "say that such networks oscillate is to say that most do",
         phrases=(
             (
-                "{passing:.0f} of {networks:.0f} networks, median period {median_period:.1f} rows "
-                "({shortest_period:.1f} to {longest_period:.1f})",
+                "{passing:.0f} of {networks:.0f} networks, median period {median_period:.1f} rows ({shortest_period:.1f} to "
+                "{longest_period:.1f})",
                 "{passing:.0f} of {networks:.0f} networks",
             ),
             "beyond noise {significant:.0f}, large enough {large:.0f}, lasting {persistent:.0f}, with a state that recurs "

@@ -14,7 +14,7 @@ from analysis.statistics.expansion import expansion_then_compression
 from analysis.statistics.intervals import Estimate
 from study.schema import of_source
 
-LEAST = 0.5  # dimensions, the smallest change of interest: counts of components cannot show less
+LEAST = 0.5  # dimensions, the smallest change of interest: half of what a count can show
 
 
 def of_all_images(sample: Sample) -> Finding | None:
@@ -59,20 +59,16 @@ def _judge(claim: str, sample: Sample, dimension: xr.DataArray, counts: xr.DataA
 TOLD = {
     "quantity": "fall from the peak to the last step",
     "units": "dimensions",
-    "test": "largest smaller t of rise and fall, of trained networks and beyond untrained ones, over all steps, against its "
-    "resampled "
-    "null",
+    "test": "at each step the smallest of four t statistics: rise and fall, in trained networks and beyond untrained ones; the "
+    "largest of these is tested against its resampled null",
     "rule": "supported if at one step the rise from the first step with any spread and the fall to the last are both more than "
-    f"{LEAST:g} "
-    "dimensions (what a count cannot show), in trained networks and beyond the untrained ones; contradicted if at the peak of the "
-    "mean any of the four is less",
+    f"{LEAST:g} dimensions, in trained networks and beyond the untrained ones; contradicted if at every step one of the four is "
+    "less",
     "phrases": (
         "from step {first:.0f} up {rise:.1f} [{rise_lower:.1f}, {rise_upper:.1f}] to {height:.1f} ({height_per_unit:.3f} per "
-        "hidden "
-        "unit) at step {peak:.0f}, both ways in {share:.0%} of networks",
+        "hidden unit) at step {peak:.0f}, both ways in {share:.0%} of networks",
         "beyond the untrained networks the rise is {rise_beyond:.1f} [{rise_beyond_lower:.1f}, {rise_beyond_upper:.1f}] and the "
-        "fall "
-        "{fall_beyond:.1f} [{fall_beyond_lower:.1f}, {fall_beyond_upper:.1f}]",
+        "fall {fall_beyond:.1f} [{fall_beyond_lower:.1f}, {fall_beyond_upper:.1f}]",
         "counts of components at these steps and the last {counted:.1f}",
     ),
     "section": "Dimensionality over time",

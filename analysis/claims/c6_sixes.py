@@ -125,8 +125,7 @@ register_claim(
         units="%",
         test="t test of the share and paired t test of what it exceeds that of the untrained network by, both of which must hold",
         rule=f"supported if most of them are, and more than in the untrained networks by more than {SMALLEST}, contradicted if "
-        "either is "
-        "not so",
+        "either is not so",
         phrases=(
             "untrained {untrained:.1%}, pixels {pixels:.1%}",
             "beyond the untrained networks {beyond:.1f} points [{beyond_lower:.1f}, {beyond_upper:.1f}]",

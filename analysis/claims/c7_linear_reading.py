@@ -81,8 +81,7 @@ register_claim(
         units="steps",
         test="paired t tests against the readout and against a probe of the pixels, both of which must hold",
         rule=f"supported if the probe is more than {BOUND} steps ahead of the readout, a tenth of the image, and less than {LATE} "
-        "behind "
-        "one of all pixels read so far; contradicted if either is not so",
+        "behind one of all pixels read so far; contradicted if either is not so",
         phrases=(
             (
                 "probe at step {probe_step:.1f}, readout at step {readout_step:.1f}",
@@ -121,8 +120,7 @@ register_claim(
         "is not so",
         phrases=(
             "of {all_rows:.0f}, stopping where a probe is {confidence:.0f}% confident, at a loss of {loss:.2f} points "
-            "[{loss_lower:.2f}, "
-            "{loss_upper:.2f}]",
+            "[{loss_lower:.2f}, {loss_upper:.2f}]",
         ),
         section="What can be read off the hidden states",
         figures=("early_classification",),

@@ -42,14 +42,13 @@ register_claim(
         units="%",
         test="exact binomial test and Wilson interval of the share",
         rule="supported if the share lies above one half, contradicted if below; one half, because a theory that fails in most "
-        "networks "
-        "does not explain their periods",
+        "networks does not explain their periods",
         phrases=(
             "{both:.0f} of {networks:.0f} networks have both periods",
             "the state turns {turn:+.3f} radians per row relative to the prediction",
             (
-                "accuracy has the state's period or its half in {accuracy_agrees:.0%} of {accuracy_networks:.0f} networks, "
-                "its half in {accuracy_halves:.0%}",
+                "accuracy has the state's period or its half in {accuracy_agrees:.0%} of {accuracy_networks:.0f} networks, its "
+                "half in {accuracy_halves:.0%}",
                 "accuracy has the state's period in {accuracy_agrees:.0%} of {accuracy_networks:.0f} networks",
             ),
             "{not_odd:given}the spectrum is that of the Jacobian at rest, and the map is not odd: half the period does not count",

@@ -38,8 +38,8 @@ def _not_learned(sample: Sample) -> list[str]:
         ]
     if learned < n:
         return [
-            f"H = {size}: {n - learned} of {n} networks did not learn (test accuracy below {TRAINED:.0%}, or unknown). They "
-            "count in all numbers and verdicts."
+            f"H = {size}: {n - learned} of {n} networks did not learn (test accuracy below {TRAINED:.0%}, or unknown). They count "
+            "in all numbers and verdicts."
         ]
     return []
 

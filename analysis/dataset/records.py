@@ -53,7 +53,14 @@ GROUPS: tuple[dict[str, tuple[str, ...]], ...] = (
     },
     {"eigenvalue_real": ("mode",), "eigenvalue_imaginary": ("mode",), "spectral_radius": (), "period_predicted": ()},
     {"eigenvalue_real_by_epoch": ("epoch_from_0", "mode"), "eigenvalue_imaginary_by_epoch": ("epoch_from_0", "mode")},
-    {"attractor_kind": (), "attractor_recurrence": (), "attractor_share": (), "lyapunov": ("exponent",), "lyapunov_error": ("exponent",), "period_state": ()},
+    {
+        "attractor_kind": (),
+        "attractor_recurrence": (),
+        "attractor_share": (),
+        "lyapunov": ("exponent",),
+        "lyapunov_error": ("exponent",),
+        "period_state": (),
+    },
     {"accuracy": ("shown", "blank")},
     {"temporal_generalisation": ("probe_step", "scored_step")},
 )

@@ -27,12 +27,10 @@ def dimensionality(analysis: Analysis) -> Figure | None:
         "dimensionality",
         rows if "dimension90" in analysis.dataset else rows[1:],
         "Linear dimensionality of the hidden states at each time step, for all test images and for the images of one digit. Top: "
-        "the "
-        "dimensions that carry 90% of the variance, where the share rises linearly within the last component, in trained and in "
-        "untrained networks. Bottom: the number of principal components needed for at least 90%, as in the paper, whose mean has "
-        "no "
-        f"band.{blank if first_states_equal(analysis.dataset) else ''}",
-        "Line charts, one column for each hidden size, of the dimension and of the number of principal components against the time "
-        "step, for all images and for the images of one digit.",
+        "the dimensions that carry 90% of the variance, where the share rises linearly within the last component, in trained and "
+        "in untrained networks. Bottom: the number of principal components needed for at least 90%, as in the paper, whose mean "
+        f"has no band.{blank if first_states_equal(analysis.dataset) else ''}",
+        "Line charts, one column for each hidden size, of the dimension and of the number of principal components against the "
+        "time step, for all images and for the images of one digit.",
         height=2.1,
     )

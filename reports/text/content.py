@@ -56,8 +56,8 @@ def _answer(analysis: Analysis) -> str:
     dataset, ledger = analysis.dataset, analysis.findings.ledger
     sizes = ", ".join(str(h) for h in dataset.hidden_size.values)
     text = (
-        f"Horoi, Lajoie and Wolf (2020) described the inner dynamics of one recurrent network that reads MNIST row by row. "
-        f"This study trained {analysis.networks} such networks ({sizes} hidden units, {dataset.seed.size} "
+        "Horoi, Lajoie and Wolf (2020) described the inner dynamics of one recurrent network that reads MNIST row by row. This "
+        f"study trained {analysis.networks} such networks ({sizes} hidden units, {dataset.seed.size} "
         f"seed{'s' * (dataset.seed.size != 1)} each) and measured each in the same way."
     )
     if not ledger:
@@ -76,8 +76,8 @@ def _answer(analysis: Analysis) -> str:
         parts.append(f"{_are(mixed)} supported at some hidden sizes and contradicted at others")
     untrained = sorted({finding.hidden_size for finding in ledger if finding.verdict == NOT_TRAINED})
     some = (
-        f" With {', '.join(map(str, untrained))} hidden units the networks have not learned the task, so that claims "
-        f"other than {', '.join(accuracy_only())} are not judged there."
+        f" With {', '.join(map(str, untrained))} hidden units the networks have not learned the task, so that claims other than "
+        f"{', '.join(accuracy_only())} are not judged there."
         if 0 < len(untrained) < dataset.hidden_size.size
         else ""
     )
@@ -124,14 +124,13 @@ def _warnings(analysis: Analysis, missing: dict[str, str]) -> list[str]:
         n = present(analysis.dataset, int(size)).sizes["seed"]
         if n < FEWEST_NETWORKS:
             lines.append(
-                f"H = {size}: {n} network{'s' * (n != 1)}. Bands and verdicts are withheld below {FEWEST_NETWORKS}, "
-                "because resampling so few networks does not show how much they vary."
+                f"H = {size}: {n} network{'s' * (n != 1)}. Bands and verdicts are withheld below {FEWEST_NETWORKS}, because "
+                "resampling so few networks does not show how much they vary."
             )
         elif n < FEW_NETWORKS:
             lines.append(
                 f"H = {size}: {n} networks. Below {FEW_NETWORKS}, bands cover less than 95%: in simulations of 6 networks 92 to "
-                "94% of "
-                "smooth curves, and 86% of strongly skewed ones."
+                "94% of smooth curves, and 86% of strongly skewed ones."
             )
     if missing:
         lines.append(f"{len(missing)} of {analysis.dataset.run_id.size} networks are missing; see the reasons under Networks.")

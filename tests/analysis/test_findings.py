@@ -151,7 +151,7 @@ def test_words_carry_the_unit_the_interval_and_n(findings):
     assert table.value["C1"] == pytest.approx(93.5, abs=0.5)  # %
     assert table.value["C2"] == pytest.approx(20, abs=2)  # points
     assert table.p_adjusted["C1"] >= table.p["C1"]
-    assert "| C1: test accuracy at 200 units is a little over 93%: between 92% and 95% | 200 |" in markdown(
+    assert "| C1: test accuracy at 200 units is near the paper's 93%: between 92% and 95% | 200 |" in markdown(
         made_study(10), findings
     )
 

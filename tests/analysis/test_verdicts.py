@@ -153,6 +153,15 @@ def test_an_oscillation_must_pass_all_five(part):
     assert all(finding.numbers[name] == 10 for name in others)
 
 
+def test_networks_whose_attractor_is_not_known_are_left_out():
+    dataset = made_study(10)
+    some = xr.where(dataset.seed < 7, dataset.attractor_kind, np.nan)
+    finding = _judged("C4", _with(dataset, attractor_kind=some.transpose(*dataset.attractor_kind.dims)))
+    assert (finding.verdict, finding.estimate.n, finding.estimate.value) == ("supported", 7, 1.0)
+    sample = Sample(present(_with(dataset, attractor_kind=some * np.nan), 200))
+    assert CLAIMS["C4"].judge(sample) is None
+
+
 def test_a_torus_counts_as_an_oscillation():
     dataset = made_study(10)
     finding = _judged("C4", _with(dataset, attractor_kind=0 * dataset.attractor_kind + KINDS.index("torus")))
@@ -173,6 +182,18 @@ def test_expansion_that_untrained_networks_share_does_not_count():
     assert finding.verdict == "contradicted"
     assert abs(finding.numbers["rise_beyond"]) < 0.3
     assert finding.numbers["rise"] > 5
+
+
+def test_a_peak_beyond_untrained_networks_may_lie_elsewhere():
+    """Where the untrained networks peak before the trained ones, the claim holds at a later step, and is not contradicted."""
+    dataset, steps = made_study(10), made_study(10).time_step
+    noise = 0.2 * np.random.default_rng(5).standard_normal(dataset.dimension90.shape)
+    both = (dataset.dimension90 * 0 + noise).copy()
+    trained = 2 + 8 * np.exp(-(((steps - 11) / 5) ** 2))
+    untrained = 2 + 6 * np.exp(-(((steps - 7) / 3) ** 2))
+    for source, curve in (("trained", trained), ("untrained", untrained)):
+        both.loc[{"source": source}] = both.sel(source=source) + curve
+    assert _judged("C5", _with(dataset, dimension90=xr.where(steps == 1, 0, both))).verdict == "supported"
 
 
 def test_the_rise_is_from_the_first_step_that_can_have_dimensions():
@@ -244,6 +265,14 @@ def _finding(claim: str, size: int, p: float, verdict: str = "supported", estima
     return Finding(claim, size, estimate or Estimate(0.5, 0.3, 0.7, 10), verdict, p)
 
 
+def test_what_a_claim_lacks_is_named_with_its_source():
+    dataset = made_study(10)
+    bare = _with(dataset, dimension90=dataset.dimension90.where(dataset.source != "untrained"))
+    assert "C5" not in {finding.claim for finding in evaluate(bare).ledger}
+    [line] = [line for line in evaluate(bare).unjudged if line.startswith("C5,")]
+    assert "it needs dimension90 of untrained networks, which" in line
+
+
 def test_p_values_are_adjusted_over_all_verdicts_of_a_study():
     ledger = adjusted(
         [_finding("C3", 50, 0.001), _finding("C3", 100, 0.03), _finding("C4", 50, 0.04), _finding("C4", 100, np.nan, "not trained")]
@@ -265,7 +294,7 @@ def test_one_answer_over_all_sizes():
     half = summary.estimate.upper - 0.3
     assert 1.96 < half / (np.sqrt(np.sum(errors**2)) / 2) < 2.3
     mixed = [_finding("C2b", 50, 0.3, "undecided", parts[0]), _finding("C2b", 100, 0.001, "supported", parts[1])]
-    assert summaries(mixed)["C2b"].verdict == "supported"  # the average lies above the bound
+    assert summaries(mixed)["C2b"].verdict == "undecided"  # not shown at each size
     opposed = [_finding("C2b", 50, 0.001, "contradicted", parts[0]), _finding("C2b", 100, 0.001, "supported", parts[1])]
     assert summaries(opposed)["C2b"].verdict == "undecided"
     left_out = [_finding("C1", 50, np.nan, "not applicable"), _finding("C1", 200, 0.001)]
