@@ -64,7 +64,7 @@ def analyse(
         console.print(f"note: {caution}", highlight=False)
     for finding in analysis.findings.ledger:
         console.print(
-            f"{finding.claim:4}H={finding.hidden_size:<5}{finding.verdict:14}{CLAIMS[finding.claim].hypothesis}: "
+            f"{finding.claim:4}H={finding.hidden_size:<5}{finding.verdict:16}{CLAIMS[finding.claim].hypothesis}: "
             f"{estimate_text(finding)}",
             highlight=False,
         )

@@ -33,6 +33,7 @@ def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
         "title": "Hidden orbits: dynamics and geometry of recurrent networks",
         "subtitle": f"{shown(dataset.attrs['study_name'])} (study {shown(analysis.study, 40)})",
         "answer": _answer(analysis),
+        "answers": _answers(analysis.findings.ledger),
         "verdicts": _verdicts(analysis.findings.ledger),
         "unjudged": analysis.findings.unjudged,
         "warnings": _warnings(analysis, missing),
@@ -64,7 +65,7 @@ def _answer(analysis: Analysis) -> str:
         return text + " None could be measured."
     claims = summaries(ledger)
     mixed = [claim for claim, one in claims.items() if {SUPPORTED, CONTRADICTED} <= set(one.verdicts)]
-    overall = ", over the hidden sizes at which each is judged," if dataset.hidden_size.size > 1 else ""
+    overall = " over the hidden sizes at which each is judged," if dataset.hidden_size.size > 1 else ""
     means = {verdict: verdict for verdict in (SUPPORTED, CONTRADICTED, UNDECIDED)}
     means[NOT_TRAINED] = "not judged, because the networks have not learned the task"
     means[NOT_APPLICABLE] = "not applicable"
@@ -83,6 +84,7 @@ def _answer(analysis: Analysis) -> str:
     )
     ours = [claim for claim in claims if not CLAIMS[claim].paper]
     added = f", and {_are(ours, 'which ')} ours," if ours else ""
+    added = added or ("," if overall else "")
     return f"{text} Of the paper's claims{added}{overall} {'; '.join(parts)}.{some}"
 
 
@@ -98,7 +100,7 @@ def _judged(ledger: list[Finding]) -> list[str]:
 
 
 def _verdicts(ledger: list[Finding]) -> list[dict]:
-    """One group per claim, with one row per hidden size, and one for all of them."""
+    """One group per claim, with one row per hidden size."""
     groups: dict[str, dict] = {}
     for finding in ledger:
         group = groups.setdefault(
@@ -106,10 +108,16 @@ def _verdicts(ledger: list[Finding]) -> list[dict]:
         )
         ps = [_p(finding.p), _p(finding.p_adjusted)]
         group["rows"].append([str(finding.hidden_size), estimate_text(finding), *ps, finding.verdict])
-    for claim, summary in summaries(ledger).items():
-        if summary.sizes > 1:
-            groups[claim]["rows"].append(["all", estimate_text(summary), "", "", summary.verdict])
     return list(groups.values())
+
+
+def _answers(ledger: list[Finding]) -> list[list[str]]:
+    """One row per claim, over the hidden sizes at which it is judged; none where there is one size."""
+    if len({finding.hidden_size for finding in ledger}) < 2:
+        return []
+    return [
+        [claim, CLAIMS[claim].hypothesis, estimate_text(summary), summary.verdict] for claim, summary in summaries(ledger).items()
+    ]
 
 
 def _p(p: float) -> str:
