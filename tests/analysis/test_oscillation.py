@@ -37,9 +37,16 @@ def test_what_dies_loses_its_amplitude_and_what_wanders_its_phase():
     assert np.median([periodicity_test(narrow_band(0.97, rng)).coherence for _ in range(20)]) < 0.8
 
 
-@pytest.mark.parametrize(("phi", "period"), [(0.5, 2), (0.5, 8), (0.5, 12.3), (0.9, 16)])
+@pytest.mark.parametrize(("phi", "period"), [(0.5, 2), (0.5, 4), (0.5, 10), (0.5, 12.3), (0.9, 16)])
 def test_an_oscillation_at_half_the_noise_s_strength_is_found(phi, period):
     assert rate(100, found, phi, period, 0.5) >= 0.93  # 0.95, less a standard error
+
+
+@pytest.mark.parametrize("period", [4, 10, 20])
+def test_the_period_is_the_sinusoid_s(period):
+    right = [one for one in each(60, right_period, "sinusoid", period, 0.5) if one is not None]
+    assert len(right) >= 50
+    assert np.mean(right) >= 0.93  # 0.95, less a standard error
 
 
 @pytest.mark.parametrize("shape", SHAPES_OF_WAVES)
