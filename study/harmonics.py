@@ -18,8 +18,8 @@ LOWEST_CYCLES = 3  # an oscillation must complete at least this many cycles
 SHORTEST = 4 * LOWEST_CYCLES  # rows; a shorter series has too few frequencies to separate a line from the background
 
 # Half-widths of the neighbourhood, in units of 1/N, for series of `FITTED` rows; shorter ones get narrower ones in proportion. The
-# wide one has more power, the narrow one tells apart the lines of slow oscillations.
-HALF_WIDTHS = (6.0, 12.0)
+# wide ones have more power, the narrow one tells apart the lines of slow oscillations.
+HALF_WIDTHS = (6.0, 14.0, 20.0)
 NARROWEST, FITTED = 2.5, 451
 LINE = 0.01  # the chance that noise has a line, were only the N/2 frequencies tried that are independent
 WEAKEST = 0.05  # of the power of the strongest line: weaker ones do not decide the period
@@ -50,7 +50,7 @@ def spectrum(series: np.ndarray) -> Spectrum:
     The series is first whitened (`whitened`), so that its spectrum is nearly smooth over the width of the tapers; a sinusoid stays
     a sinusoid. With K orthogonal tapers (Slepian), F = (K-1) |a|^2 sum(u^2) / sum(|y - a u|^2), of 2 and 2K-2 degrees of freedom,
     where y are the transforms of the tapered series, u those of the tapers at 0, and a the fitted amplitude (Thomson 1982, equation
-    13.10); at 1/2, where the transform is real, of 1 and K-1. Of two widths of the neighbourhood the better evidence counts.
+    13.10); at 1/2, where the transform is real, of 1 and K-1. Of three widths of the neighbourhood the best evidence counts.
 
     Raises `ValueError` below `SHORTEST` rows.
     """

@@ -52,7 +52,7 @@ def test_the_harmonic_f_test_has_its_distribution():
     found = spectrum(np.random.default_rng(7).standard_normal((4000, 64)))
     for place in (len(found.frequencies) // 2, -1):
         single = np.exp(found.log_p[:, place])
-        assert np.mean(single < 0.05) == pytest.approx(0.05, abs=0.02)  # the better of two widths, which differ little here
+        assert np.mean(single < 0.05) == pytest.approx(0.05, abs=0.02)  # the best of the widths, which differ little here
 
 
 def test_a_spectrum_needs_a_few_rows():
