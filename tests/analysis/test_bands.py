@@ -50,6 +50,12 @@ def test_skewed_curves_are_covered_by_the_beta_weighted_band():
     assert LEAST <= beta <= MOST
 
 
+def test_curves_that_hardly_differ_have_a_band_without_a_warning():
+    values = 0.9 + 1e-11 * np.random.default_rng(0).standard_normal((10, 5))
+    band = simultaneous_band(values, method="beta")
+    assert (band.lower < band.upper).all()
+
+
 HOSTILE = [name for name, (_, _, median) in PROCESSES.items() if median is not None and "outliers" not in name]
 
 
