@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+ROUNDING = 1e-14  # relative
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -40,15 +42,16 @@ def share_interval(successes: int, n: int, level: float = 0.95) -> Estimate:
 def greater_than(values: np.ndarray, bound: float = 0.0) -> float:
     """The one-sided p value of a t test that the mean of `values` `[n]` lies above `bound`, NaN left out.
 
-    Where all networks agree, p is 0 if their value lies above the bound, else 1. NaN below 2 networks.
+    Where all networks agree, up to rounding, p is 0 if their value lies above the bound, else 1. NaN below 2 networks.
     """
     values = np.asarray(values, dtype=float)
     values = values[~np.isnan(values)]
     if len(values) < 2:
         return float("nan")
-    if np.ptp(values) == 0:
-        return 0.0 if values[0] > bound else 1.0
-    return float(stats.ttest_1samp(values, bound, alternative="greater").pvalue)
+    mean, error = values.mean(), values.std(ddof=1) / np.sqrt(len(values))
+    if error <= ROUNDING * max(abs(mean), abs(bound)):
+        return 0.0 if mean > bound else 1.0
+    return float(stats.t.sf((mean - bound) / error, len(values) - 1))
 
 
 @dataclass(frozen=True)

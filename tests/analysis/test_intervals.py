@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from analysis.statistics.intervals import greater_than, mean_interval, share_interval
 
@@ -22,4 +23,7 @@ def test_wilson_interval_against_the_textbook():
 def test_one_sided_p():
     assert greater_than(np.array([1.0, 2.0, 3.0])) < 0.05
     assert greater_than(np.array([1.0, 1.0]), 0.5) == 0.0
+    assert greater_than(np.array([0.1, 0.1 + 1e-17, 0.3 - 0.2]), 0.05) == 0.0
+    values = np.array([1.0, 2.5, 3.0, -1.0])
+    assert greater_than(values, 0.5) == pytest.approx(stats.ttest_1samp(values, 0.5, alternative="greater").pvalue)
     assert greater_than(np.array([1.0, 1.0]), 2.0) == 1.0
