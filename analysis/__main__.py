@@ -107,8 +107,6 @@ def power_command(
 
     checked_study(study)
     widest = validated(PowerConfig, {"width": width}).width
-    import numpy as np
-
     from analysis.claims.findings import step_curves
     from analysis.claims.sample import present
     from analysis.study_analysis import of_records
@@ -122,10 +120,9 @@ def power_command(
 
     for caution in findings.cautions:
         console.print(f"note: {caution}", highlight=False)
-    verdicts = int(np.isfinite([finding.p for finding in findings.ledger]).sum())
     for finding in findings.ledger:
         place = f"{finding.claim:4}H={finding.hidden_size:<5}"
-        if need := for_claim(finding, verdicts):
+        if need := for_claim(finding, findings.tested):
             say(f"{place}a verdict with 80% power at the pilot's estimate", need)
         else:
             console.print(f"{place}no number: {why_no_number(finding)}", highlight=False)

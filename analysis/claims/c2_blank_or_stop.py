@@ -21,16 +21,16 @@ def at_every_row(sample: Sample) -> Finding:
     test image is blank, so after it both read only the bias.
     """
     arrays = sample.arrays
-    gaps, tied = _gaps(sample)
-    rows = arrays.rows_shown.values
-    compared = gaps[:, ~tied] if not tied.all() else gaps
-    names = rows[~tied] if not tied.all() else rows
+    gaps, rows = _gaps(sample), arrays.rows_shown.values
+    tied = (gaps == 0).all(axis=0)
+    tied &= not tied.all()
+    compared, names = gaps[:, ~tied], rows[~tied]
     worst = int(compared.mean(axis=0).argmin())
     tests = [mean_test(gap) for gap in compared.T]
     against = below_anywhere(compared, rng=sample.hidden_size) if sample.n >= FEWEST_NETWORKS else float("nan")
     verdict, p = by_tests([OneSided(max(test.greater for test in tests), against)], sample.n)
     above, below = (np.array([getattr(test, side) < (1 - LEVEL) / 2 for test in tests]) for side in ("greater", "less"))
-    lists = {"rows_below": names[below], "rows_unclear": names[~above & ~below], "rows_tied": rows[tied] if not tied.all() else []}
+    lists = {"rows_below": names[below], "rows_unclear": names[~above & ~below], "rows_tied": rows[tied]}
     numbers = {"rows_above": above.sum(), "rows_compared": len(above), "worst": names[worst]}
     numbers |= {name: found for name, found in lists.items() if len(found)}
     return Finding("C2", sample.hidden_size, mean_interval(compared[:, worst], LEVEL), verdict, p, numbers)
@@ -38,15 +38,14 @@ def at_every_row(sample: Sample) -> Finding:
 
 def by_far(sample: Sample) -> Finding:
     """The gap averaged over all numbers of rows, those included at which both conditions are the same."""
-    gap = _gaps(sample)[0].mean(axis=1)
+    gap = _gaps(sample).mean(axis=1)
     verdict, p = by_tests([mean_test(gap, GAP)], sample.n)
     return Finding("C2b", sample.hidden_size, mean_interval(gap, LEVEL), verdict, p)
 
 
-def _gaps(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-    """The paired differences `[n, rows]`, and at which numbers of rows all are 0."""
-    gaps = sample.curves("accuracy_blanked") - sample.curves("accuracy_truncated")
-    return gaps, (gaps == 0).all(axis=0)
+def _gaps(sample: Sample) -> np.ndarray:
+    """The paired differences `[n, rows]`."""
+    return sample.curves("accuracy_blanked") - sample.curves("accuracy_truncated")
 
 
 TOLD = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.claims.claim import Claim
-from analysis.claims.finding import LEVEL, Finding, by_tests
+from analysis.claims.finding import LEVEL, Finding, by_tests, limits
 from analysis.claims.registry import register_claim
 from analysis.claims.sample import Sample
-from analysis.statistics.intervals import mean_interval, mean_test, share_interval, share_test
+from analysis.statistics.intervals import mean_interval, mean_test, share_test
 
 LOSS = 0.05  # the smallest loss of interest: one image in twenty
 BOUND = 0.5
@@ -26,11 +26,9 @@ def judge(sample: Sample) -> Finding:
     best = int((whole > others.max(axis=1)).sum())
     tests = [*(mean_test(loss, LOSS) for loss in losses.values()), share_test(best, sample.n, BOUND)]
     verdict, p = by_tests(tests, sample.n)
-    share = share_interval(best, sample.n, LEVEL)
-    numbers = {"best": best, "networks": sample.n, "steps": others.shape[1] + 1, "best_lower": 100 * share.lower}
+    numbers = {"best": best, "networks": sample.n, "steps": others.shape[1] + 1}
     for name, loss in losses.items():
-        estimate = mean_interval(100 * loss, LEVEL)
-        numbers |= {name: estimate.value, f"{name}_lower": estimate.lower, f"{name}_upper": estimate.upper}
+        numbers |= limits(name, mean_interval(100 * loss, LEVEL))
     return Finding("C3", sample.hidden_size, mean_interval(losses["one_more"], LEVEL), verdict, p, numbers)
 
 

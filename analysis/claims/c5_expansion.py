@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from analysis.claims.claim import Claim
-from analysis.claims.finding import LEVEL, UNDECIDED, Finding, by_tests
+from analysis.claims.finding import LEVEL, UNDECIDED, Finding, by_tests, limits
 from analysis.claims.registry import register_claim
 from analysis.claims.sample import Sample
 from analysis.statistics.bands import TooFewNetworks
@@ -49,8 +49,7 @@ def _judge(claim: str, sample: Sample, dimension: xr.DataArray, counts: xr.DataA
     numbers = {"first": steps[start], "peak": steps[peak], "last": steps[-1], "height": found.height, "share": found.share}
     numbers |= {"height_per_unit": found.height / size, "counted": counted[[start, peak, -1]]}
     for name in ("rise", "fall", "rise_beyond", "fall_beyond"):
-        estimate = getattr(found, name)
-        numbers |= {name: estimate.value, f"{name}_lower": estimate.lower, f"{name}_upper": estimate.upper}
+        numbers |= limits(name, getattr(found, name))
     return Finding(
         claim, size, found.fall, verdict, p, {name: value for name, value in numbers.items() if np.isfinite(value).all()}
     )

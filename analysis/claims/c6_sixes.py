@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.claims.claim import Claim
-from analysis.claims.finding import LEVEL, Finding, by_tests
+from analysis.claims.finding import LEVEL, Finding, by_tests, limits
 from analysis.claims.registry import register_claim
 from analysis.claims.sample import Sample
 from analysis.statistics.intervals import mean_interval, mean_test
@@ -25,9 +25,8 @@ def separate_early(sample: Sample) -> Finding | None:
     gains = {source: now["trained"] - now[source] for source in ("untrained", "pixels")}
     verdict, p = by_tests([mean_test(gain, LEAST) for gain in gains.values()], len(now["trained"]))
     numbers = {source: values.mean() for source, values in now.items()}
-    return Finding(
-        "C6", sample.hidden_size, mean_interval(gains["untrained"], LEVEL), verdict, p, numbers | _limits("gain", gains["pixels"])
-    )
+    numbers |= limits("gain", mean_interval(100 * gains["pixels"], LEVEL))
+    return Finding("C6", sample.hidden_size, mean_interval(gains["untrained"], LEVEL), verdict, p, numbers)
 
 
 def grow_precise(sample: Sample) -> Finding | None:
@@ -39,7 +38,7 @@ def grow_precise(sample: Sample) -> Finding | None:
     beyond = gain["trained"] - gain["untrained"]
     verdict, p = by_tests([mean_test(gain["trained"], LEAST), mean_test(beyond, LEAST)], len(beyond))
     numbers = {"first": found["trained"][:, EARLY_STEP - 1].mean(), "last": found["trained"][:, -1].mean()}
-    numbers |= {"pixels": gain["pixels"].mean()} | _limits("beyond", beyond)
+    numbers |= {"pixels": gain["pixels"].mean()} | limits("beyond", mean_interval(100 * beyond, LEVEL))
     return Finding("C6b", sample.hidden_size, mean_interval(gain["trained"], LEVEL), verdict, p, numbers)
 
 
@@ -51,7 +50,8 @@ def last(sample: Sample) -> Finding | None:
     kept = {source: curves[:, -1] for source, curves in found.items()}
     beyond = kept["trained"] - kept["untrained"]
     verdict, p = by_tests([mean_test(kept["trained"], MOST), mean_test(beyond, LEAST)], len(beyond))
-    numbers = {source: values.mean() for source, values in kept.items()} | _limits("beyond", beyond)
+    numbers = {source: values.mean() for source, values in kept.items()}
+    numbers |= limits("beyond", mean_interval(100 * beyond, LEVEL))
     return Finding("C6c", sample.hidden_size, mean_interval(kept["trained"], LEVEL), verdict, p, numbers)
 
 
@@ -63,11 +63,6 @@ def _by_source(sample: Sample, name: str) -> dict[str, np.ndarray] | None:
         return None
     complete = np.logical_and.reduce([np.isfinite(curves[:, EARLY_STEP - 1 :]).all(axis=1) for curves in parts.values()])
     return {source: curves[complete] for source, curves in parts.items()} if complete.any() else None
-
-
-def _limits(name: str, values: np.ndarray) -> dict[str, float]:
-    estimate = mean_interval(100 * values, LEVEL)
-    return {name: estimate.value, f"{name}_lower": estimate.lower, f"{name}_upper": estimate.upper}
 
 
 TOLD = {"section": "The hidden states in two dimensions", "figures": ("embedding", "embedding_steps")}

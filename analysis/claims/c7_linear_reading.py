@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.claims.claim import Claim
-from analysis.claims.finding import LEVEL, UNDECIDED, Finding, by_tests
+from analysis.claims.finding import LEVEL, UNDECIDED, Finding, by_tests, limits
 from analysis.claims.registry import register_claim
 from analysis.claims.sample import Sample
 from analysis.statistics.bands import FEWEST_NETWORKS, simultaneous_band
@@ -32,13 +32,9 @@ def read_early(sample: Sample) -> Finding | None:
     numbers = {
         "probe_step": half.probe.value,
         "readout_step": half.readout.value,
-        "final_ahead": final.ahead.value,
-        "final_ahead_lower": final.ahead.lower,
-        "final_ahead_upper": final.ahead.upper,
         "pixel_step": np.mean(first_step_above(pixels, 0.5)),
     }
-    later = mean_interval(late, LEVEL)
-    numbers |= {"late": later.value, "late_lower": later.lower, "late_upper": later.upper}
+    numbers |= limits("final_ahead", final.ahead) | limits("late", mean_interval(late, LEVEL))
     if len(half.lags) > 1 and np.ptp(half.lags) == 0:
         numbers["same_in_all"] = half.lags[0]
     if half.never:
@@ -64,9 +60,8 @@ def stop_early(sample: Sample) -> Finding | None:
     chosen = (others <= 1e-9).argmax(axis=1)  # the lowest confidence; the last loses nothing
     loss, saved = losses[np.arange(n), chosen], (rows[:, -1] - rows).values[np.arange(n), chosen]
     verdict, p = by_tests([mean_test(saved, SAVED), mean_test(loss, LOSS).reversed()], n)
-    lost = mean_interval(100 * loss, LEVEL)
     numbers = {"confidence": np.median(accuracy.confidence.values[chosen]), "all_rows": float(rows[:, -1].mean())}
-    numbers |= {"loss": lost.value, "loss_lower": lost.lower, "loss_upper": lost.upper}
+    numbers |= limits("loss", mean_interval(100 * loss, LEVEL))
     return Finding("C7b", sample.hidden_size, mean_interval(saved, LEVEL), verdict, p, numbers)
 
 

@@ -45,6 +45,11 @@ class Finding:
         object.__setattr__(self, "numbers", plain)
 
 
+def limits(name: str, estimate: Estimate) -> dict[str, float]:
+    """An estimate as numbers of a finding: its value under a name, and its limits as `name_lower` and `name_upper`."""
+    return {name: estimate.value, f"{name}_lower": estimate.lower, f"{name}_upper": estimate.upper}
+
+
 def by_interval(estimate: Estimate, bound: float) -> str:
     """Supported where the whole interval lies above the bound, contradicted where it lies below."""
     if estimate.n < FEWEST_NETWORKS:

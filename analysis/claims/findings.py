@@ -70,6 +70,11 @@ class Findings:
         """The answer to each claim over all hidden sizes."""
         return summaries(self.ledger)
 
+    @property
+    def tested(self) -> int:
+        """How many verdicts rest on a p value: those over which it is adjusted."""
+        return sum(np.isfinite(finding.p) for finding in self.ledger)
+
     def table(self) -> pd.DataFrame:
         """The ledger as a table: one row per claim and hidden size; value and limits are in the `units` of their row, and `numbers`
         are JSON.

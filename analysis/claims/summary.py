@@ -22,8 +22,7 @@ def adjusted(ledger: Sequence[Finding]) -> list[Finding]:
     for place, p in zip(tested, holm([ledger[place].p for place in tested]), strict=True):
         finding = ledger[place]
         lost = p >= 1 - LEVEL and finding.verdict in (SUPPORTED, CONTRADICTED)
-        numbers = {**finding.numbers, "lost_by_adjustment": 1} if lost else finding.numbers
-        done[place] = replace(finding, p_adjusted=float(p), verdict=UNDECIDED if lost else finding.verdict, numbers=numbers)
+        done[place] = replace(finding, p_adjusted=float(p), verdict=UNDECIDED if lost else finding.verdict)
     return done
 
 

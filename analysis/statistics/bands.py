@@ -66,7 +66,7 @@ def simultaneous_band(curves: np.ndarray, level: float = 0.95, method: str = "ra
     n = len(curves)
     values = logit(np.clip(curves, 0.5e-4, 1 - 0.5e-4)) if method == "logit" else curves
     mean, spread = values.mean(axis=0), values.std(axis=0, ddof=1)
-    moving = spread > 1e-12 * np.maximum(np.abs(mean), 1e-300)
+    moving = varies(mean, spread)
     below, above = _critical_values(values[:, moving], level, method, np.random.default_rng(rng)) if moving.any() else (0.0, 0.0)
     error = np.where(moving, spread / np.sqrt(n), 0.0)
     back = expit if method == "logit" else np.asarray
@@ -111,6 +111,11 @@ def median_band(curves: np.ndarray, level: float = 0.95, rng: np.random.Generato
     return MedianBand(
         np.median(ordered, axis=0), ordered[depth - 1], ordered[n - depth], depth, n, min(level, float(reached[depth - 1]))
     )
+
+
+def varies(mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Where networks differ by more than rounding."""
+    return spread > 1e-12 * np.maximum(np.abs(mean), 1e-300)
 
 
 def _complete(curves: np.ndarray, fewest: int) -> np.ndarray:
@@ -179,7 +184,7 @@ def below_anywhere(curves: np.ndarray, rng: np.random.Generator | int = 0) -> fl
     """
     curves = _complete(curves, FEWEST_NETWORKS)
     mean, spread = curves.mean(axis=0), curves.std(axis=0, ddof=1)
-    moving = spread > 1e-12 * np.maximum(np.abs(mean), 1e-300)
+    moving = varies(mean, spread)
     if (mean[~moving] < 0).any():
         return 0.0
     if not moving.any():

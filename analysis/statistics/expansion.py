@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.statistics.bands import FEWEST_NETWORKS, RESAMPLES, TooFewNetworks, largest_deviations
+from analysis.statistics.bands import FEWEST_NETWORKS, RESAMPLES, TooFewNetworks, largest_deviations, varies
 from analysis.statistics.intervals import Estimate, OneSided, mean_interval, mean_test
 
 
@@ -85,7 +85,7 @@ def _all_at_one_step(contrasts: np.ndarray, rng: np.random.Generator) -> float:
     """The p value of the hypothesis that at no step all contrasts `[contrasts, n, T]` are positive."""
     n = contrasts.shape[1]
     means, spreads = contrasts.mean(axis=1), contrasts.std(axis=1, ddof=1)
-    moving = spreads > 1e-12 * np.maximum(np.abs(means), 1e-300)
+    moving = varies(means, spreads)
     # Where all networks agree on a contrast, it has no error.
     certain = np.where(means > 0, np.inf, -np.inf)
     statistics = np.where(moving, np.sqrt(n) * means / np.where(moving, spreads, 1), certain)

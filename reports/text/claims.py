@@ -6,7 +6,7 @@ import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.claims.finding import NOT_APPLICABLE, NOT_TRAINED, Finding
+from analysis.claims.finding import LEVEL, NOT_APPLICABLE, NOT_TRAINED, Finding
 from analysis.claims.findings import estimate_text
 from analysis.claims.registry import CLAIMS
 from analysis.statistics.bands import FEWEST_NETWORKS
@@ -30,7 +30,7 @@ def note(finding: Finding) -> str:
     judged = finding.verdict != NOT_APPLICABLE
     few = f"{n} network{'s' * (n != 1)}, fewer than {FEWEST_NETWORKS}: no verdict" if judged and n < FEWEST_NETWORKS else ""
     untrained = filled([UNTRAINED], finding.numbers) if finding.verdict == NOT_TRAINED else []
-    lost = "p is not below 5% once adjusted over all verdicts of the study" if "lost_by_adjustment" in finding.numbers else ""
+    lost = "p is not below 5% once adjusted over all verdicts of the study" if finding.p < 1 - LEVEL <= finding.p_adjusted else ""
     return "; ".join(filter(None, (*untrained, *filled(CLAIMS[finding.claim].phrases, finding.numbers), few, lost)))
 
 

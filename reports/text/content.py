@@ -189,13 +189,12 @@ def _drawn(figures: dict[str, Figure], names: Sequence[str]) -> list[dict]:
 def _of_claim(analysis: Analysis, claim: str) -> dict | None:
     """A claim in words: one item per hidden size, and what would change the verdict."""
     findings = [finding for finding in analysis.findings.ledger if finding.claim == claim]
-    verdicts = int(np.isfinite([finding.p for finding in analysis.findings.ledger]).sum())
     if not findings:
         return None
     return {
         "text": f"{claim}, {CLAIMS[claim].hypothesis}:",
         "items": [*map(sentence, findings)],
-        "change": _change(findings, verdicts),
+        "change": _change(findings, analysis.findings.tested),
     }
 
 
