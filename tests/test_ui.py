@@ -142,7 +142,7 @@ def test_bands_are_charts_of_mean_and_limits(real_study, address, browser, exper
 
 
 def test_the_study_s_page_shows_verdicts_and_a_picture(real_study, runs, browser):
-    page = Page(browser, f"{runs}/{real_study.run_id}", "14 of 14 networks", "Over all hidden sizes: C1")
+    page = Page(browser, f"{runs}/{real_study.run_id}", "14 of 14 networks", "Over the hidden sizes at which each is judged: C1")
     shown = "return [...document.querySelectorAll('img')].some(i => i.src.includes('truncation') && i.naturalWidth > 600)"
     WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(shown))
     assert "Table of networks" in page.text

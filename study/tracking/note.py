@@ -25,13 +25,15 @@ OURS = re.compile(
             FIRST.pattern,
             r"\[Table of networks\]\(#/experiments/.*",
             r"!\[\w+\]\(get-artifact\?path=.*\)",
-            r"Over all hidden sizes: C\d.*\.",
+            r"Over (all|the) hidden sizes\b[^:]*: \w+ .*\.",
             re.escape(TABLE),
-            r"\| C\d+: .*\|",
+            r"\| \w+: .* \| \d+ \| .* \| \*\*[a-z ]+\*\* \|",
             r"Missing:",
             r"\*\*To be read with caution:\*\* .*",
             r"- H&#61;\d+ seed&#61;\d+.*",
+            r"- \w+, .*&#58; not judged.*",
             r"\(.* left out here: .*\)",
+            r"\(\d+ networks are missing; report\.pdf lists them\)",
         )
     )
 )

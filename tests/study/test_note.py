@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from analysis.claims.finding import Finding
 from analysis.claims.findings import Findings, markdown
+from analysis.claims.registry import CLAIMS
 from analysis.statistics.intervals import Estimate
 from study.tracking import note
 from study.tracking.results import log_description
@@ -130,6 +132,23 @@ def test_ours_is_shortened_so_that_both_fit_and_left_out_where_there_is_no_room(
     assert "left out here" in told and "H&#61;8" not in told
     assert told.count("<!-- hidden-orbits ") == 2
     assert ("| C1: " in told) == (written <= 7000)
+
+
+@pytest.mark.parametrize("room", [100_000, 3000, 600])
+@pytest.mark.parametrize("running", [False, True])
+def test_every_line_that_we_write_is_known_as_ours_without_its_marks(run, room, running, monkeypatch):
+    dataset, findings = _study(10, 3)
+    own = Finding("X1", 8, Estimate(0.9, 0.8, 0.95, 10), "not applicable")
+    with_own = replace(
+        findings,
+        ledger=[*findings.ledger[:40], replace(own, claim="C5b"), own],
+        cautions=["H = 8: 3 of 6 networks (50%) | lack_it"],
+        unjudged=["C4, it oscillates, after rows: not judged at H = 8, because it needs period, which the networks do not have."],
+    )
+    monkeypatch.setitem(CLAIMS, "X1", replace(CLAIMS["C5"], id="X1", hypothesis="of my own | in <b>marks</b>"))
+    ours = markdown(dataset, with_own, running=running, room=room)
+    assert running or ("networks are missing" in ours) == (room < 100_000)
+    assert run(IN_TRAINING, f"{MINE}\n\n{ours}\n\n{ALSO_MINE}") == run(IN_TRAINING, f"{MINE}\n\n{IN_TRAINING}\n\n{ALSO_MINE}")
 
 
 def test_a_description_that_fits_is_whole():
