@@ -297,16 +297,19 @@ def bands(repeats: int, study: str | None) -> None:
         print(f"| {words} | {networks} | {share:.3f} |", flush=True)
     if study:
         return
-    print("\n| coverage of whole mean curves, 28 points, nominal 0.95 | networks | raw | Beta-weighted |\n|---|---|---|---|")
+    sizes = (6, 10, 20, 40)
+    print("\nCoverage of whole mean curves of 28 points by Beta-weighted bands (by raw ones), nominal 0.95, by number of networks")
+    print(f"\n{_head('curves', sizes)}")
     for words, (curves, mean, _) in PROCESSES.items():
-        for networks in (6, 10, 20, 40):
-            shares = [rate(repeats, covered, partial(curves, networks, 28), mean, method) for method in ("raw", "beta")]
-            print(f"| {words} | {networks} | {shares[0]:.3f} | {shares[1]:.3f} |", flush=True)
-    print("\n| coverage of whole median curves, 28 points, nominal 0.95 | networks | share covered |\n|---|---|---|")
+        shares = [[rate(repeats, covered, partial(curves, n, 28), mean, method) for method in ("beta", "raw")] for n in sizes]
+        print(_row(words, [f"{beta:.3f} ({raw:.3f})" for beta, raw in shares]), flush=True)
+    sizes = (10, 15, 20, 40)
+    print("\nCoverage of whole median curves of 28 points by median bands, nominal 0.95, by number of networks")
+    print(f"\n{_head('curves', sizes)}")
     for words, (curves, _, median) in PROCESSES.items():
-        for networks in (10, 15, 20, 40) if median is not None else ():
-            share = rate(repeats, covered, partial(curves, networks, 28), median, "median")
-            print(f"| {words} | {networks} | {share:.3f} |", flush=True)
+        if median is not None:
+            shares = [rate(repeats, covered, partial(curves, n, 28), median, "median") for n in sizes]
+            print(_row(words, [f"{share:.3f}" for share in shares]), flush=True)
 
 
 def periods(repeats: int, _: str | None) -> None:
@@ -317,19 +320,28 @@ def periods(repeats: int, _: str | None) -> None:
     for words, noise in PASSING.items():
         shares = [rate(repeats, function, noise) for function in (called_periodic, called_lasting)]
         print(f"| {words} | {shares[0]:.3f} | {shares[1]:.3f} |", flush=True)
-    print("\n| period (rows), at half the RMS of red noise | phi | share found | by the best test |\n|---|---|---|---|")
+    print(f"\nShare found of sinusoids of half the RMS of red noise, by period in rows\n\n{_head('phi, test', PERIODS)}")
     for phi in (0.0, 0.5, 0.9):
-        for period in PERIODS:
-            shares = [rate(repeats, function, phi, period, 0.5) for function in (found, found_by_the_best)]
-            print(f"| {period} | {phi} | {shares[0]:.3f} | {shares[1]:.3f} |", flush=True)
-    print("\n| reported period within 5%, in red noise of phi = 0.5 | strength (RMS) | share seen | right, of these |")
-    print("|---|---|---|---|")
+        for words, function in (("ours", found), ("the best possible", found_by_the_best)):
+            print(_row(f"{phi}, {words}", [f"{rate(repeats, function, phi, period, 0.5):.3f}" for period in PERIODS]), flush=True)
+    slower = PERIODS[3:]
+    print("\nShare of reported periods within 5%, of those seen in red noise of phi = 0.5 (share seen), by period in rows")
+    print(f"\n{_head('shape, RMS over that of the noise', slower)}")
     for shape in SHAPES_OF_WAVES:
-        for period in PERIODS[3:]:
-            for strength in (0.5, 1.0, 3.0):
+        for strength in (0.5, 1.0, 3.0):
+            cells = []
+            for period in slower:
                 seen = [one for one in each(repeats, right_period, shape, period, strength) if one is not None]
-                right = f"{np.mean(seen):.3f}" if seen else "n/a"
-                print(f"| {shape}, {period} rows | {strength} | {len(seen) / repeats:.3f} | {right} |", flush=True)
+                cells.append(f"{np.mean(seen):.3f} ({len(seen) / repeats:.3f})" if seen else "n/a (0)")
+            print(_row(f"{shape}, {strength}", cells), flush=True)
+
+
+def _row(words: str, cells: Sequence[object]) -> str:
+    return f"| {words} | {' | '.join(map(str, cells))} |"
+
+
+def _head(words: str, cells: Sequence[object]) -> str:
+    return f"{_row(words, cells)}\n{'|---' * (len(cells) + 1)}|"
 
 
 def peaks(repeats: int, _: str | None) -> None:
