@@ -23,7 +23,7 @@ from analysis.claims import stored
 from analysis.claims.findings import evaluate
 from analysis.study_analysis import analyse
 from benchmarks.machine import describe
-from reports.typesetting.pdf import build
+from reports.typesetting.pdf import build_report
 
 NETWORKS, REPORTED = 1000, 200
 
@@ -65,7 +65,7 @@ def main() -> None:
     begun = time.perf_counter()
     analysis = dataclasses.replace(study, dataset=dataset, findings=evaluate(dataset))
     with tempfile.TemporaryDirectory() as folder:
-        size = build(analysis, Path(folder)).stat().st_size / 2**20
+        size = build_report(analysis, Path(folder)).stat().st_size / 2**20
     print(f"report on {analysis.networks} networks: {time.perf_counter() - begun:.0f} s, {size:.1f} MiB")
 
 

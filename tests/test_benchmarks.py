@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 
 import pytest
 from conftest import run_command
+from places import ROOT
 
 from benchmarks.training import Row, rates, table
 
@@ -23,6 +25,11 @@ def test_the_quick_benchmark_measures_every_cpu_row(tmp_path):
     # Noise-proof: slower than the plain loop would be a defect, not a bad day.
     assert all(row["ratio"] > 1 for row in measured if row["against"].startswith("nn.RNN"))
     assert all(row["ratio"] is None for row in rows if row["cores"] == 0 and "no GPU" in done.stdout)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py")))
+def test_a_benchmark_imports_what_there_is(name):
+    importlib.import_module(f"benchmarks.{name}")
 
 
 def test_rates_are_of_whole_networks():

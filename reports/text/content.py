@@ -137,8 +137,8 @@ def _warnings(analysis: Analysis, missing: dict[str, str]) -> list[str]:
             )
         elif n < FEW_NETWORKS:
             lines.append(
-                f"H = {size}: {n} networks. Below {FEW_NETWORKS}, bands cover less than 95%: in simulations of 6 networks 92 to "
-                "94% of smooth curves, and 86% of strongly skewed ones."
+                f"H = {size}: {n} networks. Below {FEW_NETWORKS}, bands of skewed curves cover less than 95%: in simulations of 6 "
+                "networks 84% of strongly skewed curves, and 95% of smooth ones."
             )
     if missing:
         lines.append(f"{len(missing)} of {analysis.dataset.run_id.size} networks are missing; see the reasons under Networks.")
