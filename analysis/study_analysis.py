@@ -200,9 +200,9 @@ class _Stored:
     def test(self) -> Images:
         """The test images, loaded only if something has to be computed from them."""
         try:
-            source = prepare_data(
-                str(runs.configuration(self.dataset).get("dataset")), self.data_dir, self.dataset.attrs["data_digest"]
-            )
+            config = runs.configuration(self.dataset)
+            digest, rows = self.dataset.attrs["data_digest"], config.get("rows", "all")
+            source = prepare_data(str(config.get("dataset")), self.data_dir, digest, rows)
             return load_images(source, train=False)
         except InputError as error:
             raise _NotComputedError(f"{error} (--data-dir)") from None

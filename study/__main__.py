@@ -34,6 +34,7 @@ def run_command(
     batch_size: Annotated[Text, typer.Option(help="Images per training step.")] = None,
     dataset: Annotated[Text, typer.Option(help="The data set: mnist.")] = None,
     data_dir: Annotated[Text, typer.Option(help="The folder that holds the data set's folder.")] = None,
+    rows: Annotated[Text, typer.Option(help="Rows read of an image: all, or fewer (averaged), or more (repeated).")] = None,
     train_images: Annotated[Text, typer.Option(help="Number of training images, taken from the start.")] = None,
     blank_rows: Annotated[Text, typer.Option(help="Blank rows appended in experiment 3.")] = None,
     measurements: Annotated[Text, typer.Option(help="What is measured: paper, standard, or full.")] = None,
@@ -138,6 +139,7 @@ def measure_command(
     out: Annotated[str, typer.Option(help="The netCDF file to write.")] = "measurements.nc",
     dataset: Annotated[str, typer.Option(help="The data set: mnist.")] = "mnist",
     data_dir: Annotated[str, typer.Option(help="The folder that holds the data set's folder.")] = "data",
+    rows: Annotated[str, typer.Option(help="Rows read of an image: all, or fewer (averaged), or more (repeated).")] = "all",
     blank_rows: Annotated[str, typer.Option(help="Blank rows appended in experiment 3.")] = "500",
     seed: Annotated[str, typer.Option(help="The seed of the untrained network for comparison.")] = "0",
     only: Annotated[
@@ -155,6 +157,7 @@ def measure_command(
         "weights": weights,
         "dataset": dataset,
         "data_dir": data_dir,
+        "rows": rows,
         "blank_rows": blank_rows,
         "seed": seed,
         "expect_accuracy": expect_accuracy,

@@ -30,12 +30,15 @@ PAPER_HIDDEN_SIZE = 200
 PAPER_LEARNING_RATE = 8e-5
 PAPER_BATCH_SIZE = 200
 TUNED_ON = range(16)  # seeds of the networks, of 200 units, on which the two were chosen: they prove nothing of them
+# Seeds of networks, of the default learning rate and batch size, on which the theory of the period was found: likewise.
+EXPLORED_ON = (*range(10), *range(20, 30), *range(100, 110))
 
 MOST_NETWORKS = 100_000  # per study: more do not fit into MLflow's stores and our dataset
 LAST_SEED = 2**63 - 1  # netCDF and NumPy label networks with 64-bit integers
 MOST_UNITS = 100_000  # their recurrent weights take 40 GB; `study.execution.stacks` checks what fits into this machine's memory
 MOST_EPOCHS = 100_000  # each adds a point to the stored curves, and a set of eigenvalues
 MOST_BLANK_ROWS = 100_000  # likewise, and all test images are rolled out over them
+MOST_ROWS = 1_000  # read of an image: the states at all of them are kept
 LEARNING_RATES = 1.2e-38, 3.4e38  # beyond, single precision has only 0 and infinity
 WEEK = 7 * 24 * 3600
 
@@ -92,6 +95,10 @@ def number(text: object) -> object:
 
 def whole_or_auto(text: object) -> object:
     return text if text == "auto" else whole(text)
+
+
+def whole_or_all(text: object) -> object:
+    return text if text == "all" else whole(text)
 
 
 def _known_dataset(name: object) -> object:
@@ -209,6 +216,14 @@ Jobs = Annotated[
 Seconds = Annotated[
     int, BeforeValidator(whole), Field(ge=0, le=WEEK, description=f"an integer from 0 to {WEEK}, the seconds in a week")
 ]
+Rows = Annotated[
+    Literal["all"] | Annotated[int, Field(gt=0, le=MOST_ROWS)],
+    BeforeValidator(whole_or_all),
+    Field(
+        description=f"all, or an integer from 1 to {MOST_ROWS} that divides the number of rows of an image or is a multiple of it, "
+        "such as 14"
+    ),
+]
 DatasetName = Annotated[str, BeforeValidator(_known_dataset), Field(description=f"one of: {', '.join(DATASETS)}")]
 CellName = Annotated[str, BeforeValidator(_known_cell), Field(description="the name of a registered cell, such as tanh")]
 DataFolder = Annotated[
@@ -237,6 +252,7 @@ class NetworkConfig(Frozen):
     learning_rate: float
     batch_size: int
     dataset: str
+    rows: Literal["all"] | int = "all"  # likewise; the data's digest says it, too
     train_images: int
     blank_rows: int
     measurements: MeasurementSet
@@ -256,6 +272,7 @@ class StudyConfig(Frozen):
     batch_size: BatchSize = PAPER_BATCH_SIZE
     dataset: DatasetName = "mnist"
     data_dir: DataFolder = Path("data")
+    rows: Rows = "all"
     train_images: TrainImages = 60000
     blank_rows: BlankRows = 500
     measurements: MeasurementSet = "standard"
@@ -331,6 +348,7 @@ class MeasureConfig(Frozen):
     weights: Annotated[Path, BeforeValidator(_nameable), Field(description="a file of a network's weights, as .safetensors")]
     dataset: DatasetName
     data_dir: DataFolder
+    rows: Rows = "all"
     blank_rows: BlankRows
     seed: Seed
     expect_accuracy: ExpectedAccuracy = None

@@ -110,6 +110,7 @@ BAD = {
     "learning_rates": [*INTERVAL, "1e-300,1", "1e-5,1e300"],
     "batch_size": [*COUNT, "60001"],
     "batch_sizes": [*INTERVAL, "100,1000000", "1.5,3"],
+    "rows": [*COUNT, "27", "1001", "ALL"],
     "train_images": [*COUNT, "60001", "1000000000000"],
     "blank_rows": [*COUNT, "100001", "1000000000"],
     "patience": [*WHOLE, "604801"],

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from study.config import MOST_NETWORKS
+from study.config import MOST_NETWORKS, MOST_ROWS
 from study.files.untrusted import Refused, json_object, one_line
 
 PLAIN = str | int | float | bool | None  # values that settings of other versions may have
@@ -29,6 +29,7 @@ class Settings(BaseModel):
     batch_size: Count
     dataset: Text
     data_dir: Text
+    rows: Literal["all"] | Annotated[int, Field(gt=0, le=MOST_ROWS)] = "all"
     train_images: Count
     blank_rows: Count
     measurements: Text = "paper"

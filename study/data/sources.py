@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -52,21 +53,27 @@ class DataShape:
 
 @dataclass(frozen=True)
 class DataSource:
-    """A checked data set: its name, the parent of its folder, and the sha256 of each unpacked file."""
+    """A checked data set: its name, the parent of its folder, the sha256 of each unpacked file, and the number of `rows` that
+    networks read of an image, None for the image's own."""
 
     name: str
     data_dir: Path
     digests: Mapping[str, str]
+    rows: int | None = None
 
     @property
     def digest(self) -> str:
-        """The digest of all files together, which identifies the data of studies and networks."""
+        """The digest of all files together and of another number of rows, which identifies the data of studies and networks."""
+        return self._of_files if self.rows is None else hashlib.sha256(f"{self._of_files} rows={self.rows}".encode()).hexdigest()
+
+    @property
+    def _of_files(self) -> str:
         return hashlib.sha256("".join(self.digests[file] for file in FILES).encode()).hexdigest()
 
     @property
     def root(self) -> Path:
         """The folder that torchvision reads, in this machine's cache."""
-        return CACHE / "datasets" / f"{self.name}-{self.digest[:12]}"
+        return CACHE / "datasets" / f"{self.name}-{self._of_files[:12]}"
 
     @property
     def folder(self) -> Path:
@@ -116,16 +123,35 @@ class Images:
     def to(self, device: torch.device | str) -> Images:
         return Images(self.images.to(device), self.labels.to(device), self.classes)
 
+    def with_rows(self, rows: int) -> Images:
+        """The images with fewer rows, each the mean of as many neighbours, or with more, each shown several times in a row.
 
-def prepare_data(name: str, data_dir: Path, digest: str | None = None) -> DataSource:
+        Raises `ValueError` where neither number of rows divides the other.
+        """
+        _, present, features = self.images.shape
+        if present % rows == 0:
+            together = present // rows
+            sums = self.images.unflatten(1, (rows, together)).sum(dim=2, dtype=torch.int32)
+            images = ((sums + together // 2) // together).to(torch.uint8)  # rounded
+        elif rows % present == 0:
+            images = self.images.repeat_interleave(rows // present, dim=1)
+        else:
+            raise ValueError(f"{rows} rows of images that have {present}")
+        return Images(images.reshape(-1, rows, features), self.labels, self.classes)
+
+
+def prepare_data(name: str, data_dir: Path, digest: str | None = None, rows: int | Literal["all"] = "all") -> DataSource:
     """Checks the shipped files of a data set and unpacks them into the cache.
 
     `data_dir/name` holds `SHA256SUMS` with the digests of the unpacked files, and each file gzip-compressed. A relative `data_dir`
     is searched for in `ROOTS`. Raises `InputError`, naming the file, where one is missing, cut short, altered, not a regular file
     or too large, and where the files do not form a data set. If a `digest` is given and is not this data set's, it raises before
-    anything is unpacked.
+    anything is unpacked. Networks read `rows` of an image, ``all`` or another number of them (`Images.with_rows`).
     """
     source = _described(name, data_dir)
+    if rows != "all":
+        _unpack(source)
+        source = _with_rows(source, rows)
     if digest not in (None, source.digest):
         raise InputError(
             f"{source.folder} is not the study's data set (digest {source.digest[:12]}, expected "
@@ -140,6 +166,17 @@ def prepare_data(name: str, data_dir: Path, digest: str | None = None) -> DataSo
             "expected one size"
         )
     return source
+
+
+def _with_rows(source: DataSource, rows: int) -> DataSource:
+    """The same data set with another number of rows; raises `InputError` where its images cannot have so many."""
+    present = source.shape.rows
+    if present % rows and rows % present:
+        raise InputError(
+            f"rows={rows}: images of {source.name} have {present} rows; expected all, or a number that divides {present} (rows are "
+            "then averaged) or is a multiple (each row is then shown several times)"
+        )
+    return replace(source, rows=None if rows == present else rows)
 
 
 def prepare_here(source: DataSource, files: Iterable[str] = FILES) -> None:
@@ -180,7 +217,7 @@ def load_images(source: DataSource, train: bool) -> Images:
         raise InputError(
             f"{source.packed(labels)} holds the label {int(read.labels.max())}: expected labels from 0 to {read.classes - 1}"
         )
-    return read
+    return read if source.rows is None else read.with_rows(source.rows)
 
 
 def checked_data_dir(value: str | None) -> Path:

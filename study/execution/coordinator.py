@@ -56,7 +56,7 @@ def run_study(
     config.resolved_kernels()
     if config.batch_size > config.train_images:
         raise InputError(f"batch_size={config.batch_size}: more than train_images={config.train_images}; expected at most as many")
-    source = prepare_data(config.dataset, config.data_dir)
+    source = prepare_data(config.dataset, config.data_dir, rows=config.rows)
     checked_training_images(source, config.train_images)
     if config.backend == "loky":
         checked_memory(config.networks()[0], source.shape)

@@ -289,3 +289,24 @@ def test_the_project_s_data_are_found_from_any_folder(tmp_path):
         "assert prepare_data('mnist', Path('data')).digest == prepare_data('mnist', DATA_DIR).digest"
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
+
+
+def test_rows_are_averaged_or_repeated_and_are_other_data(source, test_images):
+    pooled, repeated = (sources.prepare_data("mnist", source.data_dir, rows=rows) for rows in (14, 56))
+    images = test_images.images[:100].float()
+    halves = sources.load_images(pooled, train=False).images[:100].float()
+    assert halves.shape == (100, 14, 28)
+    assert (halves - (images[:, ::2] + images[:, 1::2]) / 2).abs().max() <= 0.5  # rounded
+    doubled = sources.load_images(repeated, train=True).images
+    assert doubled.shape == (60000, 56, 28)
+    assert torch.equal(doubled[:, ::2], doubled[:, 1::2])
+    assert len({one.digest for one in (source, pooled, repeated)}) == 3
+    assert pooled.root == source.root  # unpacked once
+    assert sources.prepare_data("mnist", source.data_dir, rows=28) == source
+    assert sources.prepare_data("mnist", source.data_dir, pooled.digest, rows=14).shape.rows == 14
+
+
+@pytest.mark.parametrize("rows", [27, 3, 42])
+def test_rows_that_do_not_divide_are_refused(source, rows):
+    with pytest.raises(InputError, match=f"rows={rows}: images of mnist have 28 rows; expected all"):
+        sources.prepare_data("mnist", source.data_dir, rows=rows)
