@@ -70,6 +70,9 @@ DIMENSIONS = {
     "epoch": Dimension("passes over the training images", 1),
     "epoch_from_0": Dimension("passes over the training images, 0 before training", 0),
     "mode": Dimension("eigenvalues of R, the largest modulus first", 1, grows=True),
+    "neutral_mode": Dimension("modes that saturation leaves at modulus 1, the one with most energy first", 1),
+    "saturated_mode": Dimension("eigenvalues of D R, the largest modulus first", 1, grows=True),
+    "dmd_mode": Dimension("modes of a linear map fitted to the states, the one with most energy first", 1),
     "exponent": Dimension("Lyapunov exponents, the largest first", 1, grows=True),
     "fixed_point": Dimension("fixed points, the smallest norm first"),
 }

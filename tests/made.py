@@ -13,25 +13,27 @@ SIXES = ((0.7, 0.25), (0.6, 0.1), (0.6, 0.2))  # at step 4 and gained by the las
 
 
 def made_study(networks: int, missing: int = 0, rng_seed: int = 0) -> xr.Dataset:
-    """Networks of 200 units: 93.5% accuracy, blank beats truncated by 20 points, period 10, a peak at step 8 that untrained ones
-    lack."""
+    """Networks of 200 units: 93.5% accuracy, blank beats truncated by 20 points, periods of 8 to 29 rows, twice as long in the
+    state and told by its modes, a peak at step 8 that untrained ones lack."""
     rng = np.random.default_rng(rng_seed)
     seeds, rows, blank, steps = range(networks), np.arange(1, 28), np.arange(501), np.arange(1, 29)
     records = []
-    for _ in seeds:
+    for seed in seeds:
+        period = 8 * 1.2 ** (seed % 8)
         noise = lambda n, scale=0.01: scale * rng.standard_normal(n)  # noqa: E731
-        appended = 0.4 + 0.2 * np.sin(2 * np.pi * blank / 10 + rng.uniform(0, 6)) + noise(501)
+        appended = 0.4 + 0.2 * np.sin(2 * np.pi * blank / period + rng.uniform(0, 6)) + noise(501)
         appended[0] = 0.935 + noise(1, 0.002)[0]
         appended[1] = 0.6 + noise(1)[0]
         blanked, truncated = 0.6 + noise(27), 0.4 + noise(27)
         blanked[0] = truncated[0] = 0.1  # after row 1 of MNIST, which is blank in every test image
-        probe, state = 0.95 / (1 + np.exp((10 - steps) / 2)), 20 + noise(1, 0.1)[0]
+        probe, state = 0.95 / (1 + np.exp((10 - steps) / 2)), 2 * period + noise(1, 0.1)[0]
         dimension = 1 + 10 * np.exp(-(((steps - 8) / 5) ** 2)) + noise(28, 0.2)
         untrained = np.linspace(2, 4, 28) + noise(28, 0.2)
         dimension[0] = untrained[0] = 0  # likewise
         peak, step_4 = np.ceil(dimension), steps >= 4
         sixes = [np.where(step_4, level + gain * (steps - 4) / 24 + noise(28), np.nan) for level, gain in SIXES]
         of_sources = {"source": ["trained", "untrained", "pixels"], "time_step": steps}
+        modes = {"neutral_mode": np.arange(1, 9)}
         arrays = [
             labelled("accuracy_blanked", blanked, {"rows_shown": rows}, "", role="curve", metric="blanked/accuracy", share=True),
             labelled(
@@ -86,7 +88,12 @@ def made_study(networks: int, missing: int = 0, rng_seed: int = 0) -> xr.Dataset
                 "attractor_kind", 2, {}, "", role="category", flag_meanings="fixed_point cycle closed_curve chaos unresolved torus"
             ),
             labelled("attractor_recurrence", 0.01, {}, ""),
-            labelled("period_predicted", 20 + rng.uniform(-1, 1), {}, "", units="rows", role="number", missing="none"),
+            labelled("period_predicted", 3 * state + rng.uniform(-1, 1), {}, "", units="rows", role="number", missing="none"),
+            labelled("period_quasilinear", 1.02 * state, {}, "", units="rows", role="number", missing="none"),
+            labelled("period_selected", 1.01 * state, {}, "", units="rows", role="number", missing="none"),
+            labelled("mode_period", np.r_[state, state / 2, [np.nan] * 6], modes, "", units="rows", missing="fewer"),
+            labelled("mode_tie", 0.5, {}, "", role="number", missing="none"),
+            labelled("modes_stable", 1.0, {}, "", role="number"),
             labelled("period_state", state, {}, "", units="rows", role="number", missing="none"),
         ]
         records.append(xr.Dataset({a.name: a for a in arrays}))

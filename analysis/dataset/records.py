@@ -52,6 +52,17 @@ GROUPS: tuple[dict[str, tuple[str, ...]], ...] = (
         "participation_ratio": (SOURCE, "time_step"),
     },
     {"eigenvalue_real": ("mode",), "eigenvalue_imaginary": ("mode",), "spectral_radius": (), "period_predicted": ()},
+    {
+        "mode_period": ("neutral_mode",),
+        "mode_energy": ("neutral_mode",),
+        "mode_modulus": ("neutral_mode",),
+        "mode_tie": (),
+        "modes_stable": (),
+        "period_quasilinear": (),
+        "period_selected": (),
+        "saturated_real": ("saturated_mode",),
+        "saturated_imaginary": ("saturated_mode",),
+    },
     {"eigenvalue_real_by_epoch": ("epoch_from_0", "mode"), "eigenvalue_imaginary_by_epoch": ("epoch_from_0", "mode")},
     {
         "attractor_kind": (),

@@ -1,54 +1,44 @@
-"""Do the leading eigenvalue at rest, the state and the accuracy have the same period?"""
+"""Do predicted periods agree with measured ones, more often than others would?"""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
-from analysis.statistics.intervals import Estimate, mean_interval, share_interval
+from analysis.statistics.intervals import OneSided, share_test
 
 TOLERANCE = 0.1  # relative: periods that differ by less agree
+PERMUTATIONS = 9999
 
 
-@dataclass(frozen=True)
-class PeriodAgreement:
-    """How well predicted periods agree with measured ones, over networks.
+def agrees(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    """Whether periods in rows agree within `TOLERANCE`, after broadcasting. NaN stands for no oscillation: two of them agree."""
+    near = np.abs(predicted / measured - 1) <= TOLERANCE
+    both = np.isfinite(predicted) & np.isfinite(measured)
+    return np.asarray(np.where(both, near, np.isnan(predicted) & np.isnan(measured)))
 
-    Attributes: `share`, the share of networks in which the measured period is the predicted one or its half, within `TOLERANCE`;
-    `half`, the share of networks in which it agrees with the half; `turn`, the mean difference between the measured and the
-    predicted angle per row, in radians; `n`, the number of networks that have both periods.
+
+def permutation_test(right: np.ndarray, rng: np.random.Generator | int = 0) -> tuple[OneSided, float]:
+    """The test that predictions are right of their own networks more often than of others, and how often they are right of others.
+
+    `right` `[n, n]` tells whether the prediction for network i is right of network j. The statistic is the number of networks whose
+    own prediction is right; the null is that of `PERMUTATIONS` random assignments of predictions to networks.
     """
+    rng = np.random.default_rng(rng)
+    n = len(right)
+    own = int(np.trace(right))
+    permuted = np.array([right[np.arange(n), rng.permutation(n)].sum() for _ in range(PERMUTATIONS)])
+    greater, less = ((1 + int(np.sum(which))) / (1 + PERMUTATIONS) for which in (permuted >= own, permuted <= own))
+    return OneSided(greater, less), float(right.mean()) if n else float("nan")
 
-    share: Estimate
-    half: Estimate
-    turn: Estimate
-    n: int
+
+def paired_test(right: np.ndarray, other: np.ndarray) -> OneSided:
+    """The exact test that one prediction is right of more networks `[n]` than another (McNemar 1947): of those of which only one is
+    right, half would be the one's."""
+    only, other_only = int(np.sum(right & ~other)), int(np.sum(other & ~right))
+    return share_test(only, only + other_only) if only + other_only else OneSided(1.0, 1.0)
 
 
 def of_odd_map(predicted: xr.DataArray) -> bool:
     """Whether the predicted periods belong to an odd blank map, as records say; older records do not say it, and all were odd."""
     return str(predicted.attrs.get("odd", 1)) != "0"
-
-
-def period_agreement(predicted: np.ndarray, measured: np.ndarray, level: float = 0.95, odd: bool = True) -> PeriodAgreement:
-    """Compares periods `[n]` in rows, NaN where there is none.
-
-    Where the map is `odd`, as h -> tanh(R h) is, an orbit may be its own mirror image, h(t + T/2) = -h(t). It then passes the same
-    distances twice in a period, so that anything even in h, and much of an accuracy, has half the period of the state. A measured
-    period is therefore compared with the predicted one or its half, whichever is nearer on a logarithmic scale. `turn` is the
-    difference between angles per row, taken on the circle.
-    """
-    both = np.isfinite(predicted) & np.isfinite(measured)
-    predicted, measured = np.asarray(predicted, dtype=float)[both], np.asarray(measured, dtype=float)[both]
-    # Time is discrete: half a period of less than two rows appears as its longer alias.
-    twice = 2 / predicted % 1
-    half = 1 / np.maximum(np.minimum(twice, 1 - twice), 1e-12)
-    halves = odd & (np.abs(np.log(measured / half)) < np.abs(np.log(measured / predicted)))
-    reference = np.where(halves, half, predicted)
-    agrees = np.abs(measured / reference - 1) <= TOLERANCE
-    angle = np.angle(np.exp(2j * np.pi * (1 / measured - 1 / reference)))
-    count = int(both.sum())
-    share, half = (share_interval(int(np.sum(which)), count, level) for which in (agrees, agrees & halves))
-    return PeriodAgreement(share, half, mean_interval(angle, level), count)

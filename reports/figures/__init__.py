@@ -21,6 +21,7 @@ from reports.figures.predicted import predicted
 from reports.figures.similarity import similarity
 from reports.figures.spectrum import spectrum
 from reports.figures.surfaces import generalisation, surface
+from reports.figures.theory import theory
 from reports.figures.truncation import truncation
 
 FIGURES = {
@@ -37,6 +38,7 @@ FIGURES = {
         decoding,
         generalisation,
         early_classification,
+        theory,
         spectrum,
         similarity,
         networks,

@@ -33,6 +33,7 @@ def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
         "title": "Hidden orbits: dynamics and geometry of recurrent networks",
         "subtitle": f"{shown(dataset.attrs['study_name'])} (study {shown(analysis.study, 40)})",
         "answer": _answer(analysis),
+        "first": _drawn(figures, FIRST),
         "answers": _answers(analysis.findings.ledger),
         "verdicts": _verdicts(analysis.findings.ledger),
         "unjudged": analysis.findings.unjudged,
@@ -146,6 +147,7 @@ def _warnings(analysis: Analysis, missing: dict[str, str]) -> list[str]:
 
 
 ALIKE = ("How alike the networks are", ("similarity",))  # a section without a claim
+FIRST = ("theory",)  # the figure on the first page
 APPENDIX = ("networks",)
 
 
@@ -162,14 +164,15 @@ def sections() -> dict[str, tuple[list[str], list[str]]]:
 
 
 def _sections(analysis: Analysis, figures: dict[str, Figure]) -> list[dict]:
-    laid_out, shown_before = [], set(APPENDIX)
+    laid_out, shown_before = [], {*FIRST, *APPENDIX}
     for title, (claims, names) in sections().items():
         paragraphs = [paragraph for claim in claims if (paragraph := _of_claim(analysis, claim))]
         drawn = _drawn(figures, [name for name in names if name not in shown_before])
         if paragraphs and names and not set(names) & set(figures):
             paragraphs.append({"text": "The study does not have the data for this figure.", "items": [], "change": ""})
         if paragraphs or drawn:
-            laid_out.append({"title": title, "paragraphs": paragraphs, "figures": drawn})
+            see = [*(name for name in names if name in FIRST and name in figures), *(item["name"] for item in drawn)]
+            laid_out.append({"title": title, "paragraphs": paragraphs, "figures": drawn, "see": see})
         shown_before |= {item["name"] for item in drawn}
     return laid_out
 

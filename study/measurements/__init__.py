@@ -27,6 +27,7 @@ from study.measurements import (
     experiments,
     fixed_points,
     geometry,
+    modes,
     probes,
 )
 from study.measurements.recording import Extent, Recording, nothing_more
@@ -75,6 +76,9 @@ MEASUREMENTS: dict[str, Measurement] = {
     "early_cluster": Measurement(early_cluster.early_cluster, "standard", reads_blank_rows=False, memory=early_cluster.memory),
     "spectrum": Measurement(eigenvalues.recurrent_spectrum, "standard", reads_blank_rows=False),
     "attractors": Measurement(attractors.attractors, "standard", version=2, reads_blank_rows=False),
+    "modes": Measurement(modes.from_weights, "standard", reads_blank_rows=False),
+    "orbit_modes": Measurement(modes.of_orbit, "standard", reads_blank_rows=False),
+    "dynamic_modes": Measurement(modes.dynamic_modes, "standard", reads_blank_rows=False),
     "fixed_points": Measurement(fixed_points.fixed_points, "full", reads_blank_rows=False),
 }
 

@@ -3,40 +3,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
+from scipy import stats
 
-from analysis.statistics.agreement import of_odd_map, period_agreement
+from analysis.statistics.agreement import agrees, of_odd_map, paired_test, permutation_test
 from analysis.statistics.decoding import first_step_above, lead
 
 
-def test_a_period_and_its_half_agree_and_others_do_not():
-    predicted = np.array([20.0, 20, 20, 20, np.nan, 20])
-    measured = np.array([20.5, 10.2, 14.0, 7.0, 20.0, np.nan])
-    found = period_agreement(predicted, measured)
-    assert found.n == 4
-    assert found.share.value == 0.5
-    assert found.half.value == 0.25
-
-
-def test_half_a_period_does_not_agree_where_the_map_is_not_odd():
-    predicted, measured = np.full(6, 20.0), np.array([20.5, 10.0, 10.2, 20.0, 19.0, 10.0])
-    assert period_agreement(predicted, measured).share.value == 1
-    found = period_agreement(predicted, measured, odd=False)
-    assert found.share.value == 0.5
-    assert found.half.value == 0
+def test_older_records_do_not_say_that_their_map_is_odd_and_it_was():
+    predicted = np.full(6, 20.0)
     assert of_odd_map(xr.DataArray(predicted))
     assert of_odd_map(xr.DataArray(predicted, attrs={"odd": np.int64(1)}))
     assert not of_odd_map(xr.DataArray(predicted, attrs={"odd": np.int64(0)}))
-
-
-def test_half_a_period_of_less_than_two_rows_is_seen_as_its_alias():
-    assert period_agreement(np.full(6, 2.5), np.full(6, 5.0)).half.value == 1
-    assert period_agreement(np.full(6, 2.0), np.full(6, 2.0)).share.value == 1
-
-
-def test_the_turn_is_the_difference_of_angles_a_row():
-    found = period_agreement(np.full(8, 10.0), np.full(8, 10.5))
-    assert found.turn.value == pytest.approx(2 * np.pi * (1 / 10.5 - 1 / 10))
-    assert period_agreement(np.array([np.nan]), np.array([3.0])).n == 0
 
 
 def test_the_first_step_above_a_threshold():
@@ -53,3 +30,30 @@ def test_a_lead_is_paired_and_counts_those_that_never_pass():
     assert found.ahead.value == 2
     assert found.ahead.n == 2
     assert found.never == 1
+
+
+def test_periods_agree_within_a_tenth_and_where_there_is_none():
+    predicted = np.array([10.0, 10.0, np.nan, np.nan, 10.0])
+    measured = np.array([10.9, 11.2, np.nan, 10.0, np.nan])
+    assert agrees(predicted, measured).tolist() == [True, False, True, False, False]
+
+
+def test_predictions_are_tested_against_those_of_other_networks():
+    periods = 8 * 1.3 ** np.arange(8)
+    right = agrees(1.02 * periods[:, None], periods)
+    test, chance = permutation_test(right)
+    assert test.greater == pytest.approx(1e-4) and test.less == 1
+    assert chance == pytest.approx(1 / 8)
+    assert permutation_test(agrees(np.full((8, 1), 10.0), np.full(8, 10.0)))[0].greater == 1  # one period fits all
+    false_positives = [
+        permutation_test(agrees(draw.choice(periods, (10, 1)), draw.choice(periods, 10)), draw)[0].greater <= 0.05
+        for draw in map(np.random.default_rng, range(60))
+    ]
+    assert np.mean(false_positives) <= 0.1
+
+
+def test_two_predictions_are_compared_where_only_one_is_right():
+    right, other = np.array([True] * 14 + [False] * 6), np.array([True] * 4 + [False] * 14 + [True] * 2)
+    test = paired_test(right, other)
+    assert test.greater == pytest.approx(stats.binomtest(10, 12, 0.5, alternative="greater").pvalue)
+    assert paired_test(right, right).greater == 1

@@ -37,12 +37,12 @@ def test_every_figure_has_its_section_and_every_claim_s_figure_is_one():
 
 @pytest.mark.parametrize(
     ("changes", "words"),
-    [({}, "is taken"), ({"id": "C 9"}, "expected a letter"), ({"id": "C9", "power": "mean"}, "expected a bound")],
+    [({}, "is taken"), ({"id": "C 99"}, "expected a letter"), ({"id": "C99", "power": "mean"}, "expected a bound")],
 )
 def test_a_claim_that_cannot_be_registered_is_refused(changes, words):
     with pytest.raises(ValueError, match=words):
         register_claim(dataclasses.replace(CLAIMS["C1"], **changes))
-    assert "C9" not in CLAIMS
+    assert "C99" not in CLAIMS
 
 
 def test_a_phrase_is_said_where_its_numbers_are_there():

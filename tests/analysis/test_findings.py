@@ -27,13 +27,15 @@ def test_true_claims_are_supported(findings):
     assert estimates["C2"] == pytest.approx(0.2, abs=0.02)
     assert estimates["C4"] == 1.0
     assert "row 1 left out" in next(note(f) for f in findings.ledger if f.claim == "C2")
-    assert "period 10.0" in next(note(f) for f in findings.ledger if f.claim == "C4")
+    assert "median period 12.7 rows (8.0 to 28.7)" in next(note(f) for f in findings.ledger if f.claim == "C4")
     assert estimates["C6"] == pytest.approx(0.1, abs=0.01)
     assert estimates["C6b"] == pytest.approx(0.25, abs=0.01)
     assert estimates["C6c"] == pytest.approx(0.95, abs=0.01)
     assert estimates["C7"] == pytest.approx(26 - 11, abs=0.5)
     assert estimates["C7b"] == pytest.approx(8)
-    assert "its half in 100%" in next(note(f) for f in findings.ledger if f.claim == "C8")
+    assert estimates["C8"] == estimates["C9"] == 1
+    told = next(note(f) for f in findings.ledger if f.claim == "C8")
+    assert "10 of 10 networks; 10 by the mode of most energy alone, 0 by the leading eigenvalue" in told
 
 
 def test_numbers_are_followed_over_hidden_sizes():

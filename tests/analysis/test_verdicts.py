@@ -322,3 +322,51 @@ def test_a_study_s_findings_hold_every_claim_s_numbers():
         assert np.isfinite(finding.p)
         assert finding.p_adjusted >= finding.p
         assert "{" not in sentence(finding)
+
+
+# C8 and C9
+
+
+def test_a_theory_that_is_right_no_more_often_than_the_leading_eigenvalue_explains_nothing():
+    dataset = made_study(12)
+    assert _judged("C8", dataset).verdict == "supported"
+    both = _with(dataset, period_predicted=dataset.period_selected)
+    assert _judged("C8", both).verdict == "undecided"
+    worse = _with(dataset, period_predicted=dataset.period_state, period_selected=3 * dataset.period_state)
+    assert _judged("C8", worse).verdict == "contradicted"
+
+
+def test_a_prediction_that_is_right_of_any_network_is_none_of_its_own():
+    dataset = made_study(12)
+    alike = {name: 0 * dataset[name] + 20.0 for name in ("period_state", "period_selected")}
+    finding = _judged("C8", _with(dataset, **alike))
+    assert finding.estimate.value == 1 and finding.verdict == "undecided"
+
+
+def test_states_and_theories_without_a_period_agree_and_every_network_counts():
+    dataset = made_study(12)
+    still = xr.DataArray(np.arange(12) < 2, dims="seed")
+    finding = _judged("C8", _with(dataset, period_state=dataset.period_state.where(~still)))
+    assert finding.estimate.n == 12 and finding.estimate.value == pytest.approx(10 / 12)
+    neither = {name: dataset[name].where(~still) for name in ("period_state", "period_selected")}
+    assert _judged("C8", _with(dataset, **neither)).estimate.value == 1
+
+
+@pytest.mark.parametrize("claim", ["C8", "C9"])
+def test_networks_on_which_the_theory_was_found_do_not_count(claim):
+    regime = {"learning_rate": PAPER_LEARNING_RATE, "batch_size": PAPER_BATCH_SIZE}
+    dataset = made_study(20).assign_attrs(config=json.dumps(regime))
+    finding = _judged(claim, dataset)
+    assert finding.estimate.n == 10 and "seeds 0-9 left out, on which the theory was found" in note(finding)
+    explored = _judged(claim, made_study(8).assign_attrs(config=json.dumps(regime)))
+    assert explored.verdict == "not applicable" and "described only, since the theory was found on" in sentence(explored)
+    assert _judged(claim, made_study(20)).estimate.n == 20
+
+
+def test_periods_that_are_no_modes_of_their_own_network_do_not_support_it():
+    dataset = made_study(12)
+    assert _judged("C9", dataset).verdict == "supported"
+    other = _with(dataset, mode_period=dataset.mode_period.roll(seed=1, roll_coords=False))
+    assert _judged("C9", other).verdict != "supported"
+    every = _with(dataset, mode_period=xr.zeros_like(dataset.mode_period) + dataset.mode_period[0, :8, 1].values)
+    assert _judged("C9", every).verdict == "undecided"  # all networks have all modes

@@ -93,6 +93,10 @@ class Cell(ABC):
             state = self.blank(weights, state)
             yield state
 
+    def nonlinearity(self, drive: torch.Tensor) -> torch.Tensor | None:
+        """f(u), elementwise, where the blank map is h -> f(R h) with R the parameter `recurrent`; None for any other map."""
+        return None
+
     def blank_map(self, weights: Weights) -> BlankMap:
         """The blank map as a function of NumPy arrays."""
         return BlankMap(self, weights)

@@ -56,6 +56,9 @@ class TanhCell(Cell):
             state = here.tanh(here.product(state, transposed, buffers[step % 2]))
             yield state
 
+    def nonlinearity(self, drive: torch.Tensor) -> torch.Tensor:
+        return drive.tanh()
+
     def blank_map(self, weights: Weights) -> BlankMap:
         return _TanhMap(self, weights)
 
