@@ -17,7 +17,7 @@ def faults(cell: Cell) -> list[str]:
     """What is wrong with a cell, in words; empty where nothing is.
 
     Tested in float64: `odd` and `rests_at_zero` must be true exactly if the map has these properties, and methods that the cell
-    overrides (`blank`, `rows`, `blank_rows`, `jacobian`, `blank_map`) must agree with its `step`.
+    overrides (`blank`, `rows`, `blank_rows`, `jacobian`, `blank_map`, `nonlinearity`) must agree with its `step`.
     """
     return list(dict.fromkeys(_named_badly(cell))) or list(dict.fromkeys(_computed_badly(cell)))
 
@@ -54,6 +54,12 @@ def _computed_badly(cell: Cell) -> Iterator[str]:
             yield f"it says that it is {'' if cell.odd else 'not '}odd, which is not so"
         if _near(cell.blank(weights, zero), zero) != cell.rests_at_zero:
             yield f"it says that it {'rests' if cell.rests_at_zero else 'does not rest'} at 0, which is not so"
+        recurrent = weights["recurrent"]
+        if cell.nonlinearity(recurrent) is not None:
+            driven = states @ recurrent.mT if recurrent.shape == (size, size) else recurrent
+            answer = cell.nonlinearity(driven)
+            if answer is None or not _near(answer, blank):
+                yield "its blank map is not its nonlinearity of R h"
         stepped, rolled, state = [], [blank, cell.step(weights, blank, torch.zeros_like(images[:, 0]))], cell.start(weights, STATES)
         for row in images.unbind(dim=1):
             state = cell.step(weights, state, row)
