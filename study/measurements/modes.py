@@ -17,6 +17,7 @@ from study.measurements.quasilinear import CONVERGED, MOST_MODES, modes_of, neut
 from study.measurements.recording import Recording
 from study.schema import labelled
 
+NEAR = 0.15  # of 1: the moduli of the modes of an orbit, which is no sinusoid and has harmonics
 DMD_ROWS = 60  # blank rows after the image
 DMD_VARIANCE = 0.99  # of the states, which the directions of the fitted map carry
 NOT_OF_THIS_FORM = "the cell's blank map is not h -> f(R h)"
@@ -138,7 +139,7 @@ def of_orbit(recording: Recording) -> Iterator[xr.DataArray]:
         drive, answer = main[:-1] @ recurrent.T, main[1:]
         square = np.mean(drive**2, axis=0)
         gain = np.divide(np.mean(answer * drive, axis=0), square, out=np.zeros_like(square), where=square > 0)
-        eigenvalues, energy, *_ = modes_of(gain, recurrent, answer.T @ answer / len(answer))
+        eigenvalues, energy, *_ = modes_of(gain, recurrent, answer.T @ answer / len(answer), NEAR)
     at = {"neutral_mode": np.arange(1, MOST_MODES + 1)}
     none = f"{NOT_OF_THIS_FORM}; or the state stands still; or no mode is near modulus 1"
     fewer = f"{FEWER}; or {none}"

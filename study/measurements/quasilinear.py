@@ -130,14 +130,14 @@ def neutral_modes(f: Nonlinearity, recurrent: np.ndarray) -> Modes:
 
 
 def modes_of(
-    gain: np.ndarray, recurrent: np.ndarray, covariance: np.ndarray
+    gain: np.ndarray, recurrent: np.ndarray, covariance: np.ndarray, neutral: float = NEUTRAL
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The neutral eigenvalues of diag(`gain`) R, with their energies under a covariance of the state, and unit eigenvectors; and
-    all its eigenvalues."""
+    """The eigenvalues of diag(`gain`) R of modulus within `neutral` of 1, with their energies under a covariance of the state, and
+    unit eigenvectors; and all its eigenvalues."""
     eigenvalues, right = np.linalg.eig(gain[:, None] * recurrent)
     left = np.linalg.inv(right)
     energy = np.einsum("ij,jk,ik->i", left, covariance, left.conj()).real * np.sum(np.abs(right) ** 2, axis=0)
-    kept = np.flatnonzero((np.imag(eigenvalues) >= -TURNS) & (np.abs(np.abs(eigenvalues) - 1) < NEUTRAL))
+    kept = np.flatnonzero((np.imag(eigenvalues) >= -TURNS) & (np.abs(np.abs(eigenvalues) - 1) < neutral))
     kept = kept[np.argsort(-energy[kept], kind="stable")][:MOST_MODES]
     kept = kept[energy[kept] > ALIVE * energy[kept].max(initial=0)]
     return eigenvalues[kept], energy[kept], right[:, kept] / np.linalg.norm(right[:, kept], axis=0), eigenvalues

@@ -190,3 +190,9 @@ def test_another_cell_has_none_and_says_why():
     measured = measure(_recording(network), MODES)
     assert np.isnan(measured.period_quasilinear) and "not h -> f(R h)" in measured.period_quasilinear.attrs["missing"]
     assert np.isnan(measured.mode_period).all() and np.isfinite(measured.dmd_modulus[0])
+
+
+def test_an_orbit_with_harmonics_has_its_mode_although_its_modulus_is_not_1():
+    measured = _measured(_planes((3.0, 9.3), units=4))
+    assert 0.9 < measured["orbit_mode_modulus"][0] < 0.98
+    assert float(measured["period_secant"]) == pytest.approx(float(measured["period_state"]), rel=0.1)
