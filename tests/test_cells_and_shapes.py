@@ -139,3 +139,27 @@ def test_a_data_set_of_another_shape_passes_through_and_says_what_it_lacks(place
     assert "applied after row 12 (experiment 1)" in words
     assert "row 28" not in words
     assert "step 28" not in words
+
+
+@pytest.mark.slow
+def test_another_number_of_rows_is_another_data_set_from_training_to_report(place, tmp_path):
+    folder = write_data_set(tmp_path / "data", _shaped(400, 0), _shaped(120, 1))
+    own = SMALL | {"data_dir": str(folder), "train_images": "400", "seeds": "0-5", "blank_rows": "40", "epochs": "2"}
+    report = tmp_path / "report.pdf"
+    for rows, steps in (("all", 12), ("6", 6), ("24", 24), ("12", 12)):
+        study = place.start(command=("run", *(["--no-report"] if rows != "6" else [])), out=str(report), rows=rows, **own)
+        study.wait(900)
+        assert study.process.returncode == 0, study.output
+        trained = 0 if rows == "12" else 6  # the images' own number
+        assert f"6 networks expected: {trained} trained, 0 re-measured, {6 - trained} reused" in study.output
+        assert runs.load("latest", place.client).sizes["time_step"] == steps
+        if rows == "6":
+            assert "left out" not in study.output  # the images are found again for t-SNE
+            assert "(resampled to 6 rows: neighbours averaged, or each shown several times)" in _text(report)
+    refused = place.start(rows="5", **own)
+    refused.wait(60)
+    assert refused.process.returncode == 2
+    assert "rows=5: images of mnist have 12 rows; expected all, or a number that divides 12" in refused.output
+    mixed = place.start(module="study", command=("run", "--no-report"), rows="6", **(own | {"seeds": "6"}))
+    mixed.wait(300)
+    assert mixed.process.returncode == 0, mixed.output
