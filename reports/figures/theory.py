@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -98,7 +100,7 @@ def _plane(axes: Axes, network: xr.Dataset) -> None:
 
 def _ladder(axes: Axes, analysis: Analysis) -> None:
     edges = np.geomspace(SHORTEST, LONGEST, BINS + 1)
-    for h, (colour, _) in zip(sizes(analysis), _cycle(), strict=False):
+    for h, (colour, _) in zip(sizes(analysis), cycle(BY_SIZE), strict=False):
         networks = present(analysis.dataset, h)
         periods, weights = (networks[name].values.ravel() for name in ("mode_period", "mode_energy"))
         known = np.isfinite(periods)
@@ -121,7 +123,7 @@ def _against(axes: Axes, analysis: Analysis, name: str) -> tuple[int, int]:
     axes.plot(ends, ends, color=INK, linewidth=0.7)
     axes.fill_between(ends, (1 - TOLERANCE) * ends, (1 + TOLERANCE) * ends, color=GREY, alpha=0.25, linewidth=0)
     right = count = 0
-    for h, (colour, marker) in zip(sizes(analysis), _cycle(), strict=False):
+    for h, (colour, marker) in zip(sizes(analysis), cycle(BY_SIZE), strict=False):
         networks = present(analysis.dataset, h)
         predicted, measured = networks[name].values, networks.period_state.values
         right, count = right + int(agrees(predicted, measured).sum()), count + len(predicted)
@@ -142,7 +144,3 @@ def _against(axes: Axes, analysis: Analysis, name: str) -> tuple[int, int]:
     for axis in (axes.xaxis, axes.yaxis):
         plain_ticks(axis, PERIODS[1:])
     return right, count
-
-
-def _cycle() -> list[tuple[str, str]]:
-    return list(BY_SIZE) * 100

@@ -150,7 +150,6 @@ def prepare_data(name: str, data_dir: Path, digest: str | None = None, rows: int
     """
     source = _described(name, data_dir)
     if rows != "all":
-        _unpack(source)
         source = _with_rows(source, rows)
     if digest not in (None, source.digest):
         raise InputError(

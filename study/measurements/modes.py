@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 
 from study.measurements import attractors
-from study.measurements.quasilinear import CONVERGED, MOST_MODES, modes_of, neutral_modes, own_orbit, periods
+from study.measurements.quasilinear import CONVERGED, MOST_MODES, modes_of, neutral_modes, own_orbit, periods, weighed
 from study.measurements.recording import Recording
 from study.schema import labelled
 
@@ -171,7 +171,7 @@ def dynamic_modes(recording: Recording) -> Iterator[xr.DataArray]:
     `dmd_energy` and `dmd_modulus` over `dmd_mode`, and `period_dmd`, that of the turning mode with most energy.
 
     All orbits together are projected on the directions that carry `DMD_VARIANCE` of their variance; the linear map between
-    successive projections is fitted by least squares, and its modes are weighed as `quasilinear.modes_of` does.
+    successive projections is fitted by least squares, and its modes are weighed by `quasilinear.weighed`.
     """
     network = recording.network
     images = min(attractors.IMAGES, len(recording.test))
@@ -220,9 +220,7 @@ def fitted_modes(orbits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     rank = int(np.searchsorted(np.cumsum(variance) / variance.sum(), DMD_VARIANCE)) + 1
     basis = directions[:, :rank]
     fitted = np.linalg.lstsq(before @ basis, after @ basis, rcond=None)[0].T
-    eigenvalues, right = np.linalg.eig(fitted)
-    left = np.linalg.inv(right)
-    energy = np.einsum("ij,jk,ik->i", left, basis.T @ square @ basis, left.conj()).real * np.sum(np.abs(right) ** 2, axis=0)
+    eigenvalues, _, energy = weighed(fitted, basis.T @ square @ basis)
     kept = np.flatnonzero(np.imag(eigenvalues) >= 0)
     energy = np.where(np.imag(eigenvalues) > 0, 2, 1) * energy
     kept = kept[np.argsort(-energy[kept], kind="stable")][:MOST_MODES]

@@ -134,13 +134,20 @@ def modes_of(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The eigenvalues of diag(`gain`) R of modulus within `neutral` of 1, with their energies under a covariance of the state, and
     unit eigenvectors; and all its eigenvalues."""
-    eigenvalues, right = np.linalg.eig(gain[:, None] * recurrent)
-    left = np.linalg.inv(right)
-    energy = np.einsum("ij,jk,ik->i", left, covariance, left.conj()).real * np.sum(np.abs(right) ** 2, axis=0)
+    eigenvalues, right, energy = weighed(gain[:, None] * recurrent, covariance)
     kept = np.flatnonzero((np.imag(eigenvalues) >= -TURNS) & (np.abs(np.abs(eigenvalues) - 1) < neutral))
     kept = kept[np.argsort(-energy[kept], kind="stable")][:MOST_MODES]
     kept = kept[energy[kept] > ALIVE * energy[kept].max(initial=0)]
     return eigenvalues[kept], energy[kept], right[:, kept] / np.linalg.norm(right[:, kept], axis=0), eigenvalues
+
+
+def weighed(linear: np.ndarray, covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The eigenvalues and right eigenvectors v of a linear map, and the energy (L C L*)_ii |v_i|^2 that each carries of states of
+    this covariance, with L the inverse of the eigenvectors."""
+    eigenvalues, right = np.linalg.eig(linear)
+    left = np.linalg.inv(right)
+    energy = np.einsum("ij,jk,ik->i", left, covariance, left.conj()).real * np.sum(np.abs(right) ** 2, axis=0)
+    return eigenvalues, right, energy
 
 
 @dataclass(frozen=True)
@@ -178,7 +185,7 @@ def own_orbit(f: Nonlinearity, recurrent: np.ndarray, eigenvalue: complex, vecto
     constant state, and the gain f(u)/u.
     """
     turns = abs(eigenvalue.imag) > TURNS
-    state = vector * np.sqrt(energy * (2 if turns else 1)) if turns else np.real(vector) * np.sqrt(energy)
+    state = vector * np.sqrt(2 * energy) if turns else np.real(vector) * np.sqrt(energy)
     identity, residual = np.eye(len(recurrent)), np.inf
     eigenvalue = complex(eigenvalue)
     for _ in range(MOST_STEPS):
