@@ -13,6 +13,7 @@ from analysis.claims import (  # noqa: F401
     c6_sixes,
     c7_linear_reading,
     c8_predicted_period,
+    c10_length,
 )
 from analysis.claims.claim import Claim
 from analysis.claims.finding import CONTRADICTED, SUPPORTED, UNDECIDED, Finding, by_interval, by_tests

@@ -145,14 +145,7 @@ def load_sweep(studies: Sequence[str], over: str, client: MlflowClient | None = 
     configs = [configuration(dataset) for dataset in datasets]
     if over not in REGIME:
         raise InputError(f"over={over}: expected one of: {', '.join(REGIME)}")
-    for name in sorted(REGIME, key=lambda name: name == over):
-        values = [config.get(name) for config in configs]
-        if name == over and len(set(values)) < len(values):
-            raise InputError(f"over={over}: the studies have {', '.join(map(str, values))}; expected a different value for each")
-        if name != over and len(set(values)) > 1:
-            raise InputError(
-                f"the studies also differ in {name} ({', '.join(map(str, values))}): expected studies that differ only in {over}"
-            )
+    check_alike(configs, over)
     for line in made_differently(*datasets):
         warnings.warn(line, stacklevel=2)
     apart = [dataset.drop_attrs().expand_dims({over: [config[over]]}) for dataset, config in zip(datasets, configs, strict=True)]
@@ -162,6 +155,18 @@ def load_sweep(studies: Sequence[str], over: str, client: MlflowClient | None = 
             joined[name].attrs.update(variable.attrs)
     lists = {name: json.dumps([dataset.attrs[name] for dataset in datasets]) for name in datasets[0].attrs}
     return joined.assign_attrs(lists)
+
+
+def check_alike(configs: Sequence[dict], over: str) -> None:
+    """Raises `InputError` where studies do not differ in one setting, or differ in another that decides what a network becomes."""
+    for name in sorted(REGIME, key=lambda name: name == over):
+        values = [config.get(name) for config in configs]
+        if name == over and len(set(values)) < len(values):
+            raise InputError(f"over={over}: the studies have {', '.join(map(str, values))}; expected a different value for each")
+        if name != over and len(set(values)) > 1:
+            raise InputError(
+                f"the studies also differ in {name} ({', '.join(map(str, values))}): expected studies that differ only in {over}"
+            )
 
 
 def _check_regime(study: Study, complete: dict[Place, Run]) -> None:
