@@ -15,6 +15,9 @@ from rich.console import Console
 from study.command_line import run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+Beside = Annotated[
+    str, typer.Option(help="Run ids of studies of other lengths (rows), separated by commas, whose periods are compared; or none.")
+]
 console = Console(soft_wrap=True, markup=False, emoji=False)  # stored text may hold anything
 
 
@@ -29,14 +32,16 @@ def analyse(
     data_dir: Annotated[
         str | None, typer.Option(help="The folder that holds the data set's folder; default: the project's.")
     ] = None,
+    beside: Beside = "none",
 ) -> None:
     """Pull a study's runs, judge the paper's claims, and log bands and verdicts to MLflow."""
     if context.invoked_subcommand:
         return
     from study.files.targets import checked_folder
-    from study.terminal.errors import InputError, checked_study, quoted
+    from study.terminal.errors import InputError, checked_studies, checked_study, quoted
 
     checked_study(study)
+    others = checked_studies("beside", beside)
     folder = checked_folder("out", out, ("*.nc", "*.csv"), "tables") if out is not None else None
     from analysis.states.embedding import METHODS
     from study.data.sources import checked_data_dir
@@ -51,7 +56,7 @@ def analyse(
     from study.tracking import connect
 
     client = connect(existing=True)
-    analysis = study_analysis.analyse(client, study, embedding, images)
+    analysis = study_analysis.analyse(client, study, embedding, images, others)
     study_analysis.log(client, analysis)
     if folder is not None:
         study_analysis.save(analysis, folder)

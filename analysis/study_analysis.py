@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 
 from analysis.claims import stored as stored_findings
 from analysis.claims.findings import Findings, category_table, evaluate, markdown, representatives
-from analysis.dataset import records, runs
+from analysis.dataset import lengths, records, runs
 from analysis.states import embedding, similarity
 from analysis.states.embedding import METHODS, chosen_steps
 from analysis.states.similarity import mean_over_pairs
@@ -57,14 +57,18 @@ class Analysis:
         return int((self.dataset.run_id != "").sum())
 
 
-def analyse(client: MlflowClient, study: str, method: str | None = None, data_dir: Path = DATA_DIR) -> Analysis:
+def analyse(
+    client: MlflowClient, study: str, method: str | None = None, data_dir: Path = DATA_DIR, beside: Sequence[str] = ()
+) -> Analysis:
     """Analyses a study (a run id, or ``latest``). Stored results are reused if the same code made them from the same data.
+
+    `beside` are studies of other lengths, whose periods are compared with this one's (`analysis.dataset.lengths`).
 
     `method` is one of `analysis.states.embedding.METHODS`; None takes the stored one, else t-SNE. Embeddings and similarities that
     are not stored need the images that the networks were measured on. These come from the data set's folder in `data_dir`, never
     from a path that the study names; where that is another data set, or none, embeddings and similarities are left out.
     """
-    dataset = runs.load(study, client)
+    dataset = lengths.beside(runs.load(study, client), beside, client)
     stored = _Stored(client, dataset, data_dir)
     embeddings, similarities, reasons = {}, {}, defaultdict(list)
     for size, seed in representatives(dataset).items():
@@ -81,9 +85,9 @@ def analyse(client: MlflowClient, study: str, method: str | None = None, data_di
     return Analysis(dataset, _findings(client, dataset), embeddings, similarities, left_out)
 
 
-def of_records(client: MlflowClient, study: str) -> Analysis:
+def of_records(client: MlflowClient, study: str, beside: Sequence[str] = ()) -> Analysis:
     """The analysis of a study's records alone: without embeddings and similarities, which need the networks themselves."""
-    dataset = runs.load(study, client)
+    dataset = lengths.beside(runs.load(study, client), beside, client)
     return Analysis(dataset, _findings(client, dataset), {}, {})
 
 

@@ -23,6 +23,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__d
 console = Console(soft_wrap=True, markup=False, emoji=False)  # stored text may hold anything
 
 Study = Annotated[str, typer.Option(help="A study's run id, or latest.")]
+Beside = Annotated[
+    str, typer.Option(help="Run ids of studies of other lengths (rows), separated by commas, whose periods are compared; or none.")
+]
 DataDir = Annotated[str | None, typer.Option(help="The folder that holds the data set's folder; default: the project's.")]
 
 
@@ -32,15 +35,17 @@ def report(
     study: Study = "latest",
     out: Annotated[str, typer.Option(help="The PDF to write.")] = "report.pdf",
     data_dir: DataDir = None,
+    beside: Beside = "none",
 ) -> None:
     """Draw a study's figures, typeset its report, and log both to the study run."""
     if context.invoked_subcommand:
         return
     from study.data.sources import checked_data_dir
     from study.files.targets import checked_target
-    from study.terminal.errors import checked_study
+    from study.terminal.errors import checked_studies, checked_study
 
     checked_study(study)
+    others = checked_studies("beside", beside)
     target = checked_target("out", out)
     images = checked_data_dir(data_dir)
     from analysis.study_analysis import analyse, describe
@@ -50,7 +55,7 @@ def report(
     from study.tracking import connect, results
 
     client = connect(existing=True)
-    analysis = analyse(client, study, data_dir=images)
+    analysis = analyse(client, study, data_dir=images, beside=others)
     for line in analysis.left_out:
         console.print(line, highlight=False)
     with tempfile.TemporaryDirectory() as folder:
@@ -101,17 +106,19 @@ def figure_command(
     study: Study = "latest",
     out: Annotated[str | None, typer.Option(help="The file to write: .svg, .png or .pdf. By default NAME.svg.")] = None,
     data_dir: DataDir = None,
+    beside: Beside = "none",
 ) -> None:
     """Draw one figure of a study."""
     from reports.figures import FIGURES, OF_STATES
     from reports.figures.figure import FORMATS
     from study.data.sources import checked_data_dir
     from study.files.targets import checked_target
-    from study.terminal.errors import InputError, checked_study, quoted
+    from study.terminal.errors import InputError, checked_studies, checked_study, quoted
 
     if name not in FIGURES:
         raise InputError(f"figure={quoted(name)}: expected one of: {', '.join(FIGURES)}")
     checked_study(study)
+    others = checked_studies("beside", beside)
     file = out if out is not None else f"{name}.svg"
     if Path(file).suffix.lower() not in FORMATS:
         raise InputError(f"out={quoted(file)}: expected a file name that ends in one of: {', '.join(FORMATS)}")
@@ -122,7 +129,7 @@ def figure_command(
 
     client = connect(existing=True)
     of_states = name in OF_STATES
-    analysis = analyse(client, study, data_dir=images) if of_states else of_records(client, study)
+    analysis = analyse(client, study, data_dir=images, beside=others) if of_states else of_records(client, study, others)
     figure = FIGURES[name](analysis)
     if figure is None and analysis.left_out:
         raise InputError(f"figure={name}: {'; '.join(analysis.left_out)}")

@@ -92,6 +92,7 @@ def made_study(networks: int, missing: int = 0, rng_seed: int = 0) -> xr.Dataset
             labelled("period_quasilinear", 1.02 * state, {}, "", units="rows", role="number", missing="none"),
             labelled("period_selected", 1.01 * state, {}, "", units="rows", role="number", missing="none"),
             labelled("mode_period", np.r_[state, state / 2, [np.nan] * 6], modes, "", units="rows", missing="fewer"),
+            labelled("mode_energy", np.r_[0.7, 0.3, [np.nan] * 6], modes, "", missing="fewer", share=True),
             labelled("mode_tie", 0.5, {}, "", role="number", missing="none"),
             labelled("modes_stable", 1.0, {}, "", role="number"),
             labelled("period_state", state, {}, "", units="rows", role="number", missing="none"),

@@ -135,6 +135,7 @@ BAD = {
     "scheduler": ADDRESS,
     "data_dir": FOLDER,
     "study": STUDY,
+    "beside": [*STUDY, "latest", ",", f"{'0' * 32},{'0' * 32}", f"{'0' * 32},", f"{'0' * 32}, {'1' * 32}"],
     "first": STUDY,
     "second": STUDY,
     "storage": OUT,

@@ -17,19 +17,20 @@ def judge(sample: Sample) -> Finding | None:
     """Judged on the networks of all lengths that have learned the task and whose state oscillates."""
     arrays = sample.arrays
     lengths = arrays.length.values
+    if arrays.length_accuracy.notnull().any("length_seed").sum() < 2:
+        return None  # no other study has networks of this size
     learned = (arrays.length_accuracy.mean("length_seed") >= TRAINED).values
     trained = lengths[learned]
     measured = np.log2(arrays.length_period.transpose("length", "length_seed").values[learned])
     periods = [one[np.isfinite(one)] for one in measured]
-    if not np.isfinite(arrays.length_accuracy.values).any(axis=1)[lengths != sample.arrays.sizes["time_step"]].any():
-        return None  # no other study has networks of this size
     estimate, test = slope(np.log2(trained), periods, HALF, LEVEL)
     numbers = {
         "lengths": trained,
         "periods": [2.0 ** float(np.median(one)) if len(one) else np.nan for one in periods],
-        "still": int(np.isfinite(arrays.length_accuracy.values[learned]).sum() - estimate.n),
         "not_learned": lengths[~learned],
     }
+    if still := int(np.isfinite(arrays.length_accuracy.values[learned]).sum() - estimate.n):
+        numbers["still"] = still
     weights = arrays.length_mode_energy.where(arrays.length_mode_period.notnull())
     centre = (np.log2(arrays.length_mode_period) * weights).sum("neutral_mode") / weights.sum("neutral_mode")
     modes = [one[np.isfinite(one)] for one in centre.transpose("length", "length_seed").values[learned]]
@@ -56,7 +57,7 @@ register_claim(
             "median periods {periods:.1f} rows at lengths {lengths:.0f}",
             "slope of the modes' mean log period, weighed by energy, {modes:.2f} [{modes_lower:.2f}, {modes_upper:.2f}]",
             "{still:.0f} networks without a period left out",
-            "not trained at {not_learned:row} rows, left out",
+            "not trained at {not_learned:.0f} rows, left out",
         ),
         section="Why it oscillates",
         figures=("theory",),
@@ -64,5 +65,6 @@ register_claim(
         repeated. The period is that of the state after 2,000 blank rows, its slope the linear contrast of the mean log periods
         over log length, each length with the same weight.""",
         power="curve",
+        asks="studies of other lengths beside this one (--beside)",
     )
 )

@@ -78,8 +78,6 @@ def unjudged(dataset: xr.Dataset, ledger: Iterable[Finding]) -> list[str]:
                 lacking.setdefault(missing or claim.needs, []).append(size)
         for missing, sizes in lacking.items():
             where = "" if len(sizes) == len(samples) else f" at H = {', '.join(map(str, sizes))}"
-            lines.append(
-                f"{claim.id}, {claim.hypothesis}: not judged{where}, because it needs {' and '.join(missing)}, which the networks "
-                "do not have."
-            )
+            needed = claim.asks or f"{' and '.join(missing)}, which the networks do not have"
+            lines.append(f"{claim.id}, {claim.hypothesis}: not judged{where}, because it needs {needed}.")
     return lines

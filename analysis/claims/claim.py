@@ -27,7 +27,8 @@ class Claim:
     a source where it is not the trained network (``probe_accuracy:pixels``); `judge`, which turns the networks of one hidden size
     into a finding, or None where no network has a value of what it needs; `power`, how the number of networks needed for a verdict
     is computed (``mean`` or ``share``: that quantity must lie on one side of the `bound`; ``curve``: no single number decides);
-    `accuracy_only`, for claims about how well networks learn, which are judged for untrained networks, too.
+    `accuracy_only`, for claims about how well networks learn, which are judged for untrained networks, too; `asks`, what a reader
+    has to bring where the needs are not the networks' own.
 
     Attributes that describe it: the `quantity` that is estimated and its `units` (``%`` and ``points`` for shares and their
     differences, which are multiplied by 100); the `test` and the `rule` that gives the verdict; `phrases` about a finding;
@@ -55,6 +56,7 @@ class Claim:
     power: Literal["mean", "share", "curve"] = "curve"
     bound: float | None = None
     accuracy_only: bool = False
+    asks: str = ""
 
     def missing_in(self, arrays: xr.Dataset) -> list[str]:
         """What of its needs some networks' arrays lack, in words."""

@@ -207,7 +207,9 @@ def restored(dataset: xr.Dataset, text: bytes) -> Findings:
     _only_if({one.claim for one in stored.ledger} <= set(CLAIMS))
     for one in stored.ledger:
         limits = [value for value in (one.lower, one.value, one.upper) if value is not None]
-        _only_if(limits == sorted(limits) and one.n <= networks[one.hidden_size].sizes["seed"])
+        counted = networks[one.hidden_size].sizes
+        beside = counted.get("length", 0) * counted.get("length_seed", 0)
+        _only_if(limits == sorted(limits) and one.n <= counted["seed"] + beside)
         _only_if(CLAIMS[one.claim].power != "share" or all(0 <= value <= 1 for value in limits))
         _only_if(one.p is None or 0 <= one.p <= 1)
     _only_once((one.variable, one.source, one.hidden_size) for one in stored.bands)

@@ -21,18 +21,28 @@ NAMES = {  # of a record's variables, here
 def beside(dataset: xr.Dataset, studies: Sequence[str], client: MlflowClient | None = None) -> xr.Dataset:
     """A study's dataset, with the periods and accuracies of `studies` (run ids) that differ from it in the number of rows alone.
 
-    They and the study itself lie along a dimension `length`, the rows of an image, and `length_seed`; the variables are named in
-    `NAMES`. Raises `InputError` where the studies differ in something else, or two have the same length.
+    Raises `InputError` where the studies differ in something else, two have the same length, or one lacks the periods.
     """
-    every = [dataset, *(runs.load(study, client) for study in studies)]
+    return with_lengths(dataset, [runs.load(study, client) for study in studies])
+
+
+def with_lengths(dataset: xr.Dataset, others: Sequence[xr.Dataset]) -> xr.Dataset:
+    """A dataset with the periods of itself and of the `others` along `length`, the rows of an image, and `length_seed`, at its own
+    hidden sizes; the variables are named in `NAMES`. Unchanged where there are no others.
+    """
+    if not others:
+        return dataset
+    every = [dataset, *others]
     runs.check_alike([runs.configuration(one) for one in every], "rows")
     lengths = [one.sizes["time_step"] for one in every]
     if len(set(lengths)) < len(lengths):
-        raise InputError(f"the studies have images of {', '.join(map(str, lengths))} rows; expected a different number for each")
-    for one, length in zip(every, lengths, strict=True):
+        raise InputError(
+            f"beside: the studies have images of {', '.join(map(str, lengths))} rows; expected a different number for each"
+        )
+    for one in every:
         if lacking := [name for name in NAMES if name not in one]:
             raise InputError(
-                f"study={one.attrs['study']} (of {length} rows) lacks {', '.join(lacking)}: run it again with measurements=standard"
+                f"beside: study {one.attrs['study']} lacks {', '.join(lacking)}; expected one run with measurements=standard"
             )
     chosen = [
         one[list(NAMES)].drop_attrs().reindex(hidden_size=dataset.hidden_size).rename(NAMES | {"seed": "length_seed"})

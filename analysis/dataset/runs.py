@@ -281,12 +281,12 @@ def _latest(client: MlflowClient) -> Run:
 
 
 def save_tables(dataset: xr.Dataset, folder: Path) -> None:
-    """Writes a dataset as CSV, one file per set of dimensions: `networks.csv`, `by_time_step.csv`, `by_time_step_digit.csv`
-    and so on.
+    """Writes a dataset as CSV, one file per set of dimensions beside hidden size and seed: `networks.csv`, `by_time_step.csv`,
+    `by_time_step_digit.csv` and so on.
     """
     groups: dict[tuple, list[str]] = {}
     for name, variable in dataset.data_vars.items():
-        groups.setdefault(tuple(variable.dims[2:]), []).append(str(name))
+        groups.setdefault(tuple(dim for dim in variable.dims if dim not in ("hidden_size", "seed")), []).append(str(name))
     for dims, names in groups.items():
         frame = dataset[names].to_dataframe().reset_index()
         measured = [name for name in names if name != "run_id"]

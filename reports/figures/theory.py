@@ -20,7 +20,9 @@ NEEDED = {"saturated_real", "mode_period", "mode_energy", "period_selected", "pe
 LONGEST = 100  # rows: longer periods are drawn at the edge
 BY_SIZE = ((BLUE, "o"), (VERMILION, "^"), (GREEN, "s"), (PURPLE, "D"), (ORANGE, "v"), (SKY, "P"))
 SHORTEST = 4  # rows, likewise
+SHORTEST_LADDER = 2  # rows, where other lengths are shown
 BINS = 24
+SPREAD = 1.4  # factor around a length within which its networks are drawn
 APART = 0.2  # radians between modes whose periods are both written
 
 
@@ -36,7 +38,7 @@ def theory(analysis: Analysis) -> Figure | None:
         figure, ((plane, ladder), scatters) = panels(2, 2, height=2.75)
         _plane(plane, network)
         plane.set_title(f"H = {size}, seed {seed}")
-        _ladder(ladder, analysis)
+        (_lengths if "length" in dataset.dims else _ladder)(ladder, analysis)
         for axes, (words, name) in zip(scatters, predictions.items(), strict=True):
             right, all_of_them = _against(axes, analysis, name)
             axes.set_title(f"{words}: {right} of {all_of_them} within {TOLERANCE:.0%}")
@@ -51,9 +53,8 @@ def theory(analysis: Analysis) -> Figure | None:
         figure,
         f"Why it oscillates. Top left: eigenvalues of R (grey) and of D R (blue), where D holds the gain that saturation "
         f"leaves each unit, in the network of H = {size} nearest the median accuracy; orange: the modes that are left at "
-        f"modulus 1, the larger the more of the state's energy they carry; the line is the unit circle. Top right: periods "
-        f"of these modes in all networks, weighed by their share of the energy, each network equally; dashed: the image's "
-        f"{image_rows(dataset)} rows, and a half and a third of them. Bottom: the period of the state, measured under blank "
+        f"modulus 1, the larger the more of the state's energy they carry; the line is the unit circle. Top right: "
+        f"{_ladder_words(dataset)}. Bottom: the period of the state, measured under blank "
         f"rows, against its prediction from R alone; lines: equal, and within {TOLERANCE:.0%}. Periods over {LONGEST} or "
         f"below {SHORTEST} rows, predictions without rotation and states that stand still are drawn at the edge. Networks: "
         f"{counts(analysis)}.",
@@ -115,6 +116,48 @@ def _ladder(axes: Axes, analysis: Analysis) -> None:
     axes.set(xscale="log", xlim=(SHORTEST, LONGEST), xlabel="period of a mode (rows)", ylabel="energy (%)")
     plain_ticks(axes.xaxis, PERIODS[1:])
     axes.legend(loc="upper right", handletextpad=0.3, borderaxespad=0.1)
+
+
+def _lengths(axes: Axes, analysis: Analysis) -> None:
+    """The modes of networks of all lengths, side by side within a length, and the lines of T, T/2 and T/3."""
+    lengths = np.sort(analysis.dataset.length.values.astype(float))
+    shortest, longest = lengths[0] / SPREAD, lengths[-1] * SPREAD
+    ends = np.array([shortest, longest])
+    for part in (1, 2, 3):
+        axes.plot(ends, ends / part, color=GREY, linewidth=0.8, linestyle="--", zorder=0.5)
+        axes.text(longest, longest / part, f" T/{part}" if part > 1 else " T", ha="left", va="center")
+    side_by_side = np.geomspace(1 / SPREAD**0.5, SPREAD**0.5, 2 * len(sizes(analysis)) + 1)[1::2]
+    for h, (colour, marker), shift in zip(sizes(analysis), cycle(BY_SIZE), side_by_side, strict=False):
+        networks = analysis.dataset.sel(hidden_size=h)
+        for length in lengths:
+            periods, energy = (networks[f"length_mode_{name}"].sel(length=length).values.ravel() for name in ("period", "energy"))
+            axes.scatter(
+                np.full(periods.shape, length * shift),
+                periods.clip(SHORTEST_LADDER, LONGEST),
+                s=40 * np.nan_to_num(energy),
+                marker=marker,
+                color=colour,
+                alpha=0.5,
+                linewidth=0,
+            )
+        axes.scatter([], [], s=14, marker=marker, color=colour, linewidth=0, label=f"H = {h}")
+    axes.set(xscale="log", yscale="log", xlim=ends, ylim=(SHORTEST_LADDER, LONGEST))
+    axes.set(xlabel="rows of a sequence, T", ylabel="period of a mode (rows)")
+    plain_ticks(axes.xaxis, [int(length) for length in lengths])
+    plain_ticks(axes.yaxis, PERIODS)
+    axes.legend(loc="upper left", handletextpad=0.1, borderaxespad=0.1)
+
+
+def _ladder_words(dataset: xr.Dataset) -> str:
+    if "length" in dataset.dims:
+        return (
+            "periods of these modes in networks trained on sequences of other lengths T, too, the larger the more energy they "
+            "carry; dashed: T, T/2 and T/3"
+        )
+    return (
+        "periods of these modes in all networks, weighed by their share of the energy, each network equally; dashed: the image's "
+        f"{image_rows(dataset)} rows, and a half and a third of them"
+    )
 
 
 def _against(axes: Axes, analysis: Analysis, name: str) -> tuple[int, int]:

@@ -46,11 +46,25 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+RUN_ID = "[0-9a-f]{32}"
+
+
 def checked_study(study: str) -> str:
     """Checks that a text can name a study (an MLflow run id, or ``latest``); raises `InputError` before any store is asked."""
-    if not re.fullmatch(r"latest|[0-9a-f]{32}", study):
+    if not re.fullmatch(f"latest|{RUN_ID}", study):
         raise InputError(
             f"study={quoted(study)}: the tracking store has no such run; expected a study's run id, of 32 hexadecimal "
             "digits, or latest"
         )
     return study
+
+
+def checked_studies(name: str, text: str) -> list[str]:
+    """Run ids separated by commas, or none of them (``none``); raises `InputError` as `checked_study` does."""
+    studies = [] if text == "none" else text.split(",")
+    if len(set(studies)) < len(studies) or not all(re.fullmatch(RUN_ID, study) for study in studies):
+        raise InputError(
+            f"{name}={quoted(text)}: expected run ids of studies, of 32 hexadecimal digits each, separated by commas and none of "
+            "them twice, or none"
+        )
+    return studies
