@@ -36,6 +36,9 @@ def run_command(
     data_dir: Annotated[Text, typer.Option(help="The folder that holds the data set's folder.")] = None,
     rows: Annotated[Text, typer.Option(help="Rows read of an image: all, or fewer (averaged), or more (repeated).")] = None,
     train_images: Annotated[Text, typer.Option(help="Number of training images, taken from the start.")] = None,
+    trailing_blanks: Annotated[
+        Text, typer.Option(help="Blank rows after each image in training: a number, or a range such as 0-56, drawn for each batch.")
+    ] = None,
     blank_rows: Annotated[Text, typer.Option(help="Blank rows appended in experiment 3.")] = None,
     measurements: Annotated[Text, typer.Option(help="What is measured: paper, standard, or full.")] = None,
     device: Annotated[Text, typer.Option(help="cpu, cuda, or auto.")] = None,

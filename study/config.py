@@ -101,6 +101,19 @@ def whole_or_all(text: object) -> object:
     return text if text == "all" else whole(text)
 
 
+def _number_or_range(text: object) -> object:
+    """A number, or a range of two different ones, as it is stored; where both ends are the same, one number is left."""
+    found = re.fullmatch("([0-9]{1,4})(?:-([0-9]{1,4}))?", str(text)) if isinstance(text, str | int) else None
+    if isinstance(text, bool) or not found:
+        raise ValueError
+    least, most = int(found[1]), int(found[2] or found[1])
+    if least > most:
+        raise ValueError(f"the range {text} runs backwards")
+    if most > MOST_ROWS:
+        raise ValueError
+    return f"{least}-{most}" if least < most else str(least)
+
+
 def _known_dataset(name: object) -> object:
     if name not in DATASETS:
         raise ValueError
@@ -224,6 +237,14 @@ Rows = Annotated[
         "such as 14"
     ),
 ]
+TrailingBlanks = Annotated[
+    str,
+    BeforeValidator(_number_or_range),
+    Field(
+        description=f"a whole number, or a range such as 0-56 from which the number for each batch is drawn, of integers from 0 to "
+        f"{MOST_ROWS}"
+    ),
+]
 DatasetName = Annotated[str, BeforeValidator(_known_dataset), Field(description=f"one of: {', '.join(DATASETS)}")]
 CellName = Annotated[str, BeforeValidator(_known_cell), Field(description="the name of a registered cell, such as tanh")]
 DataFolder = Annotated[
@@ -254,11 +275,17 @@ class NetworkConfig(Frozen):
     dataset: str
     rows: Literal["all"] | int = "all"  # likewise; the data's digest says it, too
     train_images: int
+    trailing_blanks: str = "0"  # likewise: the only number there was
     blank_rows: int
     measurements: MeasurementSet
     device: Literal["cpu", "cuda"]
     precision: Precision
     kernels: KernelsName = "torch"  # the only ones there were when networks did not name theirs
+
+    def trailing(self) -> tuple[int, int]:
+        """The least and the most blank rows that follow an image in training."""
+        least, _, most = self.trailing_blanks.partition("-")
+        return int(least), int(most or least)
 
 
 class StudyConfig(Frozen):
@@ -274,6 +301,7 @@ class StudyConfig(Frozen):
     data_dir: DataFolder = Path("data")
     rows: Rows = "all"
     train_images: TrainImages = 60000
+    trailing_blanks: TrailingBlanks = "0"
     blank_rows: BlankRows = 500
     measurements: MeasurementSet = "standard"
     device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="'auto', 'cpu' or 'cuda'")] = "auto"

@@ -43,7 +43,7 @@ from study.tracking.store import (
 PLACE = re.compile("[0-9]{1,19}", re.ASCII)  # a hidden size or a seed, as a parameter of a run
 # Settings that all networks of a study share. `measurements` is not among them: a record may hold more than was asked for. Neither
 # is `rows`: the images' own number is the same as all, and the digest of the data tells others apart.
-ALIKE = ("cell", "epochs", "learning_rate", "batch_size", "dataset", "train_images", "blank_rows", "precision")
+ALIKE = ("cell", "epochs", "learning_rate", "batch_size", "dataset", "train_images", "trailing_blanks", "blank_rows", "precision")
 REGIME = (*ALIKE, "rows", "measurements")  # the studies of a sweep differ in one of these
 
 

@@ -31,6 +31,7 @@ class Settings(BaseModel):
     data_dir: Text
     rows: Literal["all"] | Annotated[int, Field(gt=0, le=MOST_ROWS)] = "all"
     train_images: Count
+    trailing_blanks: Annotated[str, Field(pattern="^[0-9]{1,4}(-[0-9]{1,4})?$")] = "0"
     blank_rows: Count
     measurements: Text = "paper"
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"

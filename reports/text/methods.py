@@ -29,14 +29,22 @@ def _resampled(config: dict) -> str:
     return "" if rows == "all" else f" (resampled to {rows} rows: neighbours averaged, or each shown several times)"
 
 
+def _trailing(config: dict) -> str:
+    least, _, most = config.get("trailing_blanks", "0").partition("-")
+    if most:
+        return f" and {least} to {most} blank rows after it, a number drawn anew for each batch"
+    return "" if least == "0" else f" and {least} blank rows after it"
+
+
 def _of_all(config: dict, classes: int) -> list[str]:
     return [
         f"""Each network has one recurrent layer of {layer(config["cell"])} and a linear readout with bias, initialised as
         PyTorch does (uniform within one over the square root of the hidden size), and reads a {config["dataset"]} image row by
         row{_resampled(config)}, pixels scaled to [0, 1]. It is trained on {config["train_images"]:,} images for
         {config["epochs"]} epochs with Adam (learning rate {config["learning_rate"]:g}, batches of {config["batch_size"]}) on the
-        cross-entropy after the last row, by backpropagation through time in {PRECISIONS[config["precision"]]}. All measurements
-        use the whole test set unless stated otherwise, and single precision or better.""",
+        cross-entropy after the last row{_trailing(config)}, by backpropagation through time in
+        {PRECISIONS[config["precision"]]}. All measurements use the whole test set unless stated otherwise, and single precision or
+        better.""",
         """The paper names 200 units, 30 epochs and a test accuracy a little over 93%, but no learning rate, batch size,
         initialisation or readout bias; those are choices of this study.""",
         f"""Experiment 1 blanks all rows after the first n and reads the network after the last row; experiment 2 applies the

@@ -20,7 +20,8 @@ PLAIN_INTERVAL = 60  # seconds of silence after which, without a bar, a line sho
 
 def cost(config: NetworkConfig, rows: int) -> float:
     """The work of one network on images with so many rows, in arbitrary units: products grow with H squared, the rest with H."""
-    passes = config.epochs * config.train_images / 10_000 + config.blank_rows / rows
+    trained = 1 + sum(config.trailing()) / 2 / rows  # rows of an image and blank ones, on average, over those of an image
+    passes = trained * config.epochs * config.train_images / 10_000 + config.blank_rows / rows
     return passes * config.hidden_size * (config.hidden_size + 100)
 
 

@@ -93,7 +93,8 @@ def training_memory(config: NetworkConfig, data: DataShape) -> int:
     The working memory is counted twice, since an epoch's last batch may have a size of its own; so are the batch's images, which
     are gathered before they are converted.
     """
-    cell, hidden, rows, features = known(config.cell), config.hidden_size, data.rows, data.features
+    cell, hidden, features = known(config.cell), config.hidden_size, data.features
+    rows = data.rows + max(config.trailing())
     parameters = sum(map(math.prod, cell.shapes(hidden, features).values())) + (hidden + 1) * data.classes
     batch = rows * config.batch_size * (lanes_of(config).kept * cell.state_size(hidden) + features)
     gathered = rows * config.batch_size * features

@@ -19,13 +19,15 @@ from study.training.engine import ENGINE_VERSION
 # The fields of a `NetworkConfig` that determine the weights; all others define what is measured.
 PLACE = ("seed", "hidden_size")  # in which the networks of one study differ
 OF_ALL_CELLS = (*PLACE, "epochs", "learning_rate", "batch_size", "dataset", "train_images", "device", "precision")
-TRAINING_FIELDS = ("cell", *OF_ALL_CELLS, "kernels")
+TRAINING_FIELDS = ("cell", *OF_ALL_CELLS, "kernels", "trailing_blanks")
 
 # Older stores have a single key, the tag `network_key`, made from these fields and the record's version. All their networks have
 # the paper's cell.
 FUSED_FIELDS = (*OF_ALL_CELLS, "blank_rows", "measurements")
 FUSED_VERSION = 4
-ONLY_ONCE = "torch"  # the only kernels there were then
+# Fields that came later, and the value that all networks had before: they are left out of the keys of such networks, which are thus
+# found.
+CAME_LATER = {"kernels": "torch", "trailing_blanks": "0"}
 NO_CHANGES: Mapping[str, object] = MappingProxyType({})
 
 
@@ -63,16 +65,13 @@ def _fused(fields: Mapping[str, object], data_digest: str) -> str:
 
 
 def _fields_then(config: NetworkConfig, names: tuple[str, ...] | list[str]) -> dict[str, object]:
-    """Fields as stores of one cell and torch's kernels knew them; of any others they hold no key."""
-    others = {"cell": config.cell} if config.cell != TANH.name else {}
-    return _fields(config, names) | others | ({"kernels": config.kernels} if config.kernels != ONLY_ONCE else {})
+    """Fields as stores of one cell and of no later field knew them; of networks with any others they hold no key."""
+    return _fields(config, [*names, *CAME_LATER]) | ({"cell": config.cell} if config.cell != TANH.name else {})
 
 
 def _fields(config: NetworkConfig, names: tuple[str, ...] | list[str]) -> dict[str, object]:
     fields = config.model_dump(mode="json", include=set(names))
-    if fields.get("kernels") == ONLY_ONCE:  # so that the keys of networks that were stored without a word of kernels are found
-        del fields["kernels"]
-    return fields
+    return {name: value for name, value in fields.items() if CAME_LATER.get(name) != value}
 
 
 def _canonical(content: Mapping[str, object]) -> str:

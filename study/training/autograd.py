@@ -30,6 +30,8 @@ class AutogradLane(Lane):
             state = network.start(len(indices))
             for row in images.unbind(dim=1):
                 state = network.cell.step(network.parameters, state, row)
+            for _ in range(batch.blanks):
+                state = network.cell.step(network.parameters, state, torch.zeros_like(images[:, 0]))
             logits = network.cell.observed(state) @ network.readout.mT + network.bias
         loss = cross_entropy(logits.to(leaf.dtype), self.labels[indices])
         [gradient] = torch.autograd.grad(loss, leaf)

@@ -20,7 +20,7 @@ from study.networks import kernels
 from study.networks.cells import TANH, known
 from study.networks.kernels import KernelsName
 from study.networks.network import RecurrentNetwork, accuracy
-from study.networks.seeding import permutation
+from study.networks.seeding import blanks, permutation
 from study.terminal.errors import StudyError
 from study.training.autograd import AutogradLane
 from study.training.hand_derived import TanhLane
@@ -106,10 +106,14 @@ class TrainingStack:
         states: Sequence[TrainingState] | None = None,
         dtype: torch.dtype = torch.float32,
     ):
-        shared = {(c.cell, c.hidden_size, c.epochs, c.learning_rate, c.batch_size, c.precision, c.kernels) for c in configs}
+        shared = {
+            (c.cell, c.hidden_size, c.epochs, c.learning_rate, c.batch_size, c.trailing_blanks, c.precision, c.kernels)
+            for c in configs
+        }
         if len(shared) != 1 or (states and len({state.epoch for state in states}) != 1):
             raise ValueError(
-                "the networks of a stack share hidden size, cell, epochs, learning rate, batch size, precision, kernels and epoch"
+                "the networks of a stack share hidden size, cell, epochs, learning rate, batch size, trailing blanks, precision, "
+                "kernels and epoch"
             )
         self.configs, self.train_images = tuple(configs), train
         cell, features = known(configs[0].cell), train.images.shape[2]
@@ -146,9 +150,10 @@ class TrainingStack:
         self.epoch += 1
         orders = [permutation(c.seed, c.hidden_size, self.epoch, length) for c in self.configs]
         by_lane = [torch.stack(orders)] if self.lanes[0].batched else orders
+        trailing = blanks(self.epoch, -(-length // size), *self.configs[0].trailing())
         for lane, order in zip(self.lanes, by_lane, strict=True):
             lane.loss.zero_()
-            lane.pass_over(order, size)
+            lane.pass_over(order, size, trailing)
         loss = torch.cat([lane.loss.cpu().reshape(-1) for lane in self.lanes]) / length
         finite = torch.isfinite(loss) & torch.stack([torch.isfinite(row).all().cpu() for row in self._rows("weights")])
         self.diverged[(self.diverged == 0) & ~finite] = self.epoch

@@ -48,7 +48,7 @@ class TanhLane(Lane):
         super().__init__(weights, layout, config, train)
         self._first_rows = None if weights.is_cuda else first_rows(train.images)
         self._buffers: dict[int, _Buffers] = {}
-        self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
+        self._graphs: dict[tuple[int, int], torch.cuda.CUDAGraph] = {}  # by images and blank rows of a batch
 
     def batches(self, order: torch.Tensor, size: int) -> Iterator[Batch]:
         """An epoch's batches, by first row with ink; on a GPU, whose captured iteration has a fixed shape, in the given order."""
@@ -58,27 +58,29 @@ class TanhLane(Lane):
             yield from by_first_row(order, size, self._first_rows, self.images.shape[1])
 
     def step(self, batch: Batch) -> None:
-        size = batch.indices.shape[-1]
         if not self.weights.is_cuda:
             super().step(batch)
             return
+        size, shape = batch.indices.shape[-1], (batch.indices.shape[-1], batch.blanks)
         self.buffers(size).indices.copy_(batch.indices)
-        if size not in self._graphs:
-            self._graphs[size] = self._capture(self.buffers(size))
-        self._graphs[size].replay()
+        if shape not in self._graphs:
+            self._graphs[shape] = self._capture(self.buffers(size), batch.blanks)
+        self._graphs[shape].replay()
 
     def backpropagate(self, batch: Batch) -> torch.Tensor:
         buffers = self.buffers(batch.indices.shape[-1])
         buffers.indices.copy_(batch.indices)
-        return self._backpropagate(buffers, batch.active or self._all(buffers))
+        return self._backpropagate(buffers, batch.active or self._all(buffers), batch.blanks)
 
     def _all(self, buffers: _Buffers) -> tuple[int, ...]:
         return (buffers.indices.shape[-1],) * self.images.shape[1]
 
-    def _backpropagate(self, buffers: _Buffers, active: tuple[int, ...]) -> torch.Tensor:
-        """As `backpropagate`, of the images `buffers.indices`, of which the first `active[t]` have begun by row t (from 0)."""
+    def _backpropagate(self, buffers: _Buffers, active: tuple[int, ...], blanks: int) -> torch.Tensor:
+        """As `backpropagate`, of the images `buffers.indices`, of which the first `active[t]` have begun by row t (from 0), and so
+        many blank rows."""
         x, h, d = buffers.input, buffers.hidden, buffers.delta
-        batch, begun = x.shape[-2], next((t for t, count in enumerate(active) if count), 0)
+        batch, rows, begun = x.shape[-2], len(active), next((t for t, count in enumerate(active) if count), 0)
+        active += (batch,) * blanks
         product, add_product = (torch.bmm, torch.Tensor.baddbmm_) if self.batched else (torch.mm, torch.Tensor.addmm_)
         weights, gradients, exact = self.network, self.gradients, x.dtype == self.weights.dtype
         if not exact:  # bf16: products are rounded, weights are not
@@ -91,13 +93,16 @@ class TanhLane(Lane):
 
         transposed = buffers.transposed.copy_(weights.recurrent.mT)  # so that both factors are read along their rows
         # Before an image has begun, its x and h are 0, and so are products with them.
-        product(x.flatten(-3, -2), weights.input.mT, out=h.flatten(-3, -2))
+        product(x.flatten(-3, -2), weights.input.mT, out=h[..., :rows, :, :].flatten(-3, -2))
         states, deltas, last = buffers.states, buffers.deltas, len(active) - 1
         states[begun, active[begun]].tanh_()
-        for t in range(begun + 1, last + 1):
+        for t in range(begun + 1, rows):
             before = active[t - 1]
             add_product(states[t, before], states[t - 1, before], transposed)
             states[t, active[t]].tanh_()
+        for t in range(rows, last + 1):
+            product(states[t - 1, batch], transposed, out=states[t, batch])
+            states[t, batch].tanh_()
         state = states[last, batch]
 
         logits = product(state, weights.readout.mT).add_(weights.bias[..., None, :]).to(self.weights.dtype)
@@ -120,8 +125,8 @@ class TanhLane(Lane):
         full = next((t for t, count in enumerate(active) if count == batch), last)
         pairs = [
             (gradients.readout, d_logits, state),
-            (gradients.input, d.flatten(-3, -2), x.flatten(-3, -2)),
-            (gradients.recurrent, d[..., full + 1 :, :, :].flatten(-3, -2), h[..., full:-1, :, :].flatten(-3, -2)),
+            (gradients.input, d[..., :rows, :, :].flatten(-3, -2), x.flatten(-3, -2)),
+            (gradients.recurrent, d[..., full + 1 : last + 1, :, :].flatten(-3, -2), h[..., full:last, :, :].flatten(-3, -2)),
         ]
         for gradient, delta, source in pairs:
             if exact:
@@ -139,37 +144,42 @@ class TanhLane(Lane):
     def buffers(self, batch: int) -> _Buffers:
         """The working memory for batches of this size."""
         if batch not in self._buffers:
-            shape = (*self.weights.shape[:-1], self.images.shape[1], batch)
+            networks, rows = self.weights.shape[:-1], self.images.shape[1]
+            shape, longest = (*networks, rows, batch), (*networks, rows + self.most_blanks, batch)
             dtype = torch.bfloat16 if self.precision == "bf16" else self.weights.dtype
             self._buffers[batch] = _Buffers(
-                indices=torch.zeros(*shape[:-2], batch, dtype=torch.int64, device=self.weights.device),
+                indices=torch.zeros(*networks, batch, dtype=torch.int64, device=self.weights.device),
                 input=torch.empty(*shape, self.images.shape[2], dtype=dtype, device=self.weights.device),
-                hidden=torch.empty(*shape, self.network.hidden_size, dtype=dtype, device=self.weights.device),
+                hidden=torch.empty(*longest, self.network.hidden_size, dtype=dtype, device=self.weights.device),
                 # Zeros, never NaN: entries of images that have not begun are multiplied by 0.
-                delta=torch.zeros(*shape, self.network.hidden_size, dtype=dtype, device=self.weights.device),
+                delta=torch.zeros(*longest, self.network.hidden_size, dtype=dtype, device=self.weights.device),
                 transposed=torch.empty(self.network.recurrent.shape, dtype=dtype, device=self.weights.device),
             )
         return self._buffers[batch]
 
-    def _capture(self, buffers: _Buffers) -> torch.cuda.CUDAGraph:
-        """An iteration on these buffers as a CUDA graph; weights, moments and loss are left as they were."""
+    def _capture(self, buffers: _Buffers, blanks: int) -> torch.cuda.CUDAGraph:
+        """An iteration on these buffers as a CUDA graph; weights, moments and loss are left as they were.
+
+        All graphs share one pool of memory: nothing in it outlives an iteration.
+        """
         changed = (self.weights, self.first_moment, self.second_moment, self.loss, self.step_count)
         before = [tensor.clone() for tensor in changed]
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(WARM_UP):
-                self._iterate(buffers)
+                self._iterate(buffers, blanks)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._iterate(buffers)
+        others = next(iter(self._graphs.values()), None)
+        with torch.cuda.graph(graph, pool=others.pool() if others else None):
+            self._iterate(buffers, blanks)
         for tensor, value in zip(changed, before, strict=True):
             tensor.copy_(value)
         return graph
 
-    def _iterate(self, buffers: _Buffers) -> None:
-        self.loss.add_(self._backpropagate(buffers, self._all(buffers)), alpha=buffers.indices.shape[-1])
+    def _iterate(self, buffers: _Buffers, blanks: int) -> None:
+        self.loss.add_(self._backpropagate(buffers, self._all(buffers), blanks), alpha=buffers.indices.shape[-1])
         self.adam()
 
 
@@ -179,8 +189,8 @@ class _Buffers:
 
     indices: torch.Tensor  # [.., B]
     input: torch.Tensor  # [.., T, B, features]
-    hidden: torch.Tensor  # [.., T, B, H]
-    delta: torch.Tensor  # [.., T, B, H]
+    hidden: torch.Tensor  # [.., T + most blank rows, B, H]
+    delta: torch.Tensor  # likewise
     transposed: torch.Tensor  # [.., H, H]
 
     def __post_init__(self) -> None:

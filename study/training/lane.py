@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -43,11 +44,12 @@ class Layout:
 
 @dataclass(frozen=True)
 class Batch:
-    """The images of one step: their `indices` `[.., B]`, and where a lane uses it, how many of them have begun by each row,
-    `active` `[T]`: the first ones."""
+    """The images of one step: their `indices` `[.., B]`; where a lane uses it, how many of them have begun by each row, `active`
+    `[T]`: the first ones; and how many rows of zeros, `blanks`, follow before the network is read."""
 
     indices: torch.Tensor
     active: tuple[int, ...] = ()
+    blanks: int = 0
 
 
 class Lane(ABC):
@@ -65,6 +67,7 @@ class Lane(ABC):
         self.weights, self.batched = weights, weights.ndim == 2
         self.images, self.labels, self.precision = train.images, train.labels, config.precision
         self.learning_rate = config.learning_rate
+        self.most_blanks = max(config.trailing())  # of a batch
         self.gradient, self.first_moment, self.second_moment = (torch.zeros_like(weights) for _ in range(3))
         self.step_count = torch.zeros((), dtype=torch.float32, device=weights.device)
         self.network, self.gradients = layout.network(weights), layout.network(self.gradient)
@@ -78,11 +81,12 @@ class Lane(ABC):
     def steps(self, count: int) -> None:
         self.step_count.fill_(count)
 
-    def pass_over(self, order: torch.Tensor, size: int) -> None:
-        """Trains for one pass over the images in the `order` of indices `[.., N]`, in batches of `size` (the last may be smaller).
+    def pass_over(self, order: torch.Tensor, size: int, blanks: Iterable[int] | None = None) -> None:
+        """Trains for one pass over the images in the `order` of indices `[.., N]`, in batches of `size` (the last may be smaller),
+        each followed by as many blank rows as `blanks` says (by default none).
         Adds each batch's loss before its step, times the number of its images, to `loss`."""
-        for batch in self.batches(order, size):
-            self.step(batch)
+        for batch, count in zip(self.batches(order, size), itertools.repeat(0) if blanks is None else blanks, strict=False):
+            self.step(replace(batch, blanks=count) if count else batch)
 
     def batches(self, order: torch.Tensor, size: int) -> Iterator[Batch]:
         """An epoch's batches, in the given order."""

@@ -11,7 +11,7 @@ in these sums, they are not in them at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -41,15 +41,16 @@ class NumpyLane(Lane):
         self._labels = train.labels.numpy()
         self._memory: _Memory | None = None
 
-    def pass_over(self, order: torch.Tensor, size: int) -> None:
+    def pass_over(self, order: torch.Tensor, size: int, blanks: Iterable[int] | None = None) -> None:
         with np.errstate(all="ignore"):  # training that diverges is told at the end of the epoch
-            super().pass_over(order, size)
+            super().pass_over(order, size, blanks)
 
     def batches(self, order: torch.Tensor, size: int) -> Iterator[Batch]:
         return by_first_row(order, size, self._first_rows, self.images.shape[1])
 
     def backpropagate(self, batch: Batch) -> torch.Tensor:
-        indices, active = batch.indices.numpy(), batch.active
+        indices, of_image = batch.indices.numpy(), len(batch.active)
+        active = batch.active + batch.active[-1:] * batch.blanks  # images without ink stay at 0
         rows, hidden, images = len(active), self.network.hidden_size, len(indices)
         begun = next((t for t, count in enumerate(active) if count), rows)
         ends = list(accumulate(active))
@@ -65,9 +66,10 @@ class NumpyLane(Lane):
         states, pixels = z[:, :hidden], z[:, hidden:]
 
         # Rows of pixels in the order of Z: all images that have begun by the first row, then by the second ...
-        place = np.arange(rows)[:, None] + rows * indices
-        chosen = place[np.arange(images) < np.array(active)[:, None]]
+        place = np.arange(of_image)[:, None] + of_image * indices
+        chosen = place[np.arange(images) < np.array(batch.active)[:, None]]
         np.divide(self._pixels.take(chosen, axis=0), self._scale, out=pixels[: len(chosen)])
+        pixels[len(chosen) : ends[-1]] = 0
 
         last = np.zeros((images, hidden), dtype=z.dtype)  # where all images are blank, so are their states
         for t in range(begun, rows):
@@ -75,8 +77,10 @@ class NumpyLane(Lane):
             if t == begun:
                 drive = np.matmul(pixels[start:end], transposed[hidden:], out=scratch[:count])
                 states[start:end] = 0
-            else:
+            elif t < of_image:
                 drive = np.matmul(z[start:end], transposed, out=scratch[:count])
+            else:
+                drive = np.matmul(states[start:end], transposed[:hidden], out=scratch[:count])
             if t + 1 < rows:
                 following = ends[t]
                 np.tanh(drive, out=states[following : following + count])

@@ -37,6 +37,16 @@ def test_kernels_decide_the_weights_but_torch_s_were_once_the_only_ones():
     assert fused_network_key(torch_s, "d") != fused_network_key(numpy_s, "d")
 
 
+def test_blank_rows_in_training_decide_the_weights_but_once_there_were_none():
+    ours = NetworkConfig.model_validate(_network().model_dump(exclude={"trailing_blanks"}))
+    none, some = (_network(trailing_blanks=text) for text in ("0-0", "0-9"))
+    assert ours.trailing() == none.trailing() == (0, 0)
+    assert some.trailing() == (0, 9)
+    for key in (training_key, regime_key, fused_network_key):
+        assert key(ours, "d") == key(none, "d") != key(some, "d")
+    assert training_key(some, "d") != training_key(_network(trailing_blanks="9"), "d")
+
+
 @pytest.mark.parametrize("field", ["seeds", "hidden_sizes", "epochs", "learning_rate", "batch_size", "train_images", "precision"])
 def test_a_training_key_goes_by_what_decides_the_weights(field):
     other = {"precision": "bf16"}.get(field, "3")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import product
+
 import pytest
 import torch
 from torch import nn
@@ -9,7 +12,7 @@ from torch import nn
 from study.config import StudyConfig
 from study.data.sources import Images
 from study.networks.network import RecurrentNetwork, tanh_network
-from study.networks.seeding import permutation
+from study.networks.seeding import blanks, permutation
 from study.training.engine import TrainingStack
 from study.training.hand_derived import TanhLane
 from study.training.numpy_lane import NumpyLane
@@ -39,18 +42,19 @@ def _plain_module(network: RecurrentNetwork) -> nn.ModuleDict:
     return module
 
 
-def _loss(module: nn.ModuleDict, images: Images, indices: torch.Tensor) -> torch.Tensor:
-    pixels = images.images[indices].to(module["readout"].weight.dtype) / 255
+def _loss(module: nn.ModuleDict, images: Images, indices: torch.Tensor, blanks: int = 0) -> torch.Tensor:
+    pixels = nn.functional.pad(images.images[indices].to(module["readout"].weight.dtype) / 255, (0, 0, 0, blanks))
     return nn.functional.cross_entropy(module["readout"](module["rnn"](pixels)[0][:, -1]), images.labels[indices])
 
 
+@pytest.mark.parametrize("blanks", [0, 1, 9])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
-def test_gradients_equal_autograd_s(few, dtype, tolerance):
-    stack = TrainingStack(configs("0-2"), few, dtype=dtype)
+def test_gradients_equal_autograd_s(few, dtype, tolerance, blanks):
+    stack = TrainingStack(configs("0-2", trailing_blanks="0-9"), few, dtype=dtype)
     orders = torch.stack([permutation(seed, 24, 1, 250)[:32] for seed in range(3)]).to(few.labels.device)
     for lane, indices in zip(stack.lanes, [orders] if stack.lanes[0].batched else orders, strict=True):
         [batch] = lane.batches(indices, 32)
-        losses = lane.backpropagate(batch)
+        losses = lane.backpropagate(replace(batch, blanks=blanks))
         for s, order in enumerate(batch.indices.view(-1, 32)):
             weights, ours = (
                 [
@@ -60,23 +64,25 @@ def test_gradients_equal_autograd_s(few, dtype, tolerance):
                 for network in (lane.network, lane.gradients)
             )
             module = _plain_module(tanh_network(*(part.clone() for part in weights)))
-            loss = _loss(module, few, order)
+            loss = _loss(module, few, order, blanks)
             loss.backward()
             assert float(losses.reshape(-1)[s]) == pytest.approx(loss.item(), rel=tolerance)
             for gradient, weight in zip(ours, module.parameters(), strict=True):
                 assert (gradient - weight.grad).norm() <= tolerance * weight.grad.norm()
 
 
-def test_training_equals_autograd_with_torch_s_adam(few):
-    [config] = configs("4")
+@pytest.mark.parametrize("trailing", ["0", "3", "0-9"])
+def test_training_equals_autograd_with_torch_s_adam(few, trailing):
+    [config] = configs("4", trailing_blanks=trailing)
     stack = TrainingStack([config], few)
     module = _plain_module(stack.networks()[0])
     adam = torch.optim.Adam(module.parameters(), lr=config.learning_rate)
     for epoch in stack.train():
-        losses = []
-        for indices in permutation(4, 24, epoch.number, 250).to(few.labels.device).split(32):
+        losses, drawn = [], blanks(epoch.number, 8, *config.trailing())
+        assert len(set(drawn)) > 1 if "-" in trailing else set(drawn) == {int(trailing)}
+        for indices, count in zip(permutation(4, 24, epoch.number, 250).to(few.labels.device).split(32), drawn, strict=True):
             adam.zero_grad()
-            loss = _loss(module, few, indices)
+            loss = _loss(module, few, indices, count)
             loss.backward()
             adam.step()
             losses.append(loss.item() * len(indices))
@@ -91,8 +97,10 @@ def _trained(stack: TrainingStack) -> list[torch.Tensor]:
     return [state.weights for state in stack.states()]
 
 
-def test_a_network_is_the_same_bit_for_bit_in_any_stack(few):
+@pytest.mark.parametrize("trailing", ["0", "0-9"])
+def test_a_network_is_the_same_bit_for_bit_in_any_stack(few, trailing, monkeypatch):
     """On a CPU alone or beside others; on a GPU in any stack of the same width."""
+    monkeypatch.setitem(REGIME, "trailing_blanks", trailing)
     three = [_trained(TrainingStack(configs(seeds), few)) for seeds in ("0,1,2", "2,0,1", "1,5,6")]
     assert torch.equal(three[0][0], three[1][1])
     assert torch.equal(three[0][1], three[1][2])
@@ -104,8 +112,9 @@ def test_a_network_is_the_same_bit_for_bit_in_any_stack(few):
         assert all(torch.equal(one, other) for one, other in zip(alone, three[0], strict=True))
 
 
-@pytest.mark.parametrize("interrupted_after", [1, 2])
-def test_training_goes_on_bit_for_bit_from_any_epoch(few, interrupted_after):
+@pytest.mark.parametrize(("interrupted_after", "trailing"), [(1, "0"), (2, "0"), (1, "0-9")])
+def test_training_goes_on_bit_for_bit_from_any_epoch(few, interrupted_after, trailing, monkeypatch):
+    monkeypatch.setitem(REGIME, "trailing_blanks", trailing)
     whole = _trained(TrainingStack(configs("0-1"), few))
     first = TrainingStack(configs("0-1"), few)
     for _ in range(interrupted_after):
@@ -190,12 +199,12 @@ def test_batches_with_blank_images_are_trained_on(train_images):
     images[::3] = 0
     few = Images(images, train_images.labels[:40], 10)
     for kernels in ("torch", "numpy"):
-        for blank in (few, Images(torch.zeros_like(images), few.labels, 10)):
-            lane = TrainingStack(configs(kernels=kernels), blank, dtype=torch.float64).lanes[0]
+        for blank, count in product((few, Images(torch.zeros_like(images), few.labels, 10)), (0, 5)):
+            lane = TrainingStack(configs(kernels=kernels, trailing_blanks="0-9"), blank, dtype=torch.float64).lanes[0]
             [batch] = lane.batches(torch.arange(40), 40)
-            loss = lane.backpropagate(batch)
+            loss = lane.backpropagate(replace(batch, blanks=count))
             module = _plain_module(lane.network.each(torch.clone))
-            expected = _loss(module, blank, torch.arange(40))
+            expected = _loss(module, blank, torch.arange(40), count)
             expected.backward()
             assert float(loss) == pytest.approx(expected.item(), rel=1e-10)
             for gradient, weight in zip(lane.gradients.state_dict().values(), module.parameters(), strict=True):
