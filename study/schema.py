@@ -72,6 +72,10 @@ DIMENSIONS = {
     "mode": Dimension("eigenvalues of R, the largest modulus first", 1, grows=True),
     "neutral_mode": Dimension("modes that saturation leaves at modulus 1, the one with most energy first", 1),
     "saturated_mode": Dimension("eigenvalues of D R, the largest modulus first", 1, grows=True),
+    "plane": Dimension("random subspaces beside a mode", 1),
+    "outcome": Dimension(
+        "1: test accuracy; 2: accuracy lost by one blank row; 3: standard deviation of the accuracy under blank rows", 1
+    ),
     "dmd_mode": Dimension("modes of a linear map fitted to the states, the one with most energy first", 1),
     "exponent": Dimension("Lyapunov exponents, the largest first", 1, grows=True),
     "fixed_point": Dimension("fixed points, the smallest norm first"),

@@ -111,7 +111,7 @@ BAD = {
     "batch_size": [*COUNT, "60001"],
     "batch_sizes": [*INTERVAL, "100,1000000", "1.5,3"],
     "rows": [*COUNT, "27", "1001", "ALL"],
-    "trailing_blanks": [*(one for one in WHOLE if one != "1-2"), "1001", "0-1001", "56-0", "0-", "-56", "0-56-99", "0,56", "0 - 56"],
+    "trailing_blanks": [*ODD, *WRITTEN, "1.0", "1e3", "1,2", " 1", "1001", "0-1001", "56-0", "0-", "-56", "0-5-9", "0 - 56"],
     "train_images": [*COUNT, "60001", "1000000000000"],
     "blank_rows": [*COUNT, "100001", "1000000000"],
     "patience": [*WHOLE, "604801"],

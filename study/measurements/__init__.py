@@ -27,6 +27,7 @@ from study.measurements import (
     experiments,
     fixed_points,
     geometry,
+    interventions,
     modes,
     probes,
 )
@@ -79,6 +80,8 @@ MEASUREMENTS: dict[str, Measurement] = {
     "modes": Measurement(modes.from_weights, "standard", reads_blank_rows=False),
     "orbit_modes": Measurement(modes.of_orbit, "standard", reads_blank_rows=False),
     "dynamic_modes": Measurement(modes.dynamic_modes, "standard", reads_blank_rows=False),
+    "interventions": Measurement(interventions.interventions, "full", reads_blank_rows=False),
+    "compression": Measurement(interventions.compression, "full", reads_blank_rows=False),
     "fixed_points": Measurement(fixed_points.fixed_points, "full", reads_blank_rows=False),
 }
 

@@ -64,7 +64,7 @@ def null_memory(extent: Extent) -> int:
 
 
 def _dimensions(variances: tuple[np.ndarray, np.ndarray], source: str, recording: Recording) -> Iterator[xr.DataArray]:
-    whole, by_digit = (np.apply_along_axis(_dimension, -1, part)[None] for part in variances)
+    whole, by_digit = (np.apply_along_axis(continuous, -1, part)[None] for part in variances)
     at = {"source": [source], "time_step": recording.time_steps}
     yield labelled(
         "dimension90",
@@ -118,7 +118,7 @@ def _components(variances: np.ndarray, share: float = SHARE) -> int:
     return int(np.searchsorted(cumulated, share * cumulated[-1])) + 1 if cumulated[-1] > 0 else 0
 
 
-def _dimension(variances: np.ndarray) -> float:
+def continuous(variances: np.ndarray) -> float:
     """The number of components, the last one in part: as much of it as is needed to reach `SHARE`; 0 where there is no variance."""
     count = _components(variances)
     if not count:

@@ -13,8 +13,19 @@ import torch
 import xarray as xr
 
 from study.measurements import attractors
-from study.measurements.quasilinear import CONVERGED, MOST_MODES, modes_of, neutral_modes, own_orbit, periods, weighed
+from study.measurements.quasilinear import (
+    CONVERGED,
+    MOST_MODES,
+    Modes,
+    Nonlinearity,
+    modes_of,
+    neutral_modes,
+    own_orbit,
+    periods,
+    weighed,
+)
 from study.measurements.recording import Recording
+from study.networks.network import RecurrentNetwork
 from study.schema import labelled
 
 NEAR = 0.15  # of 1: the moduli of the modes of an orbit, which is no sinusoid and has harmonics
@@ -25,6 +36,34 @@ NOT_CONVERGED = "the iteration of the gains did not converge"
 NONE_LEFT = "no mode is left at modulus 1, and the state decays"
 NO_TURN = "the mode does not turn"
 FEWER = "there are fewer modes"
+
+
+def nonlinearity(network: RecurrentNetwork) -> Nonlinearity:
+    """f of the blank map h -> f(R h), on NumPy arrays; only of a cell that has one."""
+
+    def f(drive: np.ndarray) -> np.ndarray:
+        answer = network.cell.nonlinearity(torch.from_numpy(drive))
+        assert answer is not None
+        return answer.numpy()
+
+    return f
+
+
+def recurrent_matrix(network: RecurrentNetwork) -> np.ndarray:
+    """R `[H, H]` in double precision."""
+    return network.recurrent.double().cpu().numpy()
+
+
+def found(recording: Recording) -> Modes | None:
+    """The modes of a network, none where the iteration did not converge; None where the theory is not of its cell. Ask for them
+    with `Recording.cached`."""
+    network = recording.network
+    if network.cell.nonlinearity(torch.zeros(1)) is None:
+        return None
+    modes = neutral_modes(nonlinearity(network), recurrent_matrix(network))
+    if modes.residual > CONVERGED:
+        modes = replace(modes, eigenvalues=modes.eigenvalues[:0], energy=modes.energy[:0], vectors=modes.vectors[:, :0])
+    return modes
 
 
 def from_weights(recording: Recording) -> Iterator[xr.DataArray]:
@@ -39,18 +78,8 @@ def from_weights(recording: Recording) -> Iterator[xr.DataArray]:
     is; `modes_stable`, how many are; `quasilinear_residual` and `quasilinear_iterations`; and over `saturated_mode` all eigenvalues
     of D R, `saturated_real` and `saturated_imaginary`.
     """
-    network = recording.network
-    of_form = network.cell.nonlinearity(torch.zeros(1)) is not None
-
-    def f(drive: np.ndarray) -> np.ndarray:
-        answer = network.cell.nonlinearity(torch.from_numpy(drive))
-        assert answer is not None
-        return answer.numpy()
-
-    recurrent = network.recurrent.double().cpu().numpy()
-    modes = neutral_modes(f, recurrent) if of_form else None
-    if modes is not None and modes.residual > CONVERGED:
-        modes = replace(modes, eigenvalues=modes.eigenvalues[:0], energy=modes.energy[:0], vectors=modes.vectors[:, :0])
+    modes, recurrent = recording.cached(found), recurrent_matrix(recording.network)
+    f = nonlinearity(recording.network)
     eigenvalues, energy = (modes.eigenvalues, modes.energy) if modes else (np.empty(0, complex), np.empty(0))
     own = [own_orbit(f, recurrent, *one) for one in zip(eigenvalues, modes.vectors.T, energy, strict=True)] if modes else []
     alone = periods(np.array([orbit.eigenvalue if orbit.exists else 1 for orbit in own], dtype=complex))
@@ -135,7 +164,7 @@ def of_orbit(recording: Recording) -> Iterator[xr.DataArray]:
     eigenvalues, energy = np.empty(0, complex), np.empty(0)
     moves = float(np.abs(np.diff(main, axis=0)).max()) > attractors.NO_DISTANCE
     if moves and recording.network.cell.nonlinearity(torch.zeros(1)) is not None:
-        recurrent = recording.network.recurrent.double().cpu().numpy()
+        recurrent = recurrent_matrix(recording.network)
         drive, answer = main[:-1] @ recurrent.T, main[1:]
         square = np.mean(drive**2, axis=0)
         gain = np.divide(np.mean(answer * drive, axis=0), square, out=np.zeros_like(square), where=square > 0)

@@ -12,7 +12,7 @@ and a sinusoid, for the orbit of one mode alone (`own_orbit`), whose stability t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,13 +49,15 @@ class Modes:
 
     Attributes: `eigenvalues` `[K]`, of a conjugate pair the one above the real axis; `energy` `[K]`, the mean square of the
     state that each carries, summed over units (a conjugate carries as much again); `vectors` `[H, K]`, unit right eigenvectors;
-    `spectrum` `[H]`, all eigenvalues of D R; the `residual`, the change of the gains in the last of `iterations`.
+    `spectrum` `[H]`, all eigenvalues of D R; `gain` `[H]`, the diagonal of D; the `residual`, the change of the gains in the last
+    of `iterations`.
     """
 
     eigenvalues: np.ndarray
     energy: np.ndarray
     vectors: np.ndarray
     spectrum: np.ndarray
+    gain: np.ndarray
     residual: float
     iterations: int
 
@@ -125,8 +127,35 @@ def neutral_modes(f: Nonlinearity, recurrent: np.ndarray) -> Modes:
             break
     if not np.isfinite(covariance).all():
         none = np.empty(0, complex)
-        return Modes(none, np.empty(0), np.empty((units, 0), complex), np.full(units, np.nan, complex), np.inf, iteration)
-    return Modes(*modes_of(gain, recurrent, covariance), residual, iteration)
+        return Modes(none, np.empty(0), np.empty((units, 0), complex), np.full(units, np.nan, complex), gain, np.inf, iteration)
+    return Modes(*modes_of(gain, recurrent, covariance), gain, residual, iteration)
+
+
+@dataclass(frozen=True)
+class Projectors:
+    """What a mode, of right eigenvector v and left one l of D R, is in the space of states: its `spectral` projector `[H, H]`,
+    2 Re v l* (v l* where it does not turn); the same times e^(i delta), `turned`, None where it does not turn; and an orthonormal
+    `basis` of its plane or line `[H, k]`.
+    """
+
+    spectral: np.ndarray
+    turned: np.ndarray | None
+    basis: np.ndarray
+
+
+def projectors(modes: Modes, recurrent: np.ndarray, slower: float) -> Iterator[Projectors]:
+    """The projectors of each mode; with R (I - spectral + turned) in place of R its period is `slower` times as long."""
+    eigenvalues, right = np.linalg.eig(modes.gain[:, None] * recurrent)
+    left = np.linalg.inv(right)
+    for eigenvalue in modes.eigenvalues:
+        place = int(np.argmin(np.abs(eigenvalues - eigenvalue)))
+        vector, both = right[:, place], np.outer(right[:, place], left[place])
+        if abs(eigenvalue.imag) <= TURNS:
+            yield Projectors(np.real(both), None, np.linalg.qr(np.real(vector)[:, None])[0])
+            continue
+        turn = np.exp(1j * np.angle(eigenvalue) * (1 / slower - 1))
+        plane = np.stack([np.real(vector), np.imag(vector)], axis=1)
+        yield Projectors(2 * np.real(both), 2 * np.real(turn * both), np.linalg.qr(plane)[0])
 
 
 def modes_of(

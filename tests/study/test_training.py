@@ -47,8 +47,11 @@ def _loss(module: nn.ModuleDict, images: Images, indices: torch.Tensor, blanks: 
     return nn.functional.cross_entropy(module["readout"](module["rnn"](pixels)[0][:, -1]), images.labels[indices])
 
 
-@pytest.mark.parametrize("blanks", [0, 1, 9])
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+# After many blank rows a gradient is the small difference of large terms: only double precision has digits enough to compare.
+@pytest.mark.parametrize(
+    ("dtype", "tolerance", "blanks"),
+    [(torch.float32, 1e-5, 0), (torch.float32, 1e-5, 1), *((torch.float64, 1e-10, blanks) for blanks in (0, 1, 9))],
+)
 def test_gradients_equal_autograd_s(few, dtype, tolerance, blanks):
     stack = TrainingStack(configs("0-2", trailing_blanks="0-9"), few, dtype=dtype)
     orders = torch.stack([permutation(seed, 24, 1, 250)[:32] for seed in range(3)]).to(few.labels.device)
