@@ -69,6 +69,7 @@ DIMENSIONS = {
     "confidence": Dimension("percent, the probe's, at which the network stops"),
     "epoch": Dimension("passes over the training images", 1),
     "epoch_from_0": Dimension("passes over the training images, 0 before training", 0),
+    "epoch_sampled": Dimension("passes over the training images: 0, the powers of two, and the last"),
     "mode": Dimension("eigenvalues of R, the largest modulus first", 1, grows=True),
     "neutral_mode": Dimension("modes that saturation leaves at modulus 1, the one with most energy first", 1),
     "saturated_mode": Dimension("eigenvalues of D R, the largest modulus first", 1, grows=True),

@@ -22,7 +22,7 @@ from study.training.engine import TrainingState
 from study.training.history import HISTORY, History
 
 FOLDER = CACHE / "checkpoints"
-FORMAT = "3"
+FORMAT = "4"
 log = logging.getLogger(__name__)
 
 

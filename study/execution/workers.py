@@ -151,12 +151,12 @@ def _train(
         stack = TrainingStack(part.padded(), train, states + states[:1] * padding)
         # Padding, at the end, has no history.
         for history, network in zip(histories, stack.networks(), strict=False):
-            history.begin(network)
+            history.begin(network, test)
         for epoch in stack.train():
             columns = zip(histories, epoch.loss.tolist(), stack.accuracies(test), stack.networks(), stack.diverged, strict=False)
             for history, loss, accuracy, network, gone in columns:
                 if not gone:
-                    history.add(loss, float(accuracy), network)
+                    history.add(loss, float(accuracy), network, test, epoch.number == part.configs[0].epochs)
             if epoch.number % CHECKPOINT_EVERY == 0 and epoch.number < part.configs[0].epochs:
                 for config, gone, state, history in zip(part.configs, stack.diverged, stack.states(), histories, strict=False):
                     if not gone:

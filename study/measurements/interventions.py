@@ -12,9 +12,9 @@ from scipy.optimize import brentq
 
 from study.measurements import modes
 from study.measurements.dimensionality import continuous, principal_variances
-from study.measurements.quasilinear import projectors
 from study.measurements.recording import Recording
 from study.networks.network import RecurrentNetwork, scaled
+from study.networks.quasilinear import projectors, recurrent_matrix
 from study.networks.seeding import generator
 from study.schema import labelled
 
@@ -30,7 +30,7 @@ NUMBERS = {1: "accuracy", 2: "tuning", 3: "oscillation"}
 
 
 def interventions(recording: Recording) -> Iterator[xr.DataArray]:
-    """Takes each of the strongest modes (`study.measurements.quasilinear`) out of a network, and random subspaces beside it.
+    """Takes each of the strongest modes (`study.networks.quasilinear`) out of a network, and random subspaces beside it.
 
     A mode, of right eigenvector v and left one l of D R, is taken out of R by its spectral projector P = 2 Re v l*: R (I - P), so
     that D R keeps all other modes; out of the readout V by the orthogonal projector Q on its plane: V (I - Q); and turned more
@@ -63,7 +63,7 @@ def interventions(recording: Recording) -> Iterator[xr.DataArray]:
     readout, identity = network.readout.double().cpu().numpy(), np.eye(network.hidden_size)
     hidden: list[np.ndarray] = []  # projectors before the readout
     if found is not None:
-        recurrent = modes.recurrent_matrix(network)
+        recurrent = recurrent_matrix(network)
         for place, mode in enumerate(islice(projectors(found, recurrent, SLOWER), MOST_MODES)):
             spectral, turned, basis = mode.spectral, mode.turned, mode.basis
             hidden.append(identity - basis @ basis.T)

@@ -1,31 +1,29 @@
 """The modes of a network under blank rows: predicted from R alone, read off its orbit, and fitted to its states.
 
-A mode is a pair of directions in which the state turns at one frequency. See `study.measurements.quasilinear` for the theory.
+A mode is a pair of directions in which the state turns at one frequency. See `study.networks.quasilinear` for the theory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import torch
 import xarray as xr
 
 from study.measurements import attractors
-from study.measurements.quasilinear import (
-    CONVERGED,
+from study.measurements.recording import Recording
+from study.networks.quasilinear import (
     MOST_MODES,
     Modes,
-    Nonlinearity,
     modes_of,
-    neutral_modes,
+    nonlinearity,
+    of_network,
     own_orbit,
     periods,
+    recurrent_matrix,
     weighed,
 )
-from study.measurements.recording import Recording
-from study.networks.network import RecurrentNetwork
 from study.schema import labelled
 
 NEAR = 0.15  # of 1: the moduli of the modes of an orbit, which is no sinusoid and has harmonics
@@ -38,32 +36,9 @@ NO_TURN = "the mode does not turn"
 FEWER = "there are fewer modes"
 
 
-def nonlinearity(network: RecurrentNetwork) -> Nonlinearity:
-    """f of the blank map h -> f(R h), on NumPy arrays; only of a cell that has one."""
-
-    def f(drive: np.ndarray) -> np.ndarray:
-        answer = network.cell.nonlinearity(torch.from_numpy(drive))
-        assert answer is not None
-        return answer.numpy()
-
-    return f
-
-
-def recurrent_matrix(network: RecurrentNetwork) -> np.ndarray:
-    """R `[H, H]` in double precision."""
-    return network.recurrent.double().cpu().numpy()
-
-
 def found(recording: Recording) -> Modes | None:
-    """The modes of a network, none where the iteration did not converge; None where the theory is not of its cell. Ask for them
-    with `Recording.cached`."""
-    network = recording.network
-    if network.cell.nonlinearity(torch.zeros(1)) is None:
-        return None
-    modes = neutral_modes(nonlinearity(network), recurrent_matrix(network))
-    if modes.residual > CONVERGED:
-        modes = replace(modes, eigenvalues=modes.eigenvalues[:0], energy=modes.energy[:0], vectors=modes.vectors[:, :0])
-    return modes
+    """The modes of a network, as `quasilinear.of_network` has them; ask for them with `Recording.cached`."""
+    return of_network(recording.network)
 
 
 def from_weights(recording: Recording) -> Iterator[xr.DataArray]:

@@ -93,7 +93,7 @@ class StoredNetwork:
 
 def _is_history(array: xr.DataArray) -> bool:
     """Whether an array is of the training, which is not repeated."""
-    return bool({"epoch", "epoch_from_0"} & set(array.dims))
+    return bool({"epoch", "epoch_from_0", "epoch_sampled"} & set(array.dims))
 
 
 def _joined_versions(stored: str, versions: Mapping[str, str]) -> str:

@@ -5,34 +5,52 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 import xarray as xr
 
+from study.data.sources import Images
 from study.networks.eigenvalues import SPECTRUM, no_rest, rest_eigenvalues
-from study.networks.network import RecurrentNetwork
+from study.networks.network import RecurrentNetwork, scaled
+from study.networks.quasilinear import MOST_MODES, of_network, periods
 from study.schema import labelled
 
-HISTORY = ("losses", "accuracies", "spectra")
+IMAGES = 500  # of the test set, whose states are looked at while a network learns
+HISTORY = ("losses", "accuracies", "spectra", "sampled", "modes", "dimensions")
 
 
 @dataclass
 class History:
-    """One network's mean training `losses` and test `accuracies`, one per epoch, and `spectra`, the eigenvalues of the blank map's
-    Jacobian at rest `[D, 2]`, the first before training."""
+    """One network's mean training `losses` and test `accuracies`, one per epoch; `spectra`, the eigenvalues of the blank map's
+    Jacobian at rest `[D, 2]`, the first before training; and at the epochs `sampled`: `modes`, the period and the share of the
+    energy of each mode at modulus 1 (`study.networks.quasilinear`) `[MOST_MODES, 2]`, and `dimensions`, the participation ratio of
+    the hidden states at the row where it is largest, and at the last row `[2]`.
+    """
 
     losses: list[float] = field(default_factory=list)
     accuracies: list[float] = field(default_factory=list)
     spectra: list[np.ndarray] = field(default_factory=list)
+    sampled: list[float] = field(default_factory=list)
+    modes: list[np.ndarray] = field(default_factory=list)
+    dimensions: list[np.ndarray] = field(default_factory=list)
 
-    def begin(self, network: RecurrentNetwork) -> None:
+    def begin(self, network: RecurrentNetwork, test: Images) -> None:
         """Records the network before the first epoch, unless that was done already."""
         if not self.spectra:
-            self.spectra.append(rest_eigenvalues(network))
+            self._record(network, test, sampled=True)
 
-    def add(self, loss: float, accuracy: float, network: RecurrentNetwork) -> None:
-        """Records an epoch and the network after it."""
+    def add(self, loss: float, accuracy: float, network: RecurrentNetwork, test: Images, last: bool) -> None:
+        """Records an epoch, the `last` or another, and the network after it."""
         self.losses.append(loss)
         self.accuracies.append(accuracy)
+        epoch = len(self.losses)
+        self._record(network, test, sampled=last or epoch & (epoch - 1) == 0)
+
+    def _record(self, network: RecurrentNetwork, test: Images, sampled: bool) -> None:
         self.spectra.append(rest_eigenvalues(network))
+        if sampled:
+            self.sampled.append(len(self.losses))
+            self.modes.append(_modes(network))
+            self.dimensions.append(_dimensions(network, test))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The history as float64 arrays, by the names in `HISTORY`."""
@@ -41,17 +59,30 @@ class History:
     @classmethod
     def of_arrays(cls, arrays: dict[str, np.ndarray]) -> History:
         """The inverse of `arrays`."""
-        return cls(arrays["losses"].tolist(), arrays["accuracies"].tolist(), list(arrays["spectra"]))
+        return cls(
+            arrays["losses"].tolist(),
+            arrays["accuracies"].tolist(),
+            list(arrays["spectra"]),
+            arrays["sampled"].tolist(),
+            list(arrays["modes"]),
+            list(arrays["dimensions"]),
+        )
 
     def labelled(self, network: RecurrentNetwork) -> xr.Dataset:
         """The labelled history of a `network`: `train_loss` and `test_accuracy_by_epoch` over `epoch`; `eigenvalue_real_by_epoch`
-        and `eigenvalue_imaginary_by_epoch` over (`epoch_from_0`, `mode`); and `spectral_radius_by_epoch`."""
+        and `eigenvalue_imaginary_by_epoch` over (`epoch_from_0`, `mode`); `spectral_radius_by_epoch`; over `epoch_sampled`
+        `modes_by_epoch`, how many modes stand at modulus 1, `participation_peak_by_epoch` and `participation_last_by_epoch`; and
+        over (`epoch_sampled`, `neutral_mode`) `mode_period_by_epoch` and `mode_energy_by_epoch`."""
         missing = no_rest(network)
         trained = {"epoch": np.arange(1, len(self.losses) + 1)}
         begun = {"epoch_from_0": np.arange(len(self.spectra))}
-        spectra = np.array(self.spectra)
-        modes = begun | {"mode": np.arange(1, spectra.shape[1] + 1)}
+        spectra, modes = np.array(self.spectra), np.array(self.modes)
+        spectrum = begun | {"mode": np.arange(1, spectra.shape[1] + 1)}
         real, imaginary = spectra.astype(np.float32).transpose(2, 0, 1)
+        sampled = {"epoch_sampled": np.array(self.sampled, dtype=np.int64)}
+        of_modes = sampled | {"neutral_mode": np.arange(1, MOST_MODES + 1)}
+        of_form, no_theory = "the cell's blank map is not h -> f(R h)", network.cell.nonlinearity(torch.zeros(1)) is None
+        counts = np.isfinite(modes[..., 1]).sum(axis=1) + (np.nan if no_theory else 0.0)
         arrays = [
             labelled(
                 "train_loss",
@@ -71,8 +102,8 @@ class History:
                 metric="test/accuracy",
                 share=True,
             ),
-            labelled("eigenvalue_real_by_epoch", real, modes, f"{SPECTRUM}, real part", missing=missing),
-            labelled("eigenvalue_imaginary_by_epoch", imaginary, modes, f"{SPECTRUM}, imaginary part", missing=missing),
+            labelled("eigenvalue_real_by_epoch", real, spectrum, f"{SPECTRUM}, real part", missing=missing),
+            labelled("eigenvalue_imaginary_by_epoch", imaginary, spectrum, f"{SPECTRUM}, imaginary part", missing=missing),
             labelled(
                 "spectral_radius_by_epoch",
                 np.hypot(*spectra[:, 0].T),
@@ -82,5 +113,67 @@ class History:
                 metric="train/spectral_radius",
                 missing=missing,
             ),
+            labelled(
+                "modes_by_epoch",
+                counts,
+                sampled,
+                "modes that saturation leaves at modulus 1, from R alone",
+                role="curve",
+                metric="train/modes",
+                missing=of_form,
+            ),
+            labelled(
+                "mode_period_by_epoch",
+                modes[..., 0],
+                of_modes,
+                "their periods",
+                units="rows",
+                missing=f"the mode does not turn; or there are fewer modes; or {of_form}",
+            ),
+            labelled(
+                "mode_energy_by_epoch",
+                modes[..., 1],
+                of_modes,
+                "their shares of the energy",
+                missing=f"there are fewer modes; or {of_form}",
+                share=True,
+            ),
+            *(
+                labelled(
+                    f"participation_{name}_by_epoch",
+                    values,
+                    sampled,
+                    f"participation ratio of the hidden states at {words}, {IMAGES} images",
+                    units="dimensions",
+                    role="curve",
+                    metric=f"train/participation_{name}",
+                    missing="the states of all images are equal",
+                )
+                for name, words, values in zip(
+                    ("peak", "last"), ("the row where it is largest", "the last row"), np.array(self.dimensions).T, strict=True
+                )
+            ),
         ]
         return xr.Dataset({array.name: array for array in arrays})
+
+
+def _modes(network: RecurrentNetwork) -> np.ndarray:
+    """Period and share of the energy of each mode `[MOST_MODES, 2]`, NaN where there are fewer."""
+    every, found = np.full((MOST_MODES, 2), np.nan), of_network(network)
+    if found is not None and len(found.energy):
+        every[: len(found.energy)] = np.stack([periods(found.eigenvalues), found.energy / found.energy.sum()], axis=1)
+    return every
+
+
+def _dimensions(network: RecurrentNetwork, test: Images) -> np.ndarray:
+    """The participation ratio of the hidden states, trace(C)^2 / trace(C^2), over the first test images: the largest over rows, and
+    that of the last row; NaN where all states are equal."""
+    ratios = []
+    for state in network.rows(scaled(test.images[:IMAGES])):
+        hidden = network.cell.observed(state)
+        centred = hidden - hidden.mean(dim=0)
+        covariance = centred.mT @ centred
+        square = float((covariance**2).sum())
+        ratios.append(float(covariance.trace()) ** 2 / square if square > 0 else np.nan)
+    known = [ratio for ratio in ratios if np.isfinite(ratio)]
+    return np.array([max(known, default=np.nan), ratios[-1]])

@@ -11,9 +11,9 @@ from study.measurements import measure
 from study.measurements.dimensionality import continuous
 from study.measurements.interventions import BLANK_ROWS, IMAGES, TRANSIENT, _share, _stretch
 from study.measurements.interventions import _planes as random_planes
-from study.measurements.quasilinear import neutral_modes, periods, projectors
 from study.measurements.recording import Recording
 from study.networks.network import RecurrentNetwork, accuracy
+from study.networks.quasilinear import neutral_modes, periods, projectors
 
 
 @pytest.fixture(scope="module")

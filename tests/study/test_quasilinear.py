@@ -12,9 +12,9 @@ from study.data.sources import Images
 from study.measurements import measure
 from study.measurements.attractors import strongest_period
 from study.measurements.modes import fitted_modes
-from study.measurements.quasilinear import gaussian_gain, neutral_modes, own_orbit, periods, sinusoidal_gain, tangent_gain
 from study.measurements.recording import Recording
 from study.networks.network import RecurrentNetwork, tanh_network
+from study.networks.quasilinear import gaussian_gain, neutral_modes, own_orbit, periods, sinusoidal_gain, tangent_gain
 
 MODES = ["modes", "orbit_modes", "dynamic_modes"]
 

@@ -33,10 +33,10 @@ def recording(network, test_images, train_images) -> Recording:
 
 
 @pytest.fixture(scope="module")
-def history(network) -> xr.Dataset:
+def history(network, test_images) -> xr.Dataset:
     one = History()
-    one.begin(network)
-    one.add(2.0, 0.3, network)
+    one.begin(network, test_images)
+    one.add(2.0, 0.3, network, test_images, last=True)
     return one.labelled(network)
 
 

@@ -116,6 +116,7 @@ def test_a_killed_worker_goes_on_from_its_checkpoint(networks, source, folder, m
     assert saved.state.epoch == 5
     assert len(saved.history.losses) == len(saved.history.accuracies) == 5
     assert len(saved.history.spectra) == 6
+    assert saved.history.sampled == [0, 1, 2, 4]
     epochs = []
     train_epoch = workers.TrainingStack.train_epoch
     monkeypatch.setattr(workers.TrainingStack, "train_epoch", lambda self: (epochs.append(self.epoch + 1), train_epoch(self))[1])
@@ -157,16 +158,17 @@ def test_a_stack_whose_networks_stand_at_different_epochs_goes_on(networks, sour
 @pytest.mark.parametrize("damage", ["torn", "foreign", "other version"])
 def test_a_checkpoint_that_cannot_be_used_is_named_and_set_aside(damage, folder, caplog):
     state = TrainingState(torch.ones(3), torch.ones(3), torch.ones(3), 5, 50)
-    checkpoints.save("here", Checkpoint(state, History([1.0], [0.5], [np.zeros((3, 2))])))
+    history = History([1.0], [0.5], [np.zeros((3, 2))], [0], [np.zeros((8, 2))], [np.zeros(2)])
+    checkpoints.save("here", Checkpoint(state, history))
     assert checkpoints.load("here").state.steps == 50
     file = checkpoints.path("here")
     if damage == "torn":
         file.write_bytes(file.read_bytes()[:100])
     elif damage == "foreign":
-        checkpoints.save("elsewhere", Checkpoint(state, History([1.0], [0.5], [np.zeros((3, 2))])))
+        checkpoints.save("elsewhere", Checkpoint(state, history))
         checkpoints.path("elsewhere").replace(file)
     else:
-        file.write_bytes(file.read_bytes().replace(b'"format":"3"', b'"format":"2"'))
+        file.write_bytes(file.read_bytes().replace(b'"format":"4"', b'"format":"3"'))
     assert checkpoints.load("here") is None
     assert str(file) in caplog.text
     assert [f.suffix for f in folder.iterdir()] == [".set-aside"]

@@ -13,10 +13,13 @@ and a sinusoid, for the orbit of one mode alone (`own_orbit`), whose stability t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from scipy.linalg import lu_factor, lu_solve
+
+from study.networks.network import RecurrentNetwork
 
 Nonlinearity = Callable[[np.ndarray], np.ndarray]
 
@@ -129,6 +132,32 @@ def neutral_modes(f: Nonlinearity, recurrent: np.ndarray) -> Modes:
         none = np.empty(0, complex)
         return Modes(none, np.empty(0), np.empty((units, 0), complex), np.full(units, np.nan, complex), gain, np.inf, iteration)
     return Modes(*modes_of(gain, recurrent, covariance), gain, residual, iteration)
+
+
+def of_network(network: RecurrentNetwork) -> Modes | None:
+    """The modes of a network, none where the iteration did not converge; None where its blank map is not h -> f(R h)."""
+    if network.cell.nonlinearity(torch.zeros(1)) is None:
+        return None
+    modes = neutral_modes(nonlinearity(network), recurrent_matrix(network))
+    if modes.residual > CONVERGED:
+        return replace(modes, eigenvalues=modes.eigenvalues[:0], energy=modes.energy[:0], vectors=modes.vectors[:, :0])
+    return modes
+
+
+def nonlinearity(network: RecurrentNetwork) -> Nonlinearity:
+    """f of the blank map h -> f(R h), on NumPy arrays; only of a cell that has one."""
+
+    def f(drive: np.ndarray) -> np.ndarray:
+        answer = network.cell.nonlinearity(torch.from_numpy(drive))
+        assert answer is not None
+        return answer.numpy()
+
+    return f
+
+
+def recurrent_matrix(network: RecurrentNetwork) -> np.ndarray:
+    """R `[H, H]` in double precision."""
+    return network.recurrent.double().cpu().numpy()
 
 
 @dataclass(frozen=True)
