@@ -6,7 +6,7 @@ import inspect
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 from analysis.claims import stored as stored_findings
 from analysis.claims.findings import Findings, category_table, evaluate, markdown, representatives
 from analysis.dataset import lengths, records, runs
-from analysis.states import embedding, similarity
+from analysis.states import degeneracy, embedding, similarity
 from analysis.states.embedding import METHODS, chosen_steps
 from analysis.states.similarity import mean_over_pairs
 from study.config import Frozen, HiddenSize
@@ -31,20 +31,22 @@ from study.tracking import results
 
 FOLDER = "analysis"  # of the study run's artifacts
 PICTURE = "figures/truncation.png"  # also among them, once figures have been drawn
+PAIRS = {similarity: "similarities", degeneracy: "degeneracy"}  # what compares all pairs of networks, in words
 MOST_COMPARED, MOST_UNITS = 32, 6400  # networks of a hidden size, and their total units: memory grows with the square
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """A study's `dataset` and `findings`; by hidden size, the `embeddings` of the representative network (its seed is an attribute)
-    and the `similarities` of the networks (none with ``measurements=paper``). `left_out` says which of these could not be computed,
-    one line per reason."""
+    """A study's `dataset` and `findings`; by hidden size, the `embeddings` of the representative network (with its seed as an
+    attribute), and the `similarities` of the networks' states and the `degeneracies` of their solutions (neither with
+    ``measurements=paper``). `left_out` says which of these could not be computed, one line per reason."""
 
     dataset: xr.Dataset
     findings: Findings
     embeddings: dict[int, xr.Dataset]
     similarities: dict[int, xr.Dataset]
     left_out: tuple[str, ...] = ()
+    degeneracies: Mapping[int, xr.Dataset] = field(default_factory=dict)
 
     @property
     def study(self) -> str:
@@ -70,19 +72,20 @@ def analyse(
     """
     dataset = lengths.beside(runs.load(study, client), beside, client)
     stored = _Stored(client, dataset, data_dir)
-    embeddings, similarities, reasons = {}, {}, defaultdict(list)
+    embeddings, pairs, reasons = {}, {similarity: {}, degeneracy: {}}, defaultdict(list)
     for size, seed in representatives(dataset).items():
         try:
             embeddings[size] = _embedding(stored, size, seed, method)
         except _NotComputedError as error:
             reasons[str(error)].append(f"the embedding of hidden states at H={size}")
-        try:
-            if (pairs := _similarity(stored, size)) is not None:
-                similarities[size] = pairs
-        except _NotComputedError as error:
-            reasons[str(error)].append(f"the similarities of networks at H={size}")
+        for of_pairs, found in pairs.items():
+            try:
+                if (one := _of_pairs(stored, size, of_pairs)) is not None:
+                    found[size] = one
+            except _NotComputedError as error:
+                reasons[str(error)].append(f"the {PAIRS[of_pairs]} of networks at H={size}")
     left_out = tuple(f"left out: {', '.join(what)}: {reason}" for reason, what in reasons.items())
-    return Analysis(dataset, _findings(client, dataset), embeddings, similarities, left_out)
+    return Analysis(dataset, _findings(client, dataset), embeddings, pairs[similarity], left_out, pairs[degeneracy])
 
 
 def of_records(client: MlflowClient, study: str, beside: Sequence[str] = ()) -> Analysis:
@@ -115,12 +118,14 @@ def log_states(client: MlflowClient, study: str, size: int, data_dir: Path = DAT
         raise InputError(f"hidden_size={size}: study {dataset.attrs['study']} has no network of this size; expected {sizes}")
     stored = _Stored(client, dataset, data_dir)
     try:
-        embeddings = {size: _embedding(stored, size, present[size], None)}
-        pairs = _similarity(stored, size)
+        files = {f"embedding-{size}": _embedding(stored, size, present[size], None)}
+        for of_pairs in PAIRS:
+            if (one := _of_pairs(stored, size, of_pairs)) is not None:
+                files[f"{_name(of_pairs)}-{size}"] = one
     except _NotComputedError as error:
         raise StudyError(str(error)) from None
     with tempfile.TemporaryDirectory() as folder:
-        _save_states(embeddings, {} if pairs is None else {size: pairs}, Path(folder))
+        _save_states(files, Path(folder))
         results.log_files(client, dataset.attrs["study"], Path(folder), FOLDER)
         return sorted(path.name for path in Path(folder).iterdir())
 
@@ -157,7 +162,7 @@ def save(analysis: Analysis, folder: Path) -> None:
 
     These are `dataset.nc`; `findings.csv`, and all findings as `findings.json`; `trends.csv`, how numbers change with hidden size;
     `categories.csv`, how many networks are of each kind; `spectra.csv` and `cycles.csv`, the mean power spectrum and cycle of
-    the accuracy under blank rows; and, for each hidden size, `embedding-H.nc` and `similarity-H.nc`.
+    the accuracy under blank rows; and, for each hidden size, `embedding-H.nc`, `similarity-H.nc` and `degeneracy-H.nc`.
     """
     findings = analysis.findings
     tables = {
@@ -172,12 +177,11 @@ def save(analysis: Analysis, folder: Path) -> None:
     durable.write(folder / stored_findings.FILE, stored_findings.as_json(analysis.dataset, findings))
     # Nothing here reads it again, so that it can hold words.
     durable.write(folder / "dataset.nc", bytes(analysis.dataset.to_netcdf(engine="h5netcdf")))
-    _save_states(analysis.embeddings, analysis.similarities, folder)
+    by_kind = {"embedding": analysis.embeddings, "similarity": analysis.similarities, "degeneracy": analysis.degeneracies}
+    _save_states({f"{kind}-{size}": one for kind, by_size in by_kind.items() for size, one in by_size.items()}, folder)
 
 
-def _save_states(embeddings: Mapping[int, xr.Dataset], similarities: Mapping[int, xr.Dataset], folder: Path) -> None:
-    files = {f"embedding-{size}": picture for size, picture in embeddings.items()}
-    files |= {f"similarity-{size}": pairs for size, pairs in similarities.items()}
+def _save_states(files: Mapping[str, xr.Dataset], folder: Path) -> None:
     for name, dataset in files.items():
         durable.write(folder / f"{name}.nc", netcdf.written(dataset))
 
@@ -259,8 +263,14 @@ def _embedding(stored: _Stored, size: int, seed: int, method: str | None) -> xr.
     return picture.assign_attrs(hidden_size=size, seed=seed, run_id=run_id, method=drawn_by)
 
 
-def _similarity(stored: _Stored, size: int) -> xr.Dataset | None:
-    """The similarities of the first networks of a hidden size; None with ``measurements=paper``, or fewer than two networks."""
+def _name(code: ModuleType) -> str:
+    """The name of a module, of the function in it, and of the files that hold its results."""
+    return code.__name__.rpartition(".")[2]
+
+
+def _of_pairs(stored: _Stored, size: int, code: ModuleType) -> xr.Dataset | None:
+    """What one of `PAIRS` says of the first networks of a hidden size; None with ``measurements=paper``, or fewer than two
+    networks."""
     if runs.configuration(stored.dataset).get("measurements") == "paper":
         return None
     ids = {int(seed): stored.run_id(size, seed) for seed in stored.dataset.seed.values}
@@ -270,6 +280,6 @@ def _similarity(stored: _Stored, size: int) -> xr.Dataset | None:
         return None
 
     def compute() -> xr.Dataset:
-        return similarity.similarity({seed: stored.network(run_id, size) for seed, run_id in ids.items()}, stored.test)
+        return getattr(code, _name(code))({seed: stored.network(run_id, size) for seed, run_id in ids.items()}, stored.test)
 
-    return stored.or_computed(f"similarity-{size}", list(ids.values()), similarity, compute)
+    return stored.or_computed(f"{_name(code)}-{size}", list(ids.values()), code, compute)

@@ -1,4 +1,4 @@
-"""Made datasets, whose truth is known."""
+"""Made datasets and matrices, whose truth is known."""
 
 from __future__ import annotations
 
@@ -104,3 +104,14 @@ def made_study(networks: int, missing: int = 0, rng_seed: int = 0) -> xr.Dataset
     dataset = dataset.where(dataset.run_id != "").assign(run_id=dataset.run_id)
     reasons = {f"H=200 seed={s}": "no run" for s in range(missing)}
     return dataset.assign_attrs(missing=json.dumps(reasons), study="s", config="{}")
+
+
+def turning_planes(*modes: tuple[float, float], units: int = 40) -> np.ndarray:
+    """A matrix `[H, H]` with a plane for each (modulus, period), in random orthogonal directions, and 0 beside them."""
+    directions = np.linalg.qr(np.random.default_rng(0).standard_normal((units, units)))[0]
+    blocks = np.zeros((units, units))
+    for place, (modulus, period) in enumerate(modes):
+        angle = 2 * np.pi / period
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        blocks[2 * place : 2 * place + 2, 2 * place : 2 * place + 2] = modulus * turn
+    return directions @ blocks @ directions.T

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from analysis.study_analysis import Analysis
 from reports.figures.decoding import decoding
+from reports.figures.degeneracy import degeneracy
 from reports.figures.dimensionality import dimensionality
 from reports.figures.early_classification import early_classification
 from reports.figures.embedding import embedding, embedding_steps
@@ -41,10 +42,16 @@ FIGURES = {
         theory,
         spectrum,
         similarity,
+        degeneracy,
         networks,
     )
 }
-OF_STATES = ("embedding", "embedding_steps", "similarity")  # figures that need the networks themselves, not only their records
+OF_STATES = (
+    "embedding",
+    "embedding_steps",
+    "similarity",
+    "degeneracy",
+)  # figures that need the networks themselves, not only their records
 
 
 def draw(name: str, analysis: Analysis) -> Figure | None:

@@ -146,7 +146,7 @@ def _warnings(analysis: Analysis, missing: dict[str, str]) -> list[str]:
     return [*lines, *(f"{line[0].upper()}{line[1:]}." for line in analysis.left_out)]
 
 
-ALIKE = ("How alike the networks are", ("similarity",))  # a section without a claim
+ALIKE = ("How alike the networks are", ("similarity", "degeneracy"))  # a section without a claim
 FIRST = ("theory",)  # the figure on the first page
 APPENDIX = ("networks",)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from biased_cell import BIASED
-from test_quasilinear import _planes
+from made import turning_planes
 
 from study.config import StudyConfig
 from study.measurements.variance import Spread
@@ -50,7 +50,7 @@ def test_a_cell_without_the_theory_has_no_modes_and_says_so(test_images):
 
 
 def test_a_mode_that_stands_at_modulus_1_is_counted(network, test_images):
-    parameters = {**network.parameters, "recurrent": torch.from_numpy(_planes((1.4, 9.0), units=24)).float()}
+    parameters = {**network.parameters, "recurrent": torch.from_numpy(turning_planes((1.4, 9.0), units=24)).float()}
     one = RecurrentNetwork(network.cell, parameters, network.readout, network.bias)
     record = history_of([one], test_images).labelled(one)
     assert record.modes_by_epoch.values.tolist() == [1]

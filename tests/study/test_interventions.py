@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from test_quasilinear import _planes
+from made import turning_planes
 
 from study.measurements import measure
 from study.measurements.dimensionality import continuous
@@ -21,7 +21,7 @@ def recurrent():
     """Two planes and a line outside the unit circle, in oblique directions."""
     rng = np.random.default_rng(1)
     apart = np.eye(40) + 0.02 * rng.standard_normal((40, 40))
-    return apart @ _planes((1.6, 9.0), (1.5, 17.0)) @ np.linalg.inv(apart)
+    return apart @ turning_planes((1.6, 9.0), (1.5, 17.0)) @ np.linalg.inv(apart)
 
 
 def test_a_mode_taken_out_leaves_the_others(recurrent):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from made import turning_planes
 from scipy.integrate import quad
 from scipy.stats import norm
 
@@ -17,17 +18,6 @@ from study.networks.network import RecurrentNetwork, tanh_network
 from study.networks.quasilinear import gaussian_gain, neutral_modes, own_orbit, periods, sinusoidal_gain, tangent_gain
 
 MODES = ["modes", "orbit_modes", "dynamic_modes"]
-
-
-def _planes(*modes: tuple[float, float], units: int = 40) -> np.ndarray:
-    """A matrix `[H, H]` with a plane for each (modulus, period), in random orthogonal directions, and 0 beside them."""
-    directions = np.linalg.qr(np.random.default_rng(0).standard_normal((units, units)))[0]
-    blocks = np.zeros((units, units))
-    for place, (modulus, period) in enumerate(modes):
-        angle = 2 * np.pi / period
-        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        blocks[2 * place : 2 * place + 2, 2 * place : 2 * place + 2] = modulus * turn
-    return directions @ blocks @ directions.T
 
 
 def _settled(recurrent: np.ndarray, seed: int) -> np.ndarray:
@@ -51,7 +41,7 @@ def test_gains_are_the_integrals_they_stand_for(size):
 
 
 def test_one_plane_turns_at_its_own_period_and_is_stable():
-    recurrent = _planes((1.5, 9.3))
+    recurrent = turning_planes((1.5, 9.3))
     modes = neutral_modes(np.tanh, recurrent)
     assert modes.residual < 1e-7
     assert np.abs(modes.eigenvalues) == pytest.approx([1], abs=1e-6)
@@ -62,7 +52,7 @@ def test_one_plane_turns_at_its_own_period_and_is_stable():
 
 
 def test_the_energy_of_an_orbit_is_that_of_the_state():
-    recurrent = _planes((1.5, 9.3))
+    recurrent = turning_planes((1.5, 9.3))
     modes = neutral_modes(np.tanh, recurrent)
     own = own_orbit(np.tanh, recurrent, modes.eigenvalues[0], modes.vectors[:, 0], modes.energy[0])
     measured = np.mean(np.sum(_settled(recurrent, 0) ** 2, axis=1))
@@ -72,7 +62,7 @@ def test_the_energy_of_an_orbit_is_that_of_the_state():
 
 
 def test_of_two_modes_the_one_whose_own_orbit_is_stable_wins():
-    recurrent = _planes((1.6, 9.3), (1.25, 23.0))
+    recurrent = turning_planes((1.6, 9.3), (1.25, 23.0))
     modes = neutral_modes(np.tanh, recurrent)
     own = [
         own_orbit(np.tanh, recurrent, modes.eigenvalues[place], modes.vectors[:, place], modes.energy[place])
@@ -85,7 +75,7 @@ def test_of_two_modes_the_one_whose_own_orbit_is_stable_wins():
 
 
 def test_the_growth_beside_an_orbit_is_that_of_a_small_disturbance():
-    recurrent = _planes((1.6, 9.3), (1.25, 23.0))
+    recurrent = turning_planes((1.6, 9.3), (1.25, 23.0))
     angle = 2 * np.pi / 23.0
     turning = np.linalg.eigvals(recurrent)
     near = turning[np.argmin(np.abs(turning - 1.25 * np.exp(1j * angle)))]
@@ -111,12 +101,12 @@ def test_the_growth_beside_an_orbit_is_that_of_a_small_disturbance():
 
 
 def test_a_state_that_decays_has_no_modes():
-    modes = neutral_modes(np.tanh, _planes((0.8, 9.3)))
+    modes = neutral_modes(np.tanh, turning_planes((0.8, 9.3)))
     assert len(modes.eigenvalues) == 0 and np.isnan(modes.tie)
 
 
 def test_a_nonlinearity_without_saturation_has_none_that_converge():
-    modes = neutral_modes(lambda drive: np.maximum(drive, 0), _planes((3.0, 9.3)))
+    modes = neutral_modes(lambda drive: np.maximum(drive, 0), turning_planes((3.0, 9.3)))
     assert len(modes.eigenvalues) == 0 or not modes.residual < 1e-6
 
 
@@ -145,7 +135,7 @@ def test_modes_of_a_random_network_agree_with_the_formulas():
 
 
 def test_modes_of_a_linear_map_are_found_in_its_orbits():
-    linear = _planes((1.0, 9.3), (1.0, 23.0), units=10)
+    linear = turning_planes((1.0, 9.3), (1.0, 23.0), units=10)
     orbits = [np.random.default_rng(0).standard_normal((20, 10))]
     for _ in range(60):
         orbits.append(orbits[-1] @ linear.T)
@@ -169,7 +159,7 @@ def _measured(recurrent: np.ndarray) -> dict:
 
 
 def test_theory_orbit_and_states_name_one_period():
-    measured = _measured(_planes((1.6, 9.3), (1.25, 23.0)))
+    measured = _measured(turning_planes((1.6, 9.3), (1.25, 23.0)))
     for name in ("period_selected", "period_secant", "period_dmd"):
         assert float(measured[name]) == pytest.approx(float(measured["period_state"]), rel=0.02), name
     assert float(measured["period_quasilinear"]) == pytest.approx(9.3, rel=0.05)
@@ -178,7 +168,7 @@ def test_theory_orbit_and_states_name_one_period():
 
 
 def test_a_network_that_falls_to_rest_has_no_period_of_any_kind():
-    measured = _measured(_planes((0.8, 9.3)))
+    measured = _measured(turning_planes((0.8, 9.3)))
     assert all(np.isnan(measured[name]) for name in ("period_quasilinear", "period_selected", "period_secant", "mode_tie"))
     assert np.isnan(measured["mode_period"]).all() and np.isnan(measured["orbit_mode_energy"]).all()
 
@@ -193,6 +183,6 @@ def test_another_cell_has_none_and_says_why():
 
 
 def test_an_orbit_with_harmonics_has_its_mode_although_its_modulus_is_not_1():
-    measured = _measured(_planes((3.0, 9.3), units=4))
+    measured = _measured(turning_planes((3.0, 9.3), units=4))
     assert 0.9 < measured["orbit_mode_modulus"][0] < 0.98
     assert float(measured["period_secant"]) == pytest.approx(float(measured["period_state"]), rel=0.1)
