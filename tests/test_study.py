@@ -97,7 +97,7 @@ def test_the_report_is_logged_and_written(real_study, tmp_path):
     figures = {file.path for file in real_study.client.list_artifacts(real_study.run_id, "figures")}
     assert {
         f"figures/{name}.{kind}"
-        for name in ("truncation", "oscillation", "dimensionality", "embedding", "similarity")
+        for name in ("truncation", "oscillation", "dimensionality", "embedding", "similarity", "degeneracy", "learning", "theory")
         for kind in ("svg", "png", "csv")
     } <= figures
 

@@ -111,7 +111,7 @@ register_claim(
             *ON_WHICH,
         ),
         section="Why it oscillates",
-        figures=("theory", "spectrum"),
+        figures=("theory", "learning", "interventions", "spectrum"),
         method=f"""Training pushes eigenvalues of R out of the unit circle; saturation lowers the gain of each unit until those of
         D R that are left stand at modulus 1, D being the diagonal matrix of gains. The gains follow from R alone: u = R h is
         taken as Gaussian, unit i has the gain E[u f(u)]/E[u^2], and the covariance of h is iterated to its fixed point

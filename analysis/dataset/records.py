@@ -65,6 +65,19 @@ GROUPS: tuple[dict[str, tuple[str, ...]], ...] = (
     },
     {"eigenvalue_real_by_epoch": ("epoch_from_0", "mode"), "eigenvalue_imaginary_by_epoch": ("epoch_from_0", "mode")},
     {
+        "modes_by_epoch": ("epoch_sampled",),
+        "participation_peak_by_epoch": ("epoch_sampled",),
+        "participation_last_by_epoch": ("epoch_sampled",),
+    },
+    {
+        "intact_outcome": ("outcome",),
+        "without_mode_outcome": ("neutral_mode", "outcome"),
+        "unread_mode_outcome": ("neutral_mode", "outcome"),
+        "slower_mode_outcome": ("neutral_mode", "outcome"),
+        "without_plane_outcome": ("neutral_mode", "plane", "outcome"),
+        "unread_plane_outcome": ("neutral_mode", "plane", "outcome"),
+    },
+    {
         "attractor_kind": (),
         "attractor_recurrence": (),
         "attractor_share": (),

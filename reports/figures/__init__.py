@@ -16,6 +16,8 @@ from reports.figures.early_classification import early_classification
 from reports.figures.embedding import embedding, embedding_steps
 from reports.figures.figure import Figure
 from reports.figures.geometry import geometry
+from reports.figures.interventions import interventions
+from reports.figures.learning import learning
 from reports.figures.networks import networks
 from reports.figures.oscillation import oscillation
 from reports.figures.predicted import predicted
@@ -40,6 +42,8 @@ FIGURES = {
         generalisation,
         early_classification,
         theory,
+        learning,
+        interventions,
         spectrum,
         similarity,
         degeneracy,

@@ -22,6 +22,7 @@ GREY, INK = "#8A8A8A", "#222222"
 
 # Ten colours for ten digits, ordered so that consecutive digits differ in lightness; the digit is printed as well.
 DIGITS = ("#332288", "#88CCEE", "#117733", "#DDCC77", "#882255", "#44AA99", "#CC6677", "#999933", "#AA4499", "#BBBBBB")
+BY_SIZE = ((BLUE, "o"), (VERMILION, "^"), (GREEN, "s"), (PURPLE, "D"), (ORANGE, "v"), (SKY, "P"))  # by hidden size, in turn
 
 
 def colours(count: int) -> list[str]:

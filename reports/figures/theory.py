@@ -14,11 +14,10 @@ from analysis.claims.sample import present
 from analysis.statistics.agreement import TOLERANCE, agrees
 from analysis.study_analysis import Analysis
 from reports.figures.figure import PERIODS, Figure, counts, image_rows, plain_ticks, sizes
-from reports.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, panels, styled
+from reports.figures.style import BLUE, BY_SIZE, GREY, INK, VERMILION, panels, styled
 
 NEEDED = {"saturated_real", "mode_period", "mode_energy", "period_selected", "period_predicted", "period_state", "eigenvalue_real"}
 LONGEST = 100  # rows: longer periods are drawn at the edge
-BY_SIZE = ((BLUE, "o"), (VERMILION, "^"), (GREEN, "s"), (PURPLE, "D"), (ORANGE, "v"), (SKY, "P"))
 SHORTEST = 4  # rows, likewise
 SHORTEST_LADDER = 2  # rows, where other lengths are shown
 BINS = 24

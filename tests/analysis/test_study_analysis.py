@@ -12,7 +12,7 @@ from places import ROOT, new_place, write_data_set
 from analysis import study_analysis
 from analysis.claims import stored
 from analysis.claims.findings import evaluate
-from analysis.states import embedding, similarity
+from analysis.states import degeneracy, embedding, similarity
 from analysis.study_analysis import analyse, log_states, of_records
 from reports.text.content import content
 from study.data import sources
@@ -62,19 +62,21 @@ def _artifacts(place) -> Path:
 def test_a_study_hands_its_own_data_on_to_the_analysis(place):
     assert (_artifacts(place) / "analysis" / "embedding-4.nc").exists()
     assert (_artifacts(place) / "analysis" / "similarity-4.nc").exists()
+    assert (_artifacts(place) / "analysis" / "degeneracy-4.nc").exists()
 
 
 def test_what_is_stored_needs_no_images(place, tmp_path):
     found = analyse(place.client, "latest", data_dir=tmp_path)
-    assert (list(found.embeddings), list(found.similarities), found.left_out) == ([4], [4], ())
+    assert (list(found.embeddings), list(found.similarities), list(found.degeneracies), found.left_out) == ([4], [4], [4], ())
 
 
 @pytest.mark.parametrize("folder", ["nowhere", ROOT / "data"])
 def test_without_the_study_s_images_verdicts_remain_and_the_rest_is_named(folder, place, nothing_stored, tmp_path, own_cache):
     found = analyse(place.client, "latest", data_dir=tmp_path / folder)
-    assert (found.embeddings, found.similarities) == ({}, {})
+    assert (found.embeddings, found.similarities, found.degeneracies) == ({}, {}, {})
     [line] = found.left_out
-    assert line.startswith("left out: the embedding of hidden states at H=4, the similarities of networks at H=4: ")
+    names = "the embedding of hidden states at H=4, the similarities of networks at H=4, the degeneracy of networks at H=4"
+    assert line.startswith(f"left out: {names}: ")
     assert ("is not the study's data set" if folder != "nowhere" else "no data set mnist under data_dir=") in line
     assert "--data-dir" in line
     assert found.findings.ledger
@@ -149,11 +151,11 @@ def test_stored_findings_that_are_no_file_of_ours_are_made_anew(kind, place, tmp
 
 def test_what_is_computed_ahead_is_not_computed_again(place, nothing_stored, monkeypatch, own_cache):
     """By whichever command computes it: the picture and the pairs of a hidden size are stored and found again."""
-    assert log_states(place.client, "latest", 4, place.folder / "data") == ["embedding-4.nc", "similarity-4.nc"]
-    for module, name in ((embedding, "embed"), (similarity, "similarity")):
+    assert log_states(place.client, "latest", 4, place.folder / "data") == ["degeneracy-4.nc", "embedding-4.nc", "similarity-4.nc"]
+    for module, name in ((embedding, "embed"), (similarity, "similarity"), (degeneracy, "degeneracy")):
         monkeypatch.setattr(module, name, lambda *arguments: pytest.fail("computed again"))
     found = analyse(place.client, "latest", data_dir=ROOT / "nowhere")
-    assert (list(found.embeddings), list(found.similarities), found.left_out) == ([4], [4], ())
+    assert (list(found.embeddings), list(found.similarities), list(found.degeneracies), found.left_out) == ([4], [4], [4], ())
 
 
 def test_a_size_that_a_study_does_not_have_is_refused(place):
