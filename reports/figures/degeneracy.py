@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 
 from analysis.states.degeneracy import BLANK_ROWS, CONDITIONS, NOISE, SHIFT, pseudovalues
+from analysis.statistics.contrast import slope
 from analysis.statistics.intervals import mean_interval
 from analysis.study_analysis import Analysis
 from reports.figures.figure import Figure
@@ -24,7 +28,7 @@ def degeneracy(analysis: Analysis) -> Figure | None:
     """The mean distance over pairs of networks, with its interval, against the hidden size, trained and untrained."""
     if not analysis.degeneracies:
         return None
-    rows = []
+    rows, by_size = [], defaultdict(list)
     for size, pairs in sorted(analysis.degeneracies.items()):
         for name, *_ in LEVELS:
             for condition in CONDITIONS if name == "disagreement" else ("",):
@@ -33,6 +37,8 @@ def degeneracy(analysis: Analysis) -> Figure | None:
                     values = pseudovalues((chosen.sel(condition=condition) if condition else chosen).values)
                     mean = mean_interval(values)
                     rows.append((size, name, condition, str(source), mean.n, mean.value, mean.lower, mean.upper))
+                    if source == "trained":
+                        by_size[name, condition].append(values)
     columns = ["hidden_size", "distance", "condition", "source", "networks", "mean", "lower", "upper"]
     table = pd.DataFrame(rows, columns=columns).dropna(subset=["mean"])
     levels = [level for level in LEVELS if level[0] in set(table.distance)]
@@ -74,7 +80,20 @@ def degeneracy(analysis: Analysis) -> Figure | None:
         "energy; and, where the package dsa-metric is installed, Dynamical Similarity Analysis. Behaviour: test images that two "
         f"networks label differently: as they are (clean), after {BLANK_ROWS} blank rows, after half the rows (truncated), with "
         f"noise of standard deviation {NOISE:g}, and shifted by {SHIFT} pixels. Coloured: trained networks; grey and dotted: "
-        f"untrained ones. Bars: 95% intervals by the jackknife over networks, since pairs share them. Networks: {counted}.",
+        f"untrained ones. Bars: 95% intervals by the jackknife over networks, since pairs share them. Networks: {counted}."
+        f"{_trends(by_size, sorted(analysis.degeneracies))}",
         "Line charts of mean distances between networks against hidden size, for weights, dynamics and behaviour.",
         table,
     )
+
+
+def _trends(by_size: Mapping[tuple[str, str], Sequence[np.ndarray]], sizes: Sequence[int]) -> str:
+    """How each distance of trained networks changes per doubling of the hidden size, in words."""
+    told = []
+    for (name, condition), groups in by_size.items():
+        scale, title = next((scale, title) for level, title, _, scale in LEVELS if level == name)
+        change, _ = slope(np.log2(sizes), groups)
+        if np.isfinite(change.lower):
+            limits = f"{scale * change.value:+.2g} [{scale * change.lower:+.2g}, {scale * change.upper:+.2g}]"
+            told.append(f"{condition or title} {limits}")
+    return f" Change per doubling of the hidden size, trained networks: {'; '.join(told)}." if told else ""

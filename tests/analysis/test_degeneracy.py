@@ -138,6 +138,7 @@ def test_the_dataset_is_as_it_is_declared_and_the_figure_shows_it(test_images):
     shown = figure(SimpleNamespace(degeneracies={30: pairs, 60: pairs.assign_coords(seed=pairs.seed)}))
     assert set(shown.numbers.distance) >= {"weight_distance", "disagreement"}
     assert set(shown.numbers.hidden_size) == {30, 60}
+    assert "Change per doubling of the hidden size, trained networks: weights +0 [" in shown.caption, "the same pairs twice"
     assert figure(SimpleNamespace(degeneracies={})) is None
 
 
