@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 
 import pytest
@@ -163,3 +164,37 @@ def test_another_number_of_rows_is_another_data_set_from_training_to_report(plac
     mixed = place.start(module="study", command=("run", "--no-report"), rows="6", **(own | {"seeds": "6"}))
     mixed.wait(300)
     assert mixed.process.returncode == 0, mixed.output
+    ids = {
+        runs.load(run.info.run_id, place.client).sizes["time_step"]: run.info.run_id
+        for run in place.studies()
+        if run.data.params["seeds"] == "0-5"
+    }
+    others = f"{ids[6]},{ids[24]}"
+    analysis = place.start(module="analysis", command=("--study", ids[12], "--beside", others, "--data-dir", str(folder)))
+    analysis.wait(300)
+    assert analysis.process.returncode == 0, analysis.output
+    assert re.search(r"^C10 +H=8 .*periods scale with the length of the sequence", analysis.output, re.MULTILINE), analysis.output
+    figure = tmp_path / "theory.svg"
+    drawn = place.start(
+        module="reports", command=("figure", "theory", "--study", ids[12], "--beside", others, "--out", str(figure))
+    )
+    drawn.wait(300)
+    assert drawn.process.returncode == 0, drawn.output
+    assert "sequences of other lengths T" in drawn.output
+    same = place.start(module="analysis", command=("--study", ids[12], "--beside", ids[12]))
+    same.wait(300)
+    assert same.process.returncode == 2
+    assert "expected a different value for each" in same.output
+
+
+@pytest.mark.slow
+def test_blank_rows_in_training_reach_the_report_and_are_another_network(place, tmp_path):
+    folder = write_data_set(tmp_path / "data", _shaped(400, 0), _shaped(120, 1))
+    own = SMALL | {"data_dir": str(folder), "train_images": "400", "seeds": "0-5", "blank_rows": "40", "epochs": "2"}
+    report = tmp_path / "report.pdf"
+    for trailing, trained in (("0", 6), ("0-5", 6), ("0-5", 0)):
+        study = place.start(command=("run",), out=str(report), trailing_blanks=trailing, **own)
+        study.wait(900)
+        assert study.process.returncode == 0, study.output
+        assert f"6 networks expected: {trained} trained, 0 re-measured, {6 - trained} reused" in study.output
+    assert "and 0 to 5 blank rows after it, a number drawn anew for each batch" in _text(report)

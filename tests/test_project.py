@@ -59,6 +59,7 @@ KNOWN_OF_STUDY = {
 EXCEPTIONS = {
     "analysis.dataset.runs": {"study.measurements"},  # the names that a set of measurements has
     "analysis.states.embedding": {"study.measurements"},  # the states of a network, rolled out as they were for measuring
+    "reports.figures.interventions": {"study.measurements"},  # how many images and blank rows there were
     "reports.figures.network": {"study.measurements"},  # the names of attractors
     "reports.figures.spectrum": {"study.measurements"},
 }

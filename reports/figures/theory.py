@@ -143,6 +143,7 @@ def _lengths(axes: Axes, analysis: Analysis) -> None:
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=(SHORTEST_LADDER, LONGEST))
     axes.set(xlabel="rows of a sequence, T", ylabel="period of a mode (rows)")
     plain_ticks(axes.xaxis, [int(length) for length in lengths])
+    axes.tick_params(axis="x", which="minor", bottom=False)
     plain_ticks(axes.yaxis, PERIODS)
     axes.legend(loc="upper left", handletextpad=0.1, borderaxespad=0.1)
 
