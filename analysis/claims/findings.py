@@ -245,7 +245,7 @@ def estimate_text(finding: Finding | Summary) -> str:
     estimate, units = in_units(finding), CLAIMS[finding.claim].units
     if np.isnan(estimate.value):
         return "no estimate"
-    text = f"{estimate.value:.1f}{'%' if units == '%' else f' {units}'}"
+    text = f"{estimate.value:.1f}{'%' if units == '%' else f' {units}' if units else ''}"
     if np.isfinite(estimate.lower):
         text += f" [{estimate.lower:.1f}, {estimate.upper:.1f}]"
     return f"{text}, n = {estimate.n}"

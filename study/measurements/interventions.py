@@ -14,13 +14,13 @@ from study.measurements import modes
 from study.measurements.dimensionality import continuous, principal_variances
 from study.measurements.recording import Recording
 from study.networks.network import RecurrentNetwork, scaled
-from study.networks.quasilinear import projectors, recurrent_matrix
+from study.networks.quasilinear import MOST_MODES, projectors, recurrent_matrix
 from study.networks.seeding import generator
 from study.schema import labelled
 
 IMAGES = 1000  # of the test set, in every roll-out
 BLANK_ROWS, TRANSIENT = 100, 20  # shown after the image, and left out of the oscillation
-MOST_MODES = 4  # that are taken out, those of most energy
+STRONGEST = 4  # modes that are taken out, those of most energy
 PLANES = 4  # random subspaces beside each
 DRAWN = 1024  # of which those of the most similar energy are taken
 SLOWER = 1.25  # factor on the period of a mode that is turned more slowly
@@ -46,7 +46,7 @@ def interventions(recording: Recording) -> Iterator[xr.DataArray]:
     network, images = recording.network, scaled(recording.test.images[:IMAGES])
     labels, last = recording.test.labels[:IMAGES], recording.hidden[-1, :IMAGES].double().cpu().numpy()
     found = recording.cached(modes.found)
-    intact, unread, without, slower = (np.full((MOST_MODES, 3), np.nan) for _ in range(4))
+    unread, without, slower = (np.full((MOST_MODES, 3), np.nan) for _ in range(3))
     shares = np.full(MOST_MODES, np.nan)
     without_plane, unread_plane = (np.full((MOST_MODES, PLANES, 3), np.nan) for _ in range(2))
     plane_shares = np.full((MOST_MODES, PLANES), np.nan)
@@ -64,7 +64,7 @@ def interventions(recording: Recording) -> Iterator[xr.DataArray]:
     hidden: list[np.ndarray] = []  # projectors before the readout
     if found is not None:
         recurrent = recurrent_matrix(network)
-        for place, mode in enumerate(islice(projectors(found, recurrent, SLOWER), MOST_MODES)):
+        for place, mode in enumerate(islice(projectors(found, recurrent, SLOWER), STRONGEST)):
             spectral, turned, basis = mode.spectral, mode.turned, mode.basis
             hidden.append(identity - basis @ basis.T)
             shares[place] = _share(last, basis)
@@ -82,7 +82,8 @@ def interventions(recording: Recording) -> Iterator[xr.DataArray]:
         unread[place], unread_plane[place] = part[0], part[1:]
     at = {"neutral_mode": np.arange(1, MOST_MODES + 1)}
     outcome, planes = {"outcome": np.arange(1, 4)}, {"plane": np.arange(1, PLANES + 1)}
-    fewer = f"{modes.FEWER}; or {'; or '.join((modes.NOT_OF_THIS_FORM, modes.NOT_CONVERGED, modes.NONE_LEFT))}"
+    none = "; or ".join((modes.NOT_OF_THIS_FORM, modes.NOT_CONVERGED, modes.NONE_LEFT))
+    fewer = f"{modes.FEWER}, or it is not among the {STRONGEST} strongest; or {none}"
     told = f"outcomes with {{}} ({OUTCOMES})"
     yield labelled("intact_outcome", intact, outcome, told.format("the network as it is"))
     for name, values, words in (

@@ -56,7 +56,13 @@ def report(analysis, tmp_path_factory) -> Path:
     return build_report(analysis, tmp_path_factory.mktemp("report"))
 
 
-FULL = {"accuracy": (("shown", 29), ("blank", 57)), "temporal_generalisation": (("probe_step", 28), ("scored_step", 84))}
+FULL = {
+    "accuracy": (("shown", 29), ("blank", 57)),
+    "temporal_generalisation": (("probe_step", 28), ("scored_step", 84)),
+    "intact_outcome": (("outcome", 3),),
+    **{f"{change}_mode_outcome": (("neutral_mode", 8), ("outcome", 3)) for change in ("without", "unread", "slower")},
+    **{f"{change}_plane_outcome": (("neutral_mode", 8), ("plane", 4), ("outcome", 3)) for change in ("without", "unread")},
+}
 
 
 def _without(analysis: Analysis, keep) -> Analysis:
