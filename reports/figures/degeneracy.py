@@ -36,7 +36,9 @@ def degeneracy(analysis: Analysis) -> Figure | None:
                     chosen = pairs[name].sel(source=source)
                     values = pseudovalues((chosen.sel(condition=condition) if condition else chosen).values)
                     mean = mean_interval(values)
-                    rows.append((size, name, condition, str(source), mean.n, mean.value, mean.lower, mean.upper))
+                    most = 1.0 if name == "disagreement" else np.inf
+                    limits = max(mean.lower, 0.0), min(mean.upper, most)
+                    rows.append((size, name, condition, str(source), mean.n, mean.value, *limits))
                     if source == "trained":
                         by_size[name, condition].append(values)
     columns = ["hidden_size", "distance", "condition", "source", "networks", "mean", "lower", "upper"]

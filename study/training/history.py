@@ -5,31 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 import xarray as xr
 
 from study.data.sources import Images
 from study.networks.eigenvalues import SPECTRUM, no_rest, rest_eigenvalues
 from study.networks.network import RecurrentNetwork, scaled
-from study.networks.quasilinear import MOST_MODES, of_network, periods
+from study.networks.quasilinear import CONVERGED, MOST_MODES, of_network, periods
 from study.schema import labelled
 
 IMAGES = 500  # of the test set, whose states are looked at while a network learns
-HISTORY = ("losses", "accuracies", "spectra", "sampled", "modes", "dimensions")
+HISTORY = ("losses", "accuracies", "spectra", "sampled", "counts", "modes", "dimensions")
 
 
 @dataclass
 class History:
     """One network's mean training `losses` and test `accuracies`, one per epoch; `spectra`, the eigenvalues of the blank map's
-    Jacobian at rest `[D, 2]`, the first before training; and at the epochs `sampled`: `modes`, the period and the share of the
-    energy of each mode at modulus 1 (`study.networks.quasilinear`) `[MOST_MODES, 2]`, and `dimensions`, the participation ratio of
-    the hidden states at the row where it is largest, and at the last row `[2]`.
+    Jacobian at rest `[D, 2]`, the first before training; and at the epochs `sampled`: `counts`, how many modes stand at modulus
+    1 (`study.networks.quasilinear`), NaN where it is not known, `modes`, the period and the share of the energy of each
+    `[MOST_MODES, 2]`, and `dimensions`, the participation ratio of the hidden states at the row where it is largest, and at the
+    last row `[2]`.
     """
 
     losses: list[float] = field(default_factory=list)
     accuracies: list[float] = field(default_factory=list)
     spectra: list[np.ndarray] = field(default_factory=list)
     sampled: list[float] = field(default_factory=list)
+    counts: list[float] = field(default_factory=list)
     modes: list[np.ndarray] = field(default_factory=list)
     dimensions: list[np.ndarray] = field(default_factory=list)
 
@@ -49,7 +50,9 @@ class History:
         self.spectra.append(rest_eigenvalues(network))
         if sampled:
             self.sampled.append(len(self.losses))
-            self.modes.append(_modes(network))
+            count, modes = _modes(network)
+            self.counts.append(count)
+            self.modes.append(modes)
             self.dimensions.append(_dimensions(network, test))
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -64,6 +67,7 @@ class History:
             arrays["accuracies"].tolist(),
             list(arrays["spectra"]),
             arrays["sampled"].tolist(),
+            arrays["counts"].tolist(),
             list(arrays["modes"]),
             list(arrays["dimensions"]),
         )
@@ -81,8 +85,7 @@ class History:
         real, imaginary = spectra.astype(np.float32).transpose(2, 0, 1)
         sampled = {"epoch_sampled": np.array(self.sampled, dtype=np.int64)}
         of_modes = sampled | {"neutral_mode": np.arange(1, MOST_MODES + 1)}
-        of_form, no_theory = "the cell's blank map is not h -> f(R h)", network.cell.nonlinearity(torch.zeros(1)) is None
-        counts = np.isfinite(modes[..., 1]).sum(axis=1) + (np.nan if no_theory else 0.0)
+        unknown = "the cell's blank map is not h -> f(R h); or the iteration of the gains did not converge"
         arrays = [
             labelled(
                 "train_loss",
@@ -115,12 +118,12 @@ class History:
             ),
             labelled(
                 "modes_by_epoch",
-                counts,
+                np.array(self.counts),
                 sampled,
                 "modes that saturation leaves at modulus 1, from R alone",
                 role="curve",
                 metric="train/modes",
-                missing=of_form,
+                missing=unknown,
             ),
             labelled(
                 "mode_period_by_epoch",
@@ -128,14 +131,14 @@ class History:
                 of_modes,
                 "their periods",
                 units="rows",
-                missing=f"the mode does not turn; or there are fewer modes; or {of_form}",
+                missing=f"the mode does not turn; or there are fewer modes; or {unknown}",
             ),
             labelled(
                 "mode_energy_by_epoch",
                 modes[..., 1],
                 of_modes,
                 "their shares of the energy",
-                missing=f"there are fewer modes; or {of_form}",
+                missing=f"there are fewer modes; or {unknown}",
                 share=True,
             ),
             *(
@@ -157,12 +160,15 @@ class History:
         return xr.Dataset({array.name: array for array in arrays})
 
 
-def _modes(network: RecurrentNetwork) -> np.ndarray:
-    """Period and share of the energy of each mode `[MOST_MODES, 2]`, NaN where there are fewer."""
+def _modes(network: RecurrentNetwork) -> tuple[float, np.ndarray]:
+    """How many modes there are, NaN where it is not known; and period and share of the energy of each `[MOST_MODES, 2]`, NaN where
+    there are fewer."""
     every, found = np.full((MOST_MODES, 2), np.nan), of_network(network)
-    if found is not None and len(found.energy):
+    if found is None or found.residual > CONVERGED:
+        return np.nan, every
+    if len(found.energy):
         every[: len(found.energy)] = np.stack([periods(found.eigenvalues), found.energy / found.energy.sum()], axis=1)
-    return every
+    return float(len(found.energy)), every
 
 
 def _dimensions(network: RecurrentNetwork, test: Images) -> np.ndarray:

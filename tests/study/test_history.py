@@ -56,3 +56,10 @@ def test_a_mode_that_stands_at_modulus_1_is_counted(network, test_images):
     assert record.modes_by_epoch.values.tolist() == [1]
     assert record.mode_period_by_epoch.values[0, 0] == pytest.approx(9, rel=0.05)
     assert record.mode_energy_by_epoch.values[0, 0] == 1
+
+
+def test_where_the_gains_do_not_settle_the_number_of_modes_is_unknown(network, test_images, monkeypatch):
+    monkeypatch.setattr("study.training.history.CONVERGED", 0.0)
+    record = history_of([network], test_images).labelled(network)
+    assert np.isnan(record.modes_by_epoch).all()
+    assert "did not converge" in record.modes_by_epoch.attrs["missing"]

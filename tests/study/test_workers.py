@@ -158,7 +158,7 @@ def test_a_stack_whose_networks_stand_at_different_epochs_goes_on(networks, sour
 @pytest.mark.parametrize("damage", ["torn", "foreign", "other version"])
 def test_a_checkpoint_that_cannot_be_used_is_named_and_set_aside(damage, folder, caplog):
     state = TrainingState(torch.ones(3), torch.ones(3), torch.ones(3), 5, 50)
-    history = History([1.0], [0.5], [np.zeros((3, 2))], [0], [np.zeros((8, 2))], [np.zeros(2)])
+    history = History([1.0], [0.5], [np.zeros((3, 2))], [0], [0.0], [np.zeros((8, 2))], [np.zeros(2)])
     checkpoints.save("here", Checkpoint(state, history))
     assert checkpoints.load("here").state.steps == 50
     file = checkpoints.path("here")
