@@ -51,8 +51,8 @@ def learning(analysis: Analysis) -> Figure | None:
         figure,
         "While networks learn: test accuracy; the number of modes that saturation leaves at modulus 1, from R alone; and the "
         "participation ratio of the hidden states of 500 test images, at the row where it is largest and at the last row. Lines: "
-        "means over networks; shading: simultaneous 95% bands, where six networks have every value. Epochs 0 (before training), the "
-        f"powers of two and the last; the accuracy at every epoch. Networks: {counts(analysis)}.",
+        "means over networks; shading: simultaneous 95% bands, where six networks have every value. Epochs 0 (before training), "
+        f"the powers of two and the last; the accuracy at every epoch. Networks: {counts(analysis)}.",
         "Four line charts against the epoch: accuracy, number of modes, and two dimensions.",
         pd.concat(rows, ignore_index=True),
     )
