@@ -25,7 +25,7 @@ FIRST_TICK = 0.5  # where epoch 0, before training, is drawn on the logarithmic 
 def learning(analysis: Analysis) -> Figure | None:
     """The mean over networks by epoch, with the band where there is one, one line per hidden size."""
     names = [name for name, *_ in CURVES]
-    if not set(analysis.dataset) >= set(names):
+    if not set(analysis.dataset) >= set(names) or not sizes(analysis):
         return None
     rows = []
     with styled():
