@@ -282,4 +282,5 @@ def _of_pairs(stored: _Stored, size: int, code: ModuleType) -> xr.Dataset | None
     def compute() -> xr.Dataset:
         return getattr(code, _name(code))({seed: stored.network(run_id, size) for seed, run_id in ids.items()}, stored.test)
 
-    return stored.or_computed(f"{_name(code)}-{size}", list(ids.values()), code, compute)
+    made_of = [*ids.values(), *(getattr(code, "also_made_of", list)())]
+    return stored.or_computed(f"{_name(code)}-{size}", made_of, code, compute)

@@ -17,9 +17,12 @@ def judge(sample: Sample) -> Finding | None:
     """Judged on the networks of all lengths that have learned the task and whose state oscillates."""
     arrays = sample.arrays
     lengths = arrays.length.values
-    if arrays.length_accuracy.notnull().any("length_seed").sum() < 2:
+    there = arrays.length_accuracy.notnull().any("length_seed").values
+    if there.sum() < 2:
         return None  # no other study has networks of this size
-    learned = (arrays.length_accuracy.mean("length_seed") >= TRAINED).values
+    moves = arrays.length_period.notnull().any("length_seed").values
+    trained_well = (arrays.length_accuracy.mean("length_seed") >= TRAINED).values
+    learned = trained_well & moves
     trained = lengths[learned]
     measured = np.log2(arrays.length_period.transpose("length", "length_seed").values[learned])
     periods = [one[np.isfinite(one)] for one in measured]
@@ -27,7 +30,8 @@ def judge(sample: Sample) -> Finding | None:
     numbers = {
         "lengths": trained,
         "periods": [2.0 ** float(np.median(one)) if len(one) else np.nan for one in periods],
-        "not_learned": lengths[~learned],
+        "not_learned": lengths[there & ~trained_well],
+        "at_rest": lengths[trained_well & ~moves],
     }
     if still := int(np.isfinite(arrays.length_accuracy.values[learned]).sum() - estimate.n):
         numbers["still"] = still
@@ -58,6 +62,7 @@ register_claim(
             "slope of the modes' mean log period, weighed by energy, {modes:.2f} [{modes_lower:.2f}, {modes_upper:.2f}]",
             "{still:.0f} networks without a period left out",
             "not trained at {not_learned:.0f} rows, left out",
+            "no network has a period at {at_rest:.0f} rows, left out",
         ),
         section="Why it oscillates",
         figures=("theory",),

@@ -33,17 +33,20 @@ def with_lengths(dataset: xr.Dataset, others: Sequence[xr.Dataset]) -> xr.Datase
     if not others:
         return dataset
     every = [dataset, *others]
+    if len({one.attrs["study"] for one in every}) < len(every):
+        raise InputError("beside: the study itself, or a study twice; expected studies of other lengths")
     runs.check_alike([runs.configuration(one) for one in every], "rows")
+    for one in every:
+        if lacking := [name for name in NAMES if name not in one]:
+            raise InputError(
+                f"beside: study {one.attrs['study']} lacks {', '.join(lacking)}; expected one with networks, run with "
+                "measurements=standard"
+            )
     lengths = [one.sizes["time_step"] for one in every]
     if len(set(lengths)) < len(lengths):
         raise InputError(
             f"beside: the studies have images of {', '.join(map(str, lengths))} rows; expected a different number for each"
         )
-    for one in every:
-        if lacking := [name for name in NAMES if name not in one]:
-            raise InputError(
-                f"beside: study {one.attrs['study']} lacks {', '.join(lacking)}; expected one run with measurements=standard"
-            )
     chosen = [
         one[list(NAMES)].drop_attrs().reindex(hidden_size=dataset.hidden_size).rename(NAMES | {"seed": "length_seed"})
         for one in every

@@ -5,7 +5,9 @@ The three levels are those of Huang, Singh, Martinelli & Rajan (2025). Each is a
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
+import inspect
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +22,7 @@ from scipy.stats import wasserstein_distance
 from threadpoolctl import ThreadpoolController
 
 from study.data.sources import Images
+from study.networks import quasilinear
 from study.networks.network import RecurrentNetwork, scaled
 from study.networks.quasilinear import of_network, periods
 
@@ -84,6 +87,12 @@ def degeneracy(networks: dict[int, RecurrentNetwork], test: Images) -> xr.Datase
     variables["disagreement"] = (("condition", *PAIR), disagreement, told)
     coordinates = {"source": list(groups), "seed": seeds, "other_seed": seeds, "condition": list(CONDITIONS)}
     return xr.Dataset(variables, coordinates)
+
+
+def also_made_of() -> list[str]:
+    """What the distances depend on besides this module: the theory of the modes, and the package of Dynamical Similarity Analysis."""
+    there = importlib.util.find_spec("DSA") is not None
+    return [inspect.getsource(quasilinear), importlib.metadata.version("dsa-metric") if there else "no dsa-metric"]
 
 
 def pseudovalues(distances: np.ndarray) -> np.ndarray:

@@ -40,7 +40,13 @@ def learning(analysis: Analysis) -> Figure | None:
                 if found := analysis.findings.band(name, h):
                     lower, upper = (scale * limit for limit in (found.band.lower, found.band.upper))
                     axes.fill_between(np.maximum(found.steps, FIRST_TICK), lower, upper, color=colour, alpha=0.2, linewidth=0)
-                columns = {"hidden_size": h, "curve": name, "epoch": epochs, "mean": mean / scale, "n": curves.sizes["seed"]}
+                columns = {
+                    "hidden_size": h,
+                    "curve": name,
+                    "epoch": epochs,
+                    "mean": mean / scale,
+                    "n": curves.notnull().sum("seed").values,
+                }
                 rows.append(pd.DataFrame(columns))
             _epochs(axes, int(analysis.dataset.epoch_sampled.max()))
             axes.set_ylabel(label)

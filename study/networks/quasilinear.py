@@ -131,7 +131,11 @@ def neutral_modes(f: Nonlinearity, recurrent: np.ndarray) -> Modes:
     if not np.isfinite(covariance).all():
         none = np.empty(0, complex)
         return Modes(none, np.empty(0), np.empty((units, 0), complex), np.full(units, np.nan, complex), gain, np.inf, iteration)
-    return Modes(*modes_of(gain, recurrent, covariance), gain, residual, iteration)
+    try:
+        return Modes(*modes_of(gain, recurrent, covariance), gain, residual, iteration)
+    except np.linalg.LinAlgError:  # D R has no basis of eigenvectors: its modes are unknown
+        none = np.empty(0, complex)
+        return Modes(none, np.empty(0), np.empty((units, 0), complex), np.full(units, np.nan, complex), gain, np.inf, iteration)
 
 
 def of_network(network: RecurrentNetwork) -> Modes | None:

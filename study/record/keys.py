@@ -71,7 +71,7 @@ def _fields_then(config: NetworkConfig, names: tuple[str, ...] | list[str]) -> d
 
 def _fields(config: NetworkConfig, names: tuple[str, ...] | list[str]) -> dict[str, object]:
     fields = config.model_dump(mode="json", include=set(names))
-    return {name: value for name, value in fields.items() if CAME_LATER.get(name) != value}
+    return {name: value for name, value in fields.items() if name not in CAME_LATER or CAME_LATER[name] != value}
 
 
 def _canonical(content: Mapping[str, object]) -> str:

@@ -66,6 +66,15 @@ def test_networks_that_have_not_learned_do_not_count():
     assert c10(evaluate(with_lengths(of_length(28, 1), [other]))).verdict == "undecided"
 
 
+def test_a_length_at_which_all_networks_rest_is_left_out_and_said():
+    other = of_length(56, 1)
+    other["period_state"] = other.period_state.where(False).assign_attrs(other.period_state.attrs)
+    finding = c10(evaluate(with_lengths(of_length(28, 1), [of_length(14, 1), other])))
+    assert finding.estimate.n == 20
+    assert "no network has a period at 56 rows, left out" in note(finding)
+    assert "at lengths 14, 28;" in note(finding)
+
+
 def test_few_networks_are_not_judged():
     findings = evaluate(with_lengths(of_length(28, 1), [of_length(14, 1, networks=5)]))
     assert c10(findings).verdict == "undecided"
@@ -81,11 +90,11 @@ def test_what_cannot_stand_beside_a_study_is_refused():
     study = of_length(28, 1)
     with pytest.raises(InputError, match="the studies also differ in epochs"):
         with_lengths(study, [of_length(14, 1, epochs=3)])
-    with pytest.raises(InputError, match=r"over=rows: the studies have all, all; expected a different value"):
+    with pytest.raises(InputError, match="beside: the study itself, or a study twice; expected studies of other lengths"):
         with_lengths(study, [study])
     with pytest.raises(InputError, match="have images of 28, 28 rows; expected a different number"):
-        with_lengths(study, [of_length(28, 1).assign_attrs(config=json.dumps({"rows": 28, "epochs": 30}))])
-    with pytest.raises(InputError, match="lacks mode_period; expected one run with measurements=standard"):
+        with_lengths(study, [of_length(28, 1).assign_attrs(study="f" * 32, config=json.dumps({"rows": 28, "epochs": 30}))])
+    with pytest.raises(InputError, match="lacks mode_period; expected one with networks, run with measurements=standard"):
         with_lengths(study, [of_length(14, 1).drop_vars("mode_period")])
 
 

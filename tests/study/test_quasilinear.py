@@ -186,3 +186,8 @@ def test_an_orbit_with_harmonics_has_its_mode_although_its_modulus_is_not_1():
     measured = _measured(turning_planes((3.0, 9.3), units=4))
     assert 0.9 < measured["orbit_mode_modulus"][0] < 0.98
     assert float(measured["period_secant"]) == pytest.approx(float(measured["period_state"]), rel=0.1)
+
+
+def test_a_matrix_without_a_basis_of_eigenvectors_has_unknown_modes():
+    modes = neutral_modes(np.tanh, 2 * np.eye(6, k=1))
+    assert not len(modes.energy) and modes.residual == np.inf
