@@ -90,7 +90,7 @@ def degeneracy(networks: dict[int, RecurrentNetwork], test: Images) -> xr.Datase
 
 
 def also_made_of() -> list[str]:
-    """What the distances depend on besides this module: the theory of the modes, and the package of Dynamical Similarity Analysis."""
+    """What the distances depend on besides this module: the theory of the modes, and the package dsa-metric."""
     there = importlib.util.find_spec("DSA") is not None
     return [inspect.getsource(quasilinear), importlib.metadata.version("dsa-metric") if there else "no dsa-metric"]
 
