@@ -12,26 +12,21 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from study.command_line import run
+from study.command_line import Beside, DataDir, Study, run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-Beside = Annotated[
-    str, typer.Option(help="Run ids of studies of other lengths (rows), separated by commas, whose periods are compared; or none.")
-]
 console = Console(soft_wrap=True, markup=False, emoji=False)  # stored text may hold anything
 
 
 @app.callback(invoke_without_command=True)
 def analyse(
     context: typer.Context,
-    study: Annotated[str, typer.Option(help="A study's run id, or latest.")] = "latest",
+    study: Study = "latest",
     out: Annotated[
         str | None, typer.Option(help="A folder to write the dataset and the findings to, in addition to MLflow.")
     ] = None,
     embedding: Annotated[str, typer.Option(help="How hidden states are embedded in the plane: tsne or umap.")] = "tsne",
-    data_dir: Annotated[
-        str | None, typer.Option(help="The folder that holds the data set's folder; default: the project's.")
-    ] = None,
+    data_dir: DataDir = None,
     beside: Beside = "none",
 ) -> None:
     """Pull a study's runs, judge the paper's claims, and log bands and verdicts to MLflow."""
@@ -80,10 +75,8 @@ def analyse(
 @app.command("states")
 def states_command(
     hidden_size: Annotated[str, typer.Option(help="The hidden size, such as 200.")] = "",
-    study: Annotated[str, typer.Option(help="A study's run id, or latest.")] = "latest",
-    data_dir: Annotated[
-        str | None, typer.Option(help="The folder that holds the data set's folder; default: the project's.")
-    ] = None,
+    study: Study = "latest",
+    data_dir: DataDir = None,
 ) -> None:
     """Embed and compare the hidden states of one hidden size's networks, ahead of an analysis, which takes them from the store."""
     from study.config import validated

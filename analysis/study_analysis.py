@@ -72,7 +72,7 @@ def analyse(
     """
     dataset = lengths.beside(runs.load(study, client), beside, client)
     stored = _Stored(client, dataset, data_dir)
-    embeddings, pairs, reasons = {}, {similarity: {}, degeneracy: {}}, defaultdict(list)
+    embeddings, pairs, reasons = {}, {code: {} for code in PAIRS}, defaultdict(list)
     for size, seed in representatives(dataset).items():
         try:
             embeddings[size] = _embedding(stored, size, seed, method)

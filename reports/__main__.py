@@ -17,16 +17,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from study.command_line import run
+from study.command_line import Beside, DataDir, Study, run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console(soft_wrap=True, markup=False, emoji=False)  # stored text may hold anything
-
-Study = Annotated[str, typer.Option(help="A study's run id, or latest.")]
-Beside = Annotated[
-    str, typer.Option(help="Run ids of studies of other lengths (rows), separated by commas, whose periods are compared; or none.")
-]
-DataDir = Annotated[str | None, typer.Option(help="The folder that holds the data set's folder; default: the project's.")]
 
 
 @app.callback(invoke_without_command=True)

@@ -10,7 +10,7 @@ import sys
 import traceback
 import warnings
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -20,6 +20,12 @@ from study.terminal.extensions import load_extensions
 
 # typer has its own copy of click; this is the copy's class of argument errors.
 UsageError: Any = typer.BadParameter.__base__
+# Options that several commands have.
+Study = Annotated[str, typer.Option(help="A study's run id, or latest.")]
+DataDir = Annotated[str | None, typer.Option(help="The folder that holds the data set's folder; default: the project's.")]
+Beside = Annotated[
+    str, typer.Option(help="Run ids of studies of other lengths (rows), separated by commas, whose periods are compared; or none.")
+]
 COLLECT_AFTER = 100_000  # new objects beyond those freed; 700 by default
 # An exception from one of these, or raised beneath one, means that the tracking store failed.
 STORES = ("mlflow", "requests", "urllib3", "sqlalchemy", "sqlite3")

@@ -114,6 +114,12 @@ def _number_or_range(text: object) -> object:
     return f"{least}-{most}" if least < most else str(least)
 
 
+def ends(number_or_range: str) -> tuple[int, int]:
+    """The least and the most of a number or a range, as `_number_or_range` writes it."""
+    least, _, most = number_or_range.partition("-")
+    return int(least), int(most or least)
+
+
 def _known_dataset(name: object) -> object:
     if name not in DATASETS:
         raise ValueError
@@ -284,8 +290,7 @@ class NetworkConfig(Frozen):
 
     def trailing(self) -> tuple[int, int]:
         """The least and the most blank rows that follow an image in training."""
-        least, _, most = self.trailing_blanks.partition("-")
-        return int(least), int(most or least)
+        return ends(self.trailing_blanks)
 
 
 class StudyConfig(Frozen):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from study.config import MOST_NETWORKS, MOST_ROWS
+from study.config import MOST_NETWORKS, MOST_ROWS, TrailingBlanks
 from study.files.untrusted import Refused, json_object, one_line
 
 PLAIN = str | int | float | bool | None  # values that settings of other versions may have
@@ -31,7 +31,7 @@ class Settings(BaseModel):
     data_dir: Text
     rows: Literal["all"] | Annotated[int, Field(gt=0, le=MOST_ROWS)] = "all"
     train_images: Count
-    trailing_blanks: Annotated[str, Field(pattern="^[0-9]{1,4}(-[0-9]{1,4})?$")] = "0"
+    trailing_blanks: TrailingBlanks = "0"
     blank_rows: Count
     measurements: Text = "paper"
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"

@@ -11,7 +11,7 @@ import inspect
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain, combinations, islice
+from itertools import chain, combinations
 
 import numpy as np
 import torch
@@ -218,7 +218,7 @@ def dsa_distances(networks: Sequence[RecurrentNetwork], test: Images) -> np.ndar
 def _orbits(network: RecurrentNetwork, test: Images) -> np.ndarray:
     """The first images' states under blank rows `[images, rows, components]`, on principal components, of root mean square 1."""
     [state] = deque(network.rows(scaled(test.images[:DSA_IMAGES])), maxlen=1)
-    orbit = [network.cell.observed(state).clone() for state in islice(network.blank_rows(state.clone(), DSA_ROWS), DSA_ROWS)]
+    orbit = [network.cell.observed(state).clone() for state in network.blank_rows(state, DSA_ROWS)]
     states = torch.stack(orbit, dim=1).double().numpy()
     flat = states.reshape(-1, states.shape[-1])
     flat = flat - flat.mean(axis=0)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from analysis.claims.findings import CurveBands, step_curves
 from analysis.claims.sample import present
 from analysis.dataset import provenance
 from analysis.study_analysis import Analysis
-from reports.figures.style import GREY, panels, styled
+from reports.figures.style import BY_SIZE, GREY, panels, styled
 from study.files import durable
 from study.schema import SOURCES, by_source
 
@@ -80,6 +81,12 @@ def chance(dataset: xr.Dataset) -> float:
 def sizes(analysis: Analysis) -> list[int]:
     """The hidden sizes that have networks."""
     return [int(h) for h in analysis.dataset.hidden_size.values if present(analysis.dataset, int(h)).sizes["seed"]]
+
+
+def sizes_in_colour(analysis: Analysis) -> Iterator[tuple[int, str, str]]:
+    """The hidden sizes that have networks, each with its colour and marker."""
+    for size, (colour, marker) in zip(sizes(analysis), cycle(BY_SIZE), strict=False):
+        yield size, colour, marker
 
 
 def counts(analysis: Analysis) -> str:

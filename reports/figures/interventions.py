@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import cycle
-
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -11,8 +9,8 @@ import xarray as xr
 from analysis.claims.sample import present
 from analysis.statistics.intervals import mean_interval
 from analysis.study_analysis import Analysis
-from reports.figures.figure import Figure, counts, sizes
-from reports.figures.style import BY_SIZE, GREY, panels, styled
+from reports.figures.figure import Figure, counts, sizes, sizes_in_colour
+from reports.figures.style import GREY, panels, styled
 from study.measurements.interventions import BLANK_ROWS, IMAGES, SLOWER, TRANSIENT
 
 CHANGES = (  # in the words of the axis, and where the outcomes are
@@ -47,7 +45,7 @@ def interventions(analysis: Analysis) -> Figure | None:
         bottom = rows_of_axes[-1][0]
         for (axes,), outcome in zip(rows_of_axes, OUTCOMES, strict=True):
             shifts = np.linspace(-0.2, 0.2, len(sizes(analysis))) if len(sizes(analysis)) > 1 else [0.0]
-            for h, (colour, marker), shift in zip(sizes(analysis), cycle(BY_SIZE), shifts, strict=False):
+            for (h, colour, marker), shift in zip(sizes_in_colour(analysis), shifts, strict=True):
                 one = table.loc[(table["hidden_size"] == h) & (table["outcome"] == outcome)]
                 mean, lower, upper = (one[limit].to_numpy() for limit in ("mean", "lower", "upper"))
                 at = np.array([place[change] for change in one["change"]]) + shift

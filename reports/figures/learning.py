@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import cycle
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.claims.sample import present
 from analysis.study_analysis import Analysis
-from reports.figures.figure import Figure, counts, sizes
-from reports.figures.style import BY_SIZE, panels, styled
+from reports.figures.figure import Figure, counts, sizes, sizes_in_colour
+from reports.figures.style import panels, styled
 
 CURVES = (
     ("test_accuracy_by_epoch", "test accuracy (%)", 100.0),
@@ -31,7 +29,7 @@ def learning(analysis: Analysis) -> Figure | None:
     with styled():
         figure, [row] = panels(len(CURVES), height=2.3)
         for axes, (name, label, scale) in zip(row, CURVES, strict=True):
-            for h, (colour, _) in zip(sizes(analysis), cycle(BY_SIZE), strict=False):
+            for h, colour, _ in sizes_in_colour(analysis):
                 curves = present(analysis.dataset, h)[name].transpose("seed", ...)
                 epochs = curves[curves.dims[1]].values
                 mean = scale * curves.mean("seed").values

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import cycle
-
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -13,8 +11,8 @@ from analysis.claims.findings import representatives
 from analysis.claims.sample import present
 from analysis.statistics.agreement import TOLERANCE, agrees
 from analysis.study_analysis import Analysis
-from reports.figures.figure import PERIODS, Figure, counts, image_rows, plain_ticks, sizes
-from reports.figures.style import BLUE, BY_SIZE, GREY, INK, VERMILION, panels, styled
+from reports.figures.figure import PERIODS, Figure, counts, image_rows, plain_ticks, sizes, sizes_in_colour
+from reports.figures.style import BLUE, GREY, INK, VERMILION, panels, styled
 
 NEEDED = {"saturated_real", "mode_period", "mode_energy", "period_selected", "period_predicted", "period_state", "eigenvalue_real"}
 LONGEST = 100  # rows: longer periods are drawn at the edge
@@ -100,7 +98,7 @@ def _plane(axes: Axes, network: xr.Dataset) -> None:
 
 def _ladder(axes: Axes, analysis: Analysis) -> None:
     edges = np.geomspace(SHORTEST, LONGEST, BINS + 1)
-    for h, (colour, _) in zip(sizes(analysis), cycle(BY_SIZE), strict=False):
+    for h, colour, _ in sizes_in_colour(analysis):
         networks = present(analysis.dataset, h)
         periods, weights = (networks[name].values.ravel() for name in ("mode_period", "mode_energy"))
         known = np.isfinite(periods)
@@ -126,7 +124,7 @@ def _lengths(axes: Axes, analysis: Analysis) -> None:
         axes.plot(ends, ends / part, color=GREY, linewidth=0.8, linestyle="--", zorder=0.5)
         axes.text(longest, longest / part, f" T/{part}" if part > 1 else " T", ha="left", va="center")
     side_by_side = np.geomspace(1 / SPREAD**0.5, SPREAD**0.5, 2 * len(sizes(analysis)) + 1)[1::2]
-    for h, (colour, marker), shift in zip(sizes(analysis), cycle(BY_SIZE), side_by_side, strict=False):
+    for (h, colour, marker), shift in zip(sizes_in_colour(analysis), side_by_side, strict=True):
         networks = analysis.dataset.sel(hidden_size=h)
         for length in lengths:
             periods, energy = (networks[f"length_mode_{name}"].sel(length=length).values.ravel() for name in ("period", "energy"))
@@ -166,7 +164,7 @@ def _against(axes: Axes, analysis: Analysis, name: str) -> tuple[int, int]:
     axes.plot(ends, ends, color=INK, linewidth=0.7)
     axes.fill_between(ends, (1 - TOLERANCE) * ends, (1 + TOLERANCE) * ends, color=GREY, alpha=0.25, linewidth=0)
     right = count = 0
-    for h, (colour, marker) in zip(sizes(analysis), cycle(BY_SIZE), strict=False):
+    for h, colour, marker in sizes_in_colour(analysis):
         networks = present(analysis.dataset, h)
         predicted, measured = networks[name].values, networks.period_state.values
         right, count = right + int(agrees(predicted, measured).sum()), count + len(predicted)

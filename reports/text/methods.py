@@ -8,6 +8,7 @@ from analysis.claims.claim import TRAINED
 from analysis.claims.registry import CLAIMS, accuracy_only
 from analysis.statistics.bands import CALIBRATED, RESAMPLES, SKEWED
 from reports.cells import layer
+from study.config import ends
 from study.networks.cells import TANH
 
 PRECISIONS = {
@@ -30,10 +31,10 @@ def _resampled(config: dict) -> str:
 
 
 def _trailing(config: dict) -> str:
-    least, _, most = config.get("trailing_blanks", "0").partition("-")
-    if most:
+    least, most = ends(config.get("trailing_blanks", "0"))
+    if least < most:
         return f" and {least} to {most} blank rows after it, a number drawn anew for each batch"
-    return "" if least == "0" else f" and {least} blank rows after it"
+    return f" and {least} blank rows after it" if least else ""
 
 
 def _of_all(config: dict, classes: int) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from study.measurements.recording import Extent, Recording
-from study.measurements.variance import Spread
+from study.networks.variance import Spread
 from study.schema import labelled
 
 SHARE = 0.9  # of the variance (Horoi, Lajoie & Wolf 2020, section 2)

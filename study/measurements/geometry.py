@@ -18,8 +18,8 @@ from study.data.sources import Images
 from study.measurements.dimensionality import components, spreads
 from study.measurements.neighbours import FEWEST, neighbour_agreement, two_nearest_neighbours
 from study.measurements.recording import Extent, Recording
-from study.measurements.variance import Spread
 from study.networks.network import scaled
+from study.networks.variance import Spread
 from study.schema import labelled
 
 NEIGHBOUR_IMAGES = 2500  # the first test images, among which neighbours are searched for

@@ -16,7 +16,7 @@ from study.measurements.recording import Recording
 from study.networks.network import RecurrentNetwork, scaled
 from study.networks.quasilinear import MOST_MODES, projectors, recurrent_matrix
 from study.networks.seeding import generator
-from study.schema import labelled
+from study.schema import DIMENSIONS, labelled
 
 IMAGES = 1000  # of the test set, in every roll-out
 BLANK_ROWS, TRANSIENT = 100, 20  # shown after the image, and left out of the oscillation
@@ -24,7 +24,7 @@ STRONGEST = 4  # modes that are taken out, those of most energy
 PLANES = 4  # random subspaces beside each
 DRAWN = 1024  # of which those of the most similar energy are taken
 SLOWER = 1.25  # factor on the period of a mode that is turned more slowly
-OUTCOMES = "1: test accuracy; 2: accuracy lost by one blank row; 3: standard deviation of the accuracy under blank rows"
+OUTCOMES = DIMENSIONS["outcome"].words
 ROLES = {1: "test accuracy", 2: "accuracy lost by one blank row", 3: "oscillation of the accuracy"}
 NUMBERS = {1: "accuracy", 2: "tuning", 3: "oscillation"}
 
@@ -51,6 +51,7 @@ def interventions(recording: Recording) -> Iterator[xr.DataArray]:
     without_plane, unread_plane = (np.full((MOST_MODES, PLANES, 3), np.nan) for _ in range(2))
     plane_shares = np.full((MOST_MODES, PLANES), np.nan)
     draw = np.random.default_rng(generator(recording.seed, network.hidden_size, "planes").initial_seed())
+    square = last.T @ last / len(last)
 
     def outcomes(changed: RecurrentNetwork, readouts: Sequence[np.ndarray] = ()) -> np.ndarray:
         return _outcomes(changed, images, labels, readouts)
@@ -67,9 +68,9 @@ def interventions(recording: Recording) -> Iterator[xr.DataArray]:
         for place, mode in enumerate(islice(projectors(found, recurrent, SLOWER), STRONGEST)):
             spectral, turned, basis = mode.spectral, mode.turned, mode.basis
             hidden.append(identity - basis @ basis.T)
-            shares[place] = _share(last, basis)
-            planes = _planes(last, basis.shape[1], shares[place], draw)
-            plane_shares[place] = [_share(last, plane) for plane in planes]
+            shares[place] = _share(square, basis)
+            planes = _planes(square, basis.shape[1], shares[place], draw)
+            plane_shares[place] = [_share(square, plane) for plane in planes]
             without[place] = outcomes(with_recurrent(recurrent @ (identity - spectral)))[0]
             if turned is not None:
                 slower[place] = outcomes(with_recurrent(recurrent @ (identity - spectral + turned)))[0]
@@ -134,20 +135,18 @@ def _outcomes(
     return np.stack([accuracy[:, 0], accuracy[:, 0] - accuracy[:, 1], accuracy[:, TRANSIENT:].std(axis=1)], axis=1)
 
 
-def _share(states: np.ndarray, basis: np.ndarray) -> float:
-    """The share of the mean square of states `[N, H]` in the span of an orthonormal `basis` `[H, k]`."""
-    return float(np.sum((states @ basis) ** 2) / np.sum(states**2))
+def _share(square: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """The share of the mean `square` `[H, H]` of states in the span of each orthonormal `basis` `[.., H, k]`."""
+    return ((square @ basis) * basis).sum(axis=(-2, -1)) / np.trace(square)
 
 
-def _planes(states: np.ndarray, dimensions: int, share: float, draw: np.random.Generator) -> list[np.ndarray]:
-    """Orthonormal bases `[H, k]` of random subspaces among the directions in which states `[N, H]` lie, those of the most similar
-    share of their mean square."""
-    square = states.T @ states / len(states)
+def _planes(square: np.ndarray, dimensions: int, share: float, draw: np.random.Generator) -> list[np.ndarray]:
+    """Orthonormal bases `[H, k]` of random subspaces among the directions in which states of this mean `square` `[H, H]` lie, those
+    of the most similar share of it."""
     variance, directions = np.linalg.eigh(square)
     root = directions * np.sqrt(np.maximum(variance, 0))
     bases = np.linalg.qr(root @ draw.standard_normal((DRAWN, len(square), dimensions)))[0]
-    shares = np.einsum("dhk,hg,dgk->d", bases, square, bases) / np.trace(square)
-    return list(bases[np.argsort(np.abs(shares - share), kind="stable")[:PLANES]])
+    return list(bases[np.argsort(np.abs(_share(square, bases) - share), kind="stable")[:PLANES]])
 
 
 def compression(recording: Recording) -> Iterator[xr.DataArray]:

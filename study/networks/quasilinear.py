@@ -13,6 +13,7 @@ and a sinusoid, for the orbit of one mode alone (`own_orbit`), whose stability t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -115,7 +116,8 @@ def neutral_modes(f: Nonlinearity, recurrent: np.ndarray) -> Modes:
     u = R h is treated as Gaussian of covariance R C R', so that unit i has the gain g_i of variance (R C R')_ii. The covariance of
     the state is iterated, C <- D R C R' D + `SPARK`, to its fixed point; where the plain iteration circles about it, half a step is
     taken at a time, which has the same fixed points. Mode i, with right eigenvector v_i and left one L_i of D R, has the energy
-    (L C L*)_ii |v_i|^2. There are no modes where the state decays to 0; the residual tells whether the iteration converged.
+    (L C L*)_ii |v_i|^2. There are no modes where the state decays to 0; the residual tells whether the iteration converged,
+    and is infinite where the modes cannot be known.
     """
     units = len(recurrent)
     covariance, gain = START * np.eye(units), np.ones(units)
@@ -128,14 +130,11 @@ def neutral_modes(f: Nonlinearity, recurrent: np.ndarray) -> Modes:
         residual = float(np.abs(gain - previous).max())
         if not np.isfinite(residual) or residual < STILL:
             break
-    if not np.isfinite(covariance).all():
-        none = np.empty(0, complex)
-        return Modes(none, np.empty(0), np.empty((units, 0), complex), np.full(units, np.nan, complex), gain, np.inf, iteration)
-    try:
-        return Modes(*modes_of(gain, recurrent, covariance), gain, residual, iteration)
-    except np.linalg.LinAlgError:  # D R has no basis of eigenvectors: its modes are unknown
-        none = np.empty(0, complex)
-        return Modes(none, np.empty(0), np.empty((units, 0), complex), np.full(units, np.nan, complex), gain, np.inf, iteration)
+    if np.isfinite(covariance).all():
+        with suppress(np.linalg.LinAlgError):  # where D R has no basis of eigenvectors
+            return Modes(*modes_of(gain, recurrent, covariance), gain, residual, iteration)
+    unknown = np.full(units, np.nan, complex)
+    return Modes(unknown[:0], np.empty(0), np.empty((units, 0), complex), unknown, gain, np.inf, iteration)
 
 
 def of_network(network: RecurrentNetwork) -> Modes | None:

@@ -9,8 +9,8 @@ Backward, with d_t = dloss / d(W x_t + R h_{t-1}) and * elementwise:
     d_T = (dlogits V) * (1 - h_T^2),   d_t = (d_{t+1} R) * (1 - h_t^2)
     dW = sum_t d_t' x_t,   dR = sum_{t>1} d_t' h_{t-1},   dV = dlogits' h_T,   dc = sum dlogits
 
-(Werbos 1990). The input product W x and both weight gradients are single products over all rows; only the two recurrences run
-row by row, in place.
+(Werbos 1990). Blank rows that follow in training are further rows with x = 0, and the readout sees the last of them. The input
+product W x and both weight gradients are single products over all rows; only the two recurrences run row by row, in place.
 
 One code path serves two shapes. On a CPU each network is a lane of its own, `[T, B, H]`. On a GPU the whole stack is one lane,
 `[S, T, B, H]`, with batched products, and an iteration is captured as a CUDA graph and replayed.

@@ -11,6 +11,7 @@ from study.data.sources import Images
 from study.networks.eigenvalues import SPECTRUM, no_rest, rest_eigenvalues
 from study.networks.network import RecurrentNetwork, scaled
 from study.networks.quasilinear import CONVERGED, MOST_MODES, of_network, periods
+from study.networks.variance import Spread
 from study.schema import labelled
 
 IMAGES = 500  # of the test set, whose states are looked at while a network learns
@@ -174,12 +175,6 @@ def _modes(network: RecurrentNetwork) -> tuple[float, np.ndarray]:
 def _dimensions(network: RecurrentNetwork, test: Images) -> np.ndarray:
     """The participation ratio of the hidden states, trace(C)^2 / trace(C^2), over the first test images: the largest over rows, and
     that of the last row; NaN where all states are equal."""
-    ratios = []
-    for state in network.rows(scaled(test.images[:IMAGES])):
-        hidden = network.cell.observed(state)
-        centred = hidden - hidden.mean(dim=0)
-        covariance = centred.mT @ centred
-        square = float((covariance**2).sum())
-        ratios.append(float(covariance.trace()) ** 2 / square if square > 0 else np.nan)
-    known = [ratio for ratio in ratios if np.isfinite(ratio)]
-    return np.array([max(known, default=np.nan), ratios[-1]])
+    states = map(network.cell.observed, network.rows(scaled(test.images[:IMAGES])))
+    ratios = [Spread.of(hidden).participation_ratio().naive for hidden in states]
+    return np.array([max(ratios) or np.nan, ratios[-1] or np.nan])

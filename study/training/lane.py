@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
@@ -81,11 +80,11 @@ class Lane(ABC):
     def steps(self, count: int) -> None:
         self.step_count.fill_(count)
 
-    def pass_over(self, order: torch.Tensor, size: int, blanks: Iterable[int] | None = None) -> None:
+    def pass_over(self, order: torch.Tensor, size: int, blanks: Iterable[int]) -> None:
         """Trains for one pass over the images in the `order` of indices `[.., N]`, in batches of `size` (the last may be smaller),
-        each followed by as many blank rows as `blanks` says (by default none).
+        each followed by as many blank rows as `blanks` says.
         Adds each batch's loss before its step, times the number of its images, to `loss`."""
-        for batch, count in zip(self.batches(order, size), itertools.repeat(0) if blanks is None else blanks, strict=False):
+        for batch, count in zip(self.batches(order, size), blanks, strict=True):
             self.step(replace(batch, blanks=count) if count else batch)
 
     def batches(self, order: torch.Tensor, size: int) -> Iterator[Batch]:

@@ -6,7 +6,7 @@ pixels stand side by side in one matrix Z, the rows of an image below one anothe
     Z = [h_{t-1} x_t],   h_t = tanh(Z [R W]'),   [dR dW] = sum_t d_t' [h_{t-1} x_t] = D' Z
 
 Recurrence and input are one product, and so are all gradients of the cell. States and pixels before an image has begun are not 0
-in these sums, they are not in them at all.
+in these sums, they are not in them at all. Blank rows after the image have Z with x = 0.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class NumpyLane(Lane):
         self._labels = train.labels.numpy()
         self._memory: _Memory | None = None
 
-    def pass_over(self, order: torch.Tensor, size: int, blanks: Iterable[int] | None = None) -> None:
+    def pass_over(self, order: torch.Tensor, size: int, blanks: Iterable[int]) -> None:
         with np.errstate(all="ignore"):  # training that diverges is told at the end of the epoch
             super().pass_over(order, size, blanks)
 

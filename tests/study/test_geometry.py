@@ -11,7 +11,7 @@ from sklearn.neighbors import NearestNeighbors
 from study.data.sources import Images
 from study.measurements.geometry import _members
 from study.measurements.neighbours import _distinct, _two_least_squares, neighbour_agreement, two_nearest_neighbours
-from study.measurements.variance import Spread
+from study.networks.variance import Spread
 
 
 def _cloud(count: int, scales: list[float], seed: int = 0) -> torch.Tensor:

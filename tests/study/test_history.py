@@ -9,9 +9,9 @@ from biased_cell import BIASED
 from made import turning_planes
 
 from study.config import StudyConfig
-from study.measurements.variance import Spread
 from study.networks.network import RecurrentNetwork, scaled
 from study.networks.quasilinear import of_network
+from study.networks.variance import Spread
 from study.training.engine import TrainingStack
 from study.training.history import IMAGES, History
 

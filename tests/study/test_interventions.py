@@ -45,10 +45,10 @@ def test_random_subspaces_have_the_energy_asked_for_and_lie_elsewhere():
     rng = np.random.default_rng(2)
     states = rng.standard_normal((500, 30)) * np.geomspace(6, 0.05, 30)
     for share in (0.2, 0.3, 0.4):
-        planes = random_planes(states, 2, share, rng)
+        planes = random_planes(states.T @ states, 2, share, rng)
         for plane in planes:
             assert plane.T @ plane == pytest.approx(np.eye(2), abs=1e-9)
-            assert _share(states, plane) == pytest.approx(share, abs=0.01)
+            assert _share(states.T @ states, plane) == pytest.approx(share, abs=0.01)
         assert np.linalg.norm(planes[0].T @ planes[1]) < 1.3, "no two are the same"
 
 

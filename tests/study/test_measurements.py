@@ -13,9 +13,9 @@ from study.measurements import measure, names_in_set
 from study.measurements.dimensionality import components
 from study.measurements.experiments import _rolled, answers
 from study.measurements.recording import Recording
-from study.measurements.variance import Spread
 from study.networks.kernels import using
 from study.networks.network import scaled, tanh_network
+from study.networks.variance import Spread
 
 
 @pytest.fixture(scope="module")
