@@ -98,16 +98,22 @@ class DataSource:
 
 @dataclass(frozen=True)
 class Images:
-    """Images uint8 `[N, rows, pixels]`, read row by row, their labels int64 `[N]`, and the number of `classes` (by default one more
-    than the largest label)."""
+    """Images `[N, rows, pixels]`, read row by row, their labels int64 `[N]`, the number of `classes` (by default one more than the
+    largest label) and the `names` of the classes (by default their numbers).
+
+    Pixels are uint8, of which networks see a 255th part, or float32, which they see as they are (`study.networks.network.scaled`).
+    """
 
     images: torch.Tensor
     labels: torch.Tensor
     classes: int = 0
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.classes:
             object.__setattr__(self, "classes", int(self.labels.max()) + 1)
+        if not self.names:
+            object.__setattr__(self, "names", tuple(map(str, range(self.classes))))
 
     @property
     def shape(self) -> DataShape:
@@ -118,10 +124,10 @@ class Images:
         return len(self.labels)
 
     def first(self, count: int) -> Images:
-        return Images(self.images[:count], self.labels[:count], self.classes)
+        return replace(self, images=self.images[:count], labels=self.labels[:count])
 
     def to(self, device: torch.device | str) -> Images:
-        return Images(self.images.to(device), self.labels.to(device), self.classes)
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
     def with_rows(self, rows: int) -> Images:
         """The images with fewer rows, each the mean of as many neighbours, or with more, each shown several times in a row.
@@ -131,13 +137,16 @@ class Images:
         _, present, features = self.images.shape
         if present % rows == 0:
             together = present // rows
-            sums = self.images.unflatten(1, (rows, together)).sum(dim=2, dtype=torch.int32)
-            images = ((sums + together // 2) // together).to(torch.uint8)  # rounded
+            parts = self.images.unflatten(1, (rows, together))
+            if parts.is_floating_point():
+                images = parts.mean(dim=2)
+            else:
+                images = ((parts.sum(dim=2, dtype=torch.int32) + together // 2) // together).to(torch.uint8)  # rounded
         elif rows % present == 0:
             images = self.images.repeat_interleave(rows // present, dim=1)
         else:
             raise ValueError(f"{rows} rows of images that have {present}")
-        return Images(images.reshape(-1, rows, features), self.labels, self.classes)
+        return replace(self, images=images.reshape(-1, rows, features))
 
 
 def prepare_data(name: str, data_dir: Path, digest: str | None = None, rows: int | Literal["all"] = "all") -> DataSource:

@@ -174,6 +174,9 @@ def accuracy(network: RecurrentNetwork, test: Images, chunk: int = 500) -> torch
     return correct.double() / len(test)
 
 
-def scaled(images: torch.Tensor) -> torch.Tensor:
-    """Pixels 0..255 (uint8) as float32 in [0, 1]."""
-    return images.float().div_(255)
+def scaled(images: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Pixels as networks see them: those of uint8, 0..255, in [0, 1], and floating-point ones as they are.
+
+    The result may be the argument itself, and is not to be changed.
+    """
+    return images.to(dtype) if images.is_floating_point() else images.to(dtype).div_(255)

@@ -7,6 +7,7 @@ from torch.nn.functional import cross_entropy
 
 from study.config import NetworkConfig
 from study.data.sources import Images
+from study.networks.network import scaled
 from study.training.lane import Batch, Lane, Layout
 
 
@@ -24,7 +25,7 @@ class AutogradLane(Lane):
         indices = batch.indices
         leaf = self.weights.detach().requires_grad_()
         network = self._layout.network(leaf)
-        images = self.images[indices].to(leaf.dtype).div_(255)
+        images = scaled(self.images[indices], leaf.dtype)
         # bf16: products are rounded, weights are not.
         with torch.autocast(leaf.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             state = network.start(len(indices))

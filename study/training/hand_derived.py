@@ -88,7 +88,9 @@ class TanhLane(Lane):
 
         chosen = buffers.indices.flatten()
         images = self.images.index_select(0, chosen).view(*buffers.indices.shape, *self.images.shape[1:])
-        x.copy_(images.transpose(-3, -2)).div_(255)
+        x.copy_(images.transpose(-3, -2))
+        if not images.is_floating_point():
+            x.div_(255)
         labels = self.labels.index_select(0, chosen).view(buffers.indices.shape)[..., None]
 
         transposed = buffers.transposed.copy_(weights.recurrent.mT)  # so that both factors are read along their rows

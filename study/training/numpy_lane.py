@@ -122,7 +122,7 @@ class NumpyLane(Lane):
         if self._memory is None or len(self._memory.z) < rows:
             dtype = self.network.readout.numpy().dtype
             hidden, features = self.network.hidden_size, self.images.shape[2]
-            self._scale = dtype.type(255)
+            self._scale = dtype.type(1 if self.images.is_floating_point() else 255)
             self._memory = _Memory(
                 z=np.empty((rows, hidden + features), dtype),
                 d=np.empty((rows, hidden), dtype),
