@@ -28,7 +28,8 @@ Text = str | None
 def run_command(
     seeds: Annotated[Text, typer.Option(help="Seeds, as a list with ranges: 0-9 or 0,3,7-9.")] = None,
     hidden_sizes: Annotated[Text, typer.Option(help="Hidden sizes, as a list with ranges.")] = None,
-    cell: Annotated[Text, typer.Option(help="The recurrent cell: tanh, or one that an extension registers.")] = None,
+    cell: Annotated[Text, typer.Option(help="The recurrent cell: tanh, relu, gru, lstm, or an extension's.")] = None,
+    bias: Annotated[Text, typer.Option(help="Whether the recurrent layer has biases: true or false.")] = None,
     epochs: Annotated[Text, typer.Option(help="Passes over the training images.")] = None,
     learning_rate: Annotated[Text, typer.Option(help="Adam's learning rate.")] = None,
     batch_size: Annotated[Text, typer.Option(help="Images per training step.")] = None,

@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 from joblib import cpu_count
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from study.data.sources import DATASETS
 from study.files.targets import nameable
 from study.networks import kernels
-from study.networks.cells import CELLS, TANH, known
+from study.networks.cells import CELLS, TANH, WITH_BIAS, known, with_bias
 from study.networks.kernels import KernelsName
 from study.terminal.credentials import has_user
 from study.terminal.errors import InputError, quoted
@@ -132,6 +132,20 @@ def _known_cell(name: object) -> object:
             f"no cell of this name is registered; accepted are {', '.join(CELLS)}, and cells registered by a module in {EXTENSIONS}"
         )
     return name
+
+
+def _without_bias(name: object) -> object:
+    """Of a cell that has biases, the parameter `bias` says it: in studies it has no name of its own."""
+    plain = name.removesuffix(WITH_BIAS) if isinstance(name, str) else name
+    if plain != name and plain in CELLS:
+        raise ValueError(f"this is the cell {plain} with biases; give cell={plain} and bias=true")
+    return name
+
+
+def _true_or_false(text: object) -> object:
+    if not isinstance(text, bool) and text not in ("true", "false"):
+        raise ValueError
+    return text in (True, "true")
 
 
 def _nameable(path: object) -> object:
@@ -252,7 +266,8 @@ TrailingBlanks = Annotated[
     ),
 ]
 DatasetName = Annotated[str, BeforeValidator(_known_dataset), Field(description=f"one of: {', '.join(DATASETS)}")]
-CellName = Annotated[str, BeforeValidator(_known_cell), Field(description="the name of a registered cell, such as tanh")]
+CellName = Annotated[str, BeforeValidator(_known_cell), Field(description="tanh, relu, gru, lstm, or another registered cell")]
+Bias = Annotated[bool, BeforeValidator(_true_or_false), Field(description="true or false")]
 DataFolder = Annotated[
     Path, BeforeValidator(_nameable), Field(description="the folder that holds the data set's folder, such as data")
 ]
@@ -298,7 +313,8 @@ class StudyConfig(Frozen):
 
     seeds: Seeds = tuple(range(20, 30))
     hidden_sizes: HiddenSizes = (50, 100, 200)
-    cell: CellName = TANH.name
+    cell: Annotated[CellName, AfterValidator(_without_bias)] = TANH.name
+    bias: Bias = False
     epochs: Epochs = PAPER_EPOCHS
     learning_rate: LearningRate = PAPER_LEARNING_RATE
     batch_size: BatchSize = PAPER_BATCH_SIZE
@@ -327,10 +343,21 @@ class StudyConfig(Frozen):
             raise ValueError(f"{grid}: these are {count:,} networks; expected at most {MOST_NETWORKS:,} per study")
         return self
 
+    @model_validator(mode="after")
+    def _of_a_cell_that_can_have_biases(self) -> StudyConfig:
+        if self.bias and with_bias(self.cell) is None:
+            able = ", ".join(name for name in CELLS if with_bias(name))
+            raise ValueError(f"bias=true: cell={self.cell} is not registered with biases; expected one of {able}, or bias=false")
+        return self
+
+    def resolved_cell(self) -> str:
+        """The name under which the cell, with biases or without, is registered."""
+        return self.cell + WITH_BIAS * self.bias
+
     def networks(self) -> list[NetworkConfig]:
         """One configuration per network, largest hidden size first: starting with long tasks keeps all cores busy to the end."""
         shared = self.model_dump(include=set(NetworkConfig.model_fields))
-        shared |= {"device": self.resolved_device(), "kernels": self.resolved_kernels()}
+        shared |= {"cell": self.resolved_cell(), "device": self.resolved_device(), "kernels": self.resolved_kernels()}
         return [
             NetworkConfig.model_validate(shared | {"seed": seed, "hidden_size": size})
             for size in sorted(self.hidden_sizes, reverse=True)
@@ -354,7 +381,7 @@ class StudyConfig(Frozen):
         """The kernels that can train and measure these networks: only torch's on a GPU, in bf16, and for a cell without others."""
         if self.resolved_device() == "cuda" or self.precision != "fp32":
             return ("torch",)
-        return known(self.cell).kernels
+        return known(self.resolved_cell()).kernels
 
     def resolved_kernels(self) -> KernelsName:
         """The kernels that compute: those asked for, or the fastest ones here; raises `InputError` where they cannot be used."""

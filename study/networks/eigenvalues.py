@@ -9,11 +9,12 @@ from study.networks.network import RecurrentNetwork
 
 SPECTRUM = "eigenvalues of the blank map's Jacobian at rest"  # of R, for the paper's cell
 NO_REST = "the blank map has no rest state that is found from the initial state"
+NOT_SMOOTH = "the blank map has no derivative at its rest state"
 
 
 def rest_eigenvalues(network: RecurrentNetwork) -> np.ndarray:
     """The eigenvalues of the blank map's Jacobian at its rest state (R, for the paper's cell), in the order of `eigenvalues`;
-    `[D, 2]`, NaN where there is no rest state."""
+    `[D, 2]`, NaN where there is no rest state, or no derivative there."""
     jacobian = network.rest_jacobian
     if jacobian is None:
         return np.full((network.cell.state_size(network.hidden_size), 2), np.nan)
@@ -30,4 +31,6 @@ def eigenvalues(matrix: torch.Tensor) -> np.ndarray:
 
 def no_rest(network: RecurrentNetwork) -> str | None:
     """What a missing eigenvalue means for this network; None where eigenvalues always exist."""
+    if not network.cell.smooth_at_rest:
+        return NOT_SMOOTH
     return None if network.cell.rests_at_zero else NO_REST

@@ -155,7 +155,10 @@ class RecurrentNetwork:
 
     @cached_property
     def rest_jacobian(self) -> torch.Tensor | None:
-        """The Jacobian `[D, D]` of the blank map at its rest state; None where no rest state is found. R for the paper's cell."""
+        """The Jacobian `[D, D]` of the blank map at its rest state, R for the paper's cell; None where no rest state is found, or the
+        map has no derivative there."""
+        if not self.cell.smooth_at_rest:
+            return None
         rest = rest_state(self.cell, self.parameters)
         return None if rest is None else self.cell.jacobian(self.parameters, rest.to(self.readout.dtype)[None])[0]
 

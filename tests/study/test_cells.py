@@ -24,10 +24,10 @@ from study.execution.stacks import stacks, training_memory
 from study.measurements import measure
 from study.measurements.fixed_points import search
 from study.measurements.recording import Recording
-from study.networks.cells import CELLS, TANH, Cell, known, register_cell, tanh_classifier
+from study.networks.cells import BUILT_IN, CELLS, TANH, Cell, classifier, known, register_cell
 from study.networks.cells.cell import BlankMap
 from study.networks.cells.checks import faults
-from study.networks.cells.tanh import TanhCell
+from study.networks.cells.vanilla import TanhCell
 from study.networks.network import RecurrentNetwork, accuracy, scaled
 from study.networks.rest import rest_state
 from study.record.keys import fused_network_key, training_key
@@ -35,9 +35,9 @@ from study.terminal.errors import InputError
 
 
 class LSTM(Cell):
-    """As `nn.LSTM`, without biases: the state is h and c, of which h is observed."""
+    """As a user may write it: the state is h and c, of which h is observed."""
 
-    name = "lstm"
+    name = "own_lstm"
     description = "LSTM units without bias"
     names = {"input": "rnn.weight_ih_l0", "recurrent": "rnn.weight_hh_l0"}  # noqa: RUF012
     rests_at_zero = True
@@ -58,7 +58,7 @@ class LSTM(Cell):
         return torch.cat([o.sigmoid() * c.tanh(), c], dim=-1)
 
 
-CELLS_TRIED = {"tanh": TANH, "biased_tanh": BIASED, "lstm": LSTM()}
+CELLS_TRIED = {cell.name: cell for cell in (*BUILT_IN, BIASED, LSTM())}
 
 
 @pytest.mark.parametrize("cell", CELLS_TRIED.values(), ids=CELLS_TRIED)
@@ -101,7 +101,7 @@ def _altered(base: type[Cell], **changes) -> Cell:
 def test_a_cell_that_is_not_what_it_says_is_refused(cell, words):
     with pytest.raises(InputError, match=words):
         register_cell(cell)
-    assert set(CELLS.values()) == {TANH, BIASED}
+    assert set(CELLS.values()) == {*BUILT_IN, BIASED}
 
 
 def test_a_name_belongs_to_one_cell():
@@ -113,7 +113,7 @@ def test_a_name_belongs_to_one_cell():
 
 @pytest.mark.parametrize("name", ["none", "os", "../tanh", 3, None, ["tanh"], "biased_cell"])
 def test_a_name_that_is_not_registered_is_one_line_that_says_what_to_do(name):
-    with pytest.raises(InputError, match="expected one of tanh, biased_tanh, or a module that registers it in HIDDEN_ORBITS_EXTEN"):
+    with pytest.raises(InputError, match=r"one of tanh, relu, .*, biased_tanh, or a module that registers it in HIDDEN_ORBITS_EXT"):
         known(name)
     with pytest.raises(InputError, match=r"cell=.*no cell of this name is registered"):
         validated(StudyConfig, {"cell": name})
@@ -184,7 +184,7 @@ def test_a_biased_network_that_has_seen_nothing_goes_on_from_its_initial_state(t
 
 def test_the_logged_model_s_own_code_gives_what_the_cell_gives(network, test_images, tmp_path):
     network.save(tmp_path / "w.safetensors")
-    model = tanh_classifier.RowByRowClassifier()
+    model = classifier.RowByRowClassifier()
     context = PythonModelContext({"weights": str(tmp_path / "w.safetensors")}, {})
     model.load_context(context)
     images = scaled(test_images.images[:2000])
