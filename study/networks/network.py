@@ -155,8 +155,8 @@ class RecurrentNetwork:
 
     @cached_property
     def rest_jacobian(self) -> torch.Tensor | None:
-        """The Jacobian `[D, D]` of the blank map at its rest state, R for the paper's cell; None where no rest state is found, or the
-        map has no derivative there."""
+        """The Jacobian `[D, D]` of the blank map at its rest state (R, for the paper's cell); None where no rest state is found, or
+        where the map has no derivative there."""
         if not self.cell.smooth_at_rest:
             return None
         rest = rest_state(self.cell, self.parameters)

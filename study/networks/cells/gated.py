@@ -6,6 +6,7 @@ or without bias.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -17,7 +18,7 @@ class GatedCell(Cell):
     """A layer whose `gates` are functions of W x_t + b and R h_{t-1} + b', with W `input` `[gates H, features]`, R `recurrent`
     `[gates H, H]`, and two biases `[gates H]`, if any."""
 
-    names: ClassVar = {"input": "rnn.weight_ih_l0", "recurrent": "rnn.weight_hh_l0"}
+    names: ClassVar[Mapping[str, str]] = {"input": "rnn.weight_ih_l0", "recurrent": "rnn.weight_hh_l0"}
     absent = tuple(BIASES.values())
     rests_at_zero = True
     classifier = BUILT_IN_CLASSIFIER
@@ -76,7 +77,7 @@ class LstmCell(GatedCell):
 
 
 class _Biased(GatedCell):
-    names: ClassVar = GatedCell.names | BIASES
+    names: ClassVar[Mapping[str, str]] = {**GatedCell.names, **BIASES}
     absent = ()
     rests_at_zero = False
     biased = True

@@ -7,7 +7,7 @@ are those of PyTorch's `nn.RNN`, which has two biases: b is their sum.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -25,7 +25,7 @@ class VanillaCell(Cell):
     A blank row applies h -> f(R h + b), with the Jacobian f' R. A subclass defines f, and its derivative in terms of its value.
     """
 
-    names: ClassVar = {"input": "rnn.weight_ih_l0", "recurrent": "rnn.weight_hh_l0"}
+    names: ClassVar[Mapping[str, str]] = {"input": "rnn.weight_ih_l0", "recurrent": "rnn.weight_hh_l0"}
     absent = tuple(BIASES.values())
     rests_at_zero = True
     kernels = ("torch", "numpy")
@@ -143,7 +143,7 @@ class ReluCell(VanillaCell):
 
 
 class _Biased(VanillaCell):
-    names: ClassVar = VanillaCell.names | BIASES
+    names: ClassVar[Mapping[str, str]] = {**VanillaCell.names, **BIASES}
     absent = ()
     odd = rests_at_zero = False
     smooth_at_rest = True
