@@ -189,7 +189,8 @@ class LstmLane(GatedLane):
     def forward(self, memory: LstmMemory, steps: int) -> torch.Tensor:
         parts = [self.network.recurrent.mT, self.network.input.mT]
         if self.cell.biased:
-            parts.append(sum(self.network.parameters[name] for name in BIASES)[None])
+            first, second = (self.network.parameters[name] for name in BIASES)
+            parts.append((first + second)[None])
         transposed = torch.cat(parts)  # [R W b]'
         for z, row, (before, after, squashed) in zip(memory.z[:steps], memory.rows, memory.kept, strict=False):
             enter, forget, new, out = row.each
