@@ -24,6 +24,7 @@ from study.config import Frozen, HiddenSize
 from study.data.sources import DATA_DIR, Images, load_images, prepare_data
 from study.files import durable, netcdf
 from study.networks.network import RecurrentNetwork
+from study.record import earlier_layout
 from study.record.network_record import versions
 from study.schema import by_source, with_source
 from study.terminal.errors import InputError, StudyError
@@ -96,6 +97,7 @@ def of_records(client: MlflowClient, study: str, beside: Sequence[str] = ()) -> 
 
 def of_dataset(dataset: xr.Dataset) -> Analysis:
     """The analysis of a dataset alone, for example one opened from netCDF: without embeddings and similarities."""
+    dataset = earlier_layout.dataset_of_today(dataset)
     return Analysis(dataset, evaluate(dataset), {}, {})
 
 

@@ -1,4 +1,4 @@
-"""C5: dimensionality expands, then shrinks, because of training; C5b: it does so for the images of one digit, too."""
+"""C5: dimensionality expands, then shrinks, because of training; C5b: it does so for the images of one class, too."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def of_all_images(sample: Sample) -> Finding | None:
     return _judge("C5", sample, sample.arrays.dimension90, sample.arrays.pca90)
 
 
-def by_digit(sample: Sample) -> Finding | None:
-    """Averaged over digits."""
-    return _judge("C5b", sample, sample.arrays.dimension90_by_digit.mean("digit"), sample.arrays.pca90_by_digit.mean("digit"))
+def by_label(sample: Sample) -> Finding | None:
+    """Averaged over classes."""
+    return _judge("C5b", sample, sample.arrays.dimension90_by_label.mean("label"), sample.arrays.pca90_by_label.mean("label"))
 
 
 def _judge(claim: str, sample: Sample, dimension: xr.DataArray, counts: xr.DataArray) -> Finding | None:
@@ -93,10 +93,10 @@ register_claim(
 register_claim(
     Claim(
         id="C5b",
-        hypothesis="training makes dimensionality expand, then shrink (by digit)",
-        paper="So do the hidden states of the images of one digit.",
-        needs=("dimension90_by_digit", "dimension90_by_digit:untrained", "pca90_by_digit"),
-        judge=by_digit,
+        hypothesis="training makes dimensionality expand, then shrink (by class)",
+        paper="So do the hidden states of the images of one class.",
+        needs=("dimension90_by_label", "dimension90_by_label:untrained", "pca90_by_label"),
+        judge=by_label,
         **TOLD,
     )
 )

@@ -13,7 +13,7 @@ from analysis.claims.sample import Sample
 from study.schema import SOURCES, of_source
 
 # The mean test accuracy at which claims about trained networks are judged: more images right than wrong, five times chance with ten
-# digits. Below it many measures still behave as the claims say, because those of untrained networks do.
+# classes. Below it many measures still behave as the claims say, because those of untrained networks do.
 TRAINED = 0.5
 NULLS = {"untrained": "untrained networks", "pixels": "the pixels", "permuted": "permuted labels", "row": "image rows"}
 

@@ -280,7 +280,7 @@ def representatives(dataset: xr.Dataset) -> dict[int, int]:
 def step_curves(variable: xr.DataArray, source: str = SOURCES[0]) -> xr.DataArray:
     """A variable over (`seed`, step, ...), of one source, as one curve per network.
 
-    It is averaged over further dimensions, such as the digit.
+    It is averaged over further dimensions, such as the label.
     """
     curves = of_source(variable, source)
     return curves.mean(curves.dims[2:]) if curves.ndim > 2 else curves

@@ -27,7 +27,7 @@ def embedding(analysis: Analysis) -> Figure | None:
         size: picture.sel(time_step=[step for step in chosen if step in picture.time_step])
         for size, picture in analysis.embeddings.items()
     }
-    classes = max(int(picture.digit.max()) for picture in shown.values()) + 1
+    classes = max(int(picture.label.max()) for picture in shown.values()) + 1
     columns = max(picture.sizes["time_step"] for picture in shown.values())
     with styled():
         figure, axes = panels(columns, len(shown), height=2.35)
@@ -36,8 +36,8 @@ def embedding(analysis: Analysis) -> Figure | None:
                 _scatter(panel, picture.sel(time_step=step), f"H = {size}, step {step}", large=True)
         figure.legend(
             handles=[
-                Line2D([], [], color=colour, marker="o", markersize=4, linestyle="", label=str(digit))
-                for digit, colour in enumerate(colours(classes))
+                Line2D([], [], color=colour, marker="o", markersize=4, linestyle="", label=str(label))
+                for label, colour in enumerate(colours(classes))
             ],
             loc="outside upper center",
             ncols=min(classes, MOST_COLUMNS),
@@ -49,13 +49,13 @@ def embedding(analysis: Analysis) -> Figure | None:
     return Figure(
         "embedding",
         figure,
-        f"Do images of the same digit have similar hidden states? {NAMES[first.attrs['method']]} of the hidden states for "
-        f"{first.sizes['image']:,} test images, coloured by their true digit, in one network per hidden size: the one nearest the "
-        f"median test accuracy ({seeds}). Each digit is printed where its points are densest (digits overlap where their points "
+        f"Do images of the same class have similar hidden states? {NAMES[first.attrs['method']]} of the hidden states for "
+        f"{first.sizes['image']:,} test images, coloured by their true class, in one network per hidden size: the one nearest the "
+        f"median test accuracy ({seeds}). Each class is printed where its points are densest (classes overlap where their points "
         f"do). Each panel is initialised with the one to its left. Below each panel: the share of an image's ten nearest "
-        f"neighbours that show its digit, among the states and in the plane, and the share of neighbours that the plane keeps. "
+        f"neighbours that show its class, among the states and in the plane, and the share of neighbours that the plane keeps. "
         f"Single networks, so there are no bands. Distances between clusters mean little.",
-        "Scatter plots of the images, one for each hidden size and time step, coloured by digit.",
+        "Scatter plots of the images, one for each hidden size and time step, coloured by class.",
         _numbers(shown),
     )
 
@@ -81,26 +81,26 @@ def embedding_steps(analysis: Analysis) -> Figure | None:
         figure,
         f"{NAMES[picture.attrs['method']]} of the hidden states after each row, for the same network (H = {size}, seed "
         f"{picture.attrs['seed']}) and images. Each step is initialised with the one before; colours as above.",
-        "Small scatter plots of the images, one for each time step, coloured by digit.",
-        _numbers({size: picture}).drop(columns=["x", "y", "image", "digit"]).drop_duplicates(),
+        "Small scatter plots of the images, one for each time step, coloured by class.",
+        _numbers({size: picture}).drop(columns=["x", "y", "image", "label"]).drop_duplicates(),
     )
 
 
 def _scatter(axes: Axes, picture: xr.Dataset, title: str, large: bool) -> None:
     x, y = picture.points.values.T
-    digit = picture.digit.values
-    order = np.random.default_rng(0).permutation(len(digit))  # no digit lies on top of the others
+    label = picture.label.values
+    order = np.random.default_rng(0).permutation(len(label))  # no class lies on top of the others
     axes.scatter(
         x[order],
         y[order],
-        c=np.array(colours(int(digit.max()) + 1))[digit[order]],
+        c=np.array(colours(int(label.max()) + 1))[label[order]],
         s=1.2 if large else 0.25,
         linewidth=0,
         rasterized=True,
     )
-    for d in np.unique(digit) if large else []:
+    for d in np.unique(label) if large else []:
         axes.text(
-            *_centre(x[digit == d], y[digit == d]),
+            *_centre(x[label == d], y[label == d]),
             str(d),
             ha="center",
             va="center",

@@ -75,7 +75,7 @@ def first_states_equal(dataset: xr.Dataset) -> bool:
 
 def chance(dataset: xr.Dataset) -> float:
     """The accuracy of guessing, in percent."""
-    return 100 / dataset.sizes["digit"]
+    return 100 / dataset.sizes["label"]
 
 
 def sizes(analysis: Analysis) -> list[int]:
@@ -97,7 +97,7 @@ def counts(analysis: Analysis) -> str:
 
 @dataclass(frozen=True)
 class Curve:
-    """How a variable of the dataset, of one source, is drawn; it is averaged over digits and groups."""
+    """How a variable of the dataset, of one source, is drawn; it is averaged over classes and groups."""
 
     variable: str
     label: str

@@ -69,14 +69,14 @@ def _appended(axes: Axes, record: xr.Dataset) -> None:
 
 
 def _predicted(axes: Axes, record: xr.Dataset) -> None:
-    shares = record.predicted.transpose("digit", "blank_rows")
+    shares = record.predicted.transpose("label", "blank_rows")
     axes.figure.colorbar(heat(axes, shares, (0, 0), upside_down=True), ax=axes, label="images (%)")
-    axes.set(title="predicted labels", xlabel="blank rows after the image", ylabel="label", yticks=shares.digit.values)
+    axes.set(title="predicted labels", xlabel="blank rows after the image", ylabel="label", yticks=shares.label.values)
 
 
 def _dimensions(axes: Axes, record: xr.Dataset) -> None:
     _curve(axes, record.pca90, "PCA-90", BLUE)
-    _curve(axes, record.pca90_by_digit.mean("digit"), "PCA-90 by digit", SKY, "--")
+    _curve(axes, record.pca90_by_label.mean("label"), "PCA-90 by class", SKY, "--")
     if _holds(record, "participation_ratio_corrected"):
         _curve(axes, of_source(record.participation_ratio_corrected), "participation ratio", ORANGE, "-.")
         _curve(axes, of_source(record.twonn_by_group).mean("group"), "TwoNN", GREEN, ":")
@@ -110,11 +110,11 @@ def _probes(axes: Axes, record: xr.Dataset) -> None:
 def _neighbours(axes: Axes, record: xr.Dataset) -> None:
     agreement = 100 * record.neighbour_agreement
     axes.plot(agreement.time_step, agreement.values, color=GREY, linewidth=0.5)
-    _curve(axes, agreement.mean("digit"), "mean", INK)
-    if _holds(record, "sixes_agreement"):
-        _curve(axes, agreement.sel(digit=EARLY_DIGIT), "sixes", VERMILION, "--")
+    _curve(axes, agreement.mean("label"), "mean", INK)
+    if _holds(record, "early_class_agreement"):
+        _curve(axes, agreement.sel(label=EARLY_DIGIT), "sixes", VERMILION, "--")
     axes.set(
-        title="nearest neighbours of the same digit",
+        title="nearest neighbours of the same class",
         xlabel="time step",
         ylabel="share (%)",
         ylim=(0, 128),
@@ -156,7 +156,7 @@ PANELS: dict[Callable[[Axes, xr.Dataset], None], tuple[str, ...]] = {
     _experiments: ("accuracy_blanked", "accuracy_truncated"),
     _appended: ("accuracy_appended",),
     _predicted: ("predicted",),
-    _dimensions: ("pca90", "pca90_by_digit"),
+    _dimensions: ("pca90", "pca90_by_label"),
     _probes: ("probe_accuracy", "readout_accuracy"),
     _neighbours: ("neighbour_agreement",),
     _early: ("early_accuracy", "early_rows"),

@@ -42,7 +42,7 @@ def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
         "trends": _trends(analysis),
         "appendix": _drawn(figures, APPENDIX),
         "rules": _rules(analysis.findings.ledger),
-        "methods": methods(config, _judged(analysis.findings.ledger), dataset.sizes.get("digit", 0)),
+        "methods": methods(config, _judged(analysis.findings.ledger), dataset.sizes.get("label", 0)),
         "versions": [
             *_versions(dataset),
             ["data sha256", dataset.attrs["data_digest"] or "unknown"],

@@ -1,4 +1,4 @@
-"""The attractors of a network's blank map that test images reach, and what they reveal about the digit.
+"""The attractors of a network's blank map that test images reach, and what they reveal about the class.
 
 Everything is computed in float64, on whole states. If the map is odd, an attractor and its mirror image count as two, unless they
 are the same set.
@@ -34,12 +34,12 @@ KINDS = ("fixed_point", "cycle", "closed_curve", "chaos", "unresolved", "torus")
 class Orbits:
     """Test images after `STATE_TRANSIENT` blank rows.
 
-    Attributes: their `states` `[n, D]`, `digits` `[n]` and the `attractor` each is on, numbered from the one that most reach;
+    Attributes: their `states` `[n, D]`, `labels` `[n]` and the `attractor` each is on, numbered from the one that most reach;
     `main`, the orbit `[WINDOW, D]` that follows, of one image on number 0.
     """
 
     states: np.ndarray
-    digits: np.ndarray
+    labels: np.ndarray
     attractor: np.ndarray
     main: np.ndarray
 
@@ -52,9 +52,9 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
     `attractor_recurrence`, how close it comes back, both in units of its root mean square; `period_state`, that of the strongest
     oscillation of the state, and `period_recurrence`, the rows after which it comes closest to where it was.
 
-    Of all: `attractors`, their number; `attractor_share`, the share of images on the first; `basin_tells_digit`, the adjusted
-    mutual information of attractor and digit; `phase_tells_digit`, the share of the variance of the phase on the first attractor
-    that the digit explains, less what it would by chance (epsilon squared).
+    Of all: `attractors`, their number; `attractor_share`, the share of images on the first; `basin_tells_label`, the adjusted
+    mutual information of attractor and class; `phase_tells_label`, the share of the variance of the phase on the first attractor
+    that the class explains, less what it would by chance (epsilon squared).
     """
     from sklearn.metrics import adjusted_mutual_info_score
 
@@ -112,25 +112,25 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
         "distinct attractors that test images reach",
         role="number",
         metric="attractor/number",
-        images=len(orbits.digits),
+        images=len(orbits.labels),
     )
     yield labelled("attractor_share", float(first.mean()), {}, "share of images on the most frequented attractor")
     yield labelled(
-        "basin_tells_digit",
-        float(adjusted_mutual_info_score(orbits.digits, orbits.attractor)),
+        "basin_tells_label",
+        float(adjusted_mutual_info_score(orbits.labels, orbits.attractor)),
         {},
-        "adjusted mutual information of attractor and digit",
+        "adjusted mutual information of attractor and class",
         role="number",
-        metric="attractor/basin_tells_digit",
+        metric="attractor/basin_tells_label",
     )
     yield labelled(
-        "phase_tells_digit",
-        explained(phase, orbits.digits[first]),
+        "phase_tells_label",
+        explained(phase, orbits.labels[first]),
         {},
-        "share of the variance of the phase on the attractor that the digit explains, less chance",
+        "share of the variance of the phase on the attractor that the class explains, less chance",
         role="number",
-        metric="attractor/phase_tells_digit",
-        missing="no image on the attractor has a phase, or no digit has two",
+        metric="attractor/phase_tells_label",
+        missing="no image on the attractor has a phase, or no class has two",
     )
 
 
@@ -246,10 +246,10 @@ def _phases(step: BlankMap, states: np.ndarray, main: np.ndarray, period: float)
     return np.stack([np.cos(phase), np.sin(phase)], axis=1) * moving[:, None]
 
 
-def explained(phase: np.ndarray, digits: np.ndarray) -> float:
-    """The share of the variance of phases `[n, 2]` between digits, less chance: 1 - (within / (n - K)) / (total / (n - 1)); NaN
-    where there is no variance or no digit twice."""
-    names, index = np.unique(digits[: len(phase)], return_inverse=True)
+def explained(phase: np.ndarray, labels: np.ndarray) -> float:
+    """The share of the variance of phases `[n, 2]` between classes, less chance: 1 - (within / (n - K)) / (total / (n - 1)); NaN
+    where there is no variance or no class twice."""
+    names, index = np.unique(labels[: len(phase)], return_inverse=True)
     count = len(phase)
     if count <= len(names):
         return float("nan")

@@ -82,7 +82,7 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
     yield labelled(
         "predicted",
         whole.predicted,
-        blank | {"digit": np.arange(recording.test.classes)},
+        blank | {"label": np.arange(recording.test.classes)},
         "share of images to which the readout gives this label",
         share=True,
     )

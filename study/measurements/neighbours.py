@@ -1,4 +1,4 @@
-"""Nearest neighbours of states: intrinsic dimension, and whether neighbours show the same digit."""
+"""Nearest neighbours of states: intrinsic dimension, and whether neighbours have the same label."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLOSE = 1e-4  # of the largest squared norm: the fast formula has a relative err
 CANDIDATES = 6  # nearest by the fast formula, among which the two nearest of a close point are found by exact differences
 NOISE = 1e-12  # of the largest squared norm: a generous bound on the error of the fast formula
 TIE = 1e-6  # of the largest squared distance: smaller differences count as ties
-NEIGHBOURS = 10  # whose digits are compared
+NEIGHBOURS = 10  # whose labels are compared
 BLOCK = 1 << 18  # distances that are worked on together, so that a core's cache holds them
 
 

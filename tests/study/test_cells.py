@@ -260,9 +260,9 @@ def test_sixes_are_missing_with_their_reason_where_there_are_none():
     assert measured.sizes["shown"] == 13
     assert measured.sizes["blank"] == 25
     assert measured.sizes["scored_step"] == 36
-    assert measured.sixes_agreement.isnull().all()
-    assert measured.sixes_agreement.attrs["missing"].startswith("the images have no label 6, or fewer than 4 rows; or ")
-    assert measured.sizes["group"] == measured.sizes["digit"] == 4
+    assert measured.early_class_agreement.isnull().all()
+    assert measured.early_class_agreement.attrs["missing"].startswith("the images have no label 6, or fewer than 4 rows; or ")
+    assert measured.sizes["group"] == measured.sizes["label"] == 4
 
 
 def test_a_cell_that_comes_from_another_process_is_the_one_of_its_name():
