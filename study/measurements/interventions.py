@@ -83,8 +83,8 @@ def interventions(recording: Recording) -> Iterator[xr.DataArray]:
         unread[place], unread_plane[place] = part[0], part[1:]
     at = {"neutral_mode": np.arange(1, MOST_MODES + 1)}
     outcome, planes = {"outcome": np.arange(1, 4)}, {"plane": np.arange(1, PLANES + 1)}
-    none = "; or ".join((modes.NOT_OF_THIS_FORM, modes.NOT_CONVERGED, modes.NONE_LEFT))
-    fewer = f"{modes.FEWER}, or it is not among the {STRONGEST} strongest; or {none}"
+    weak = f"it is not among the {STRONGEST} strongest"
+    fewer = modes.reasons(network.cell, modes.FEWER, weak, modes.NOT_CONVERGED, modes.NONE_LEFT)
     told = f"outcomes with {{}} ({OUTCOMES})"
     yield labelled("intact_outcome", intact, outcome, told.format("the network as it is"))
     for name, values, words in (
@@ -97,7 +97,7 @@ def interventions(recording: Recording) -> Iterator[xr.DataArray]:
         slower,
         at | outcome,
         told.format(f"a mode's period {SLOWER:g} times as long"),
-        missing=f"{modes.NO_TURN}; or {fewer}",
+        missing=modes.reasons(network.cell, modes.NO_TURN, fewer),
     )
     for name, values, words in (
         ("without_plane_outcome", without_plane, "a random subspace of the mode's energy taken out of R"),

@@ -138,8 +138,13 @@ class RecurrentNetwork:
         return here.product(hidden, self.readout.mT).add_(self.bias[..., None, :])
 
     def predict(self, state: torch.Tensor) -> torch.Tensor:
-        """The label the readout gives each state `[N, D]`: int64 `[N]`."""
-        return self.logits(state).argmax(dim=-1)
+        """The label the readout gives each state `[N, D]`: int64 `[N]`.
+
+        It is `classes`, which is none of them, where a logit is not finite: a state that is not bounded may overflow.
+        """
+        logits = self.logits(state)
+        labels = logits.argmax(dim=-1)
+        return labels if self.cell.bounded else labels.where(logits.isfinite().all(dim=-1), self.classes)
 
     def start(self, count: int) -> torch.Tensor:
         """The states `[count, D]` before the first row."""

@@ -33,8 +33,9 @@ class Cell(ABC):
     Attributes: `name`, used in configurations; `description`, which completes "one recurrent layer of ..."; `names`, the name of
     each parameter in a state dictionary; `absent`, further names that a state dictionary may have if all their values are 0; `odd`,
     whether the blank map f satisfies f(-s) = -f(s), and `rests_at_zero`, whether f(0) = 0 (`register_cell` tests both);
-    `smooth_at_rest`, whether f has a derivative where it rests; `kernels`, those that its training and roll-outs can use;
-    `classifier`, a file of code from which MLflow makes a model of the weights without this project, if there is one.
+    `smooth_at_rest`, whether f has a derivative where it rests; `bounded`, whether states stay finite whatever is shown; `kernels`,
+    those that its training and roll-outs can use; `classifier`, a file of code from which MLflow makes a model of the weights
+    without this project, if there is one.
     """
 
     name: ClassVar[str]
@@ -44,6 +45,7 @@ class Cell(ABC):
     odd: ClassVar[bool] = False
     rests_at_zero: ClassVar[bool] = False
     smooth_at_rest: ClassVar[bool] = True
+    bounded: ClassVar[bool] = False
     classifier: ClassVar[Path | None] = None
     kernels: ClassVar[tuple[KernelsName, ...]] = ("torch",)
 

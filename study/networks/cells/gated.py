@@ -20,7 +20,7 @@ class GatedCell(Cell):
 
     names: ClassVar[Mapping[str, str]] = {"input": "rnn.weight_ih_l0", "recurrent": "rnn.weight_hh_l0"}
     absent = tuple(BIASES.values())
-    rests_at_zero = True
+    rests_at_zero = bounded = True
     classifier = BUILT_IN_CLASSIFIER
     biased: ClassVar[bool] = False
     gates: ClassVar[int]

@@ -98,7 +98,7 @@ class TanhCell(VanillaCell):
 
     name = "tanh"
     description = "tanh units without bias"
-    odd = True
+    odd = bounded = True
 
     def activate(self, drive: torch.Tensor, here: Kernels = TORCH) -> torch.Tensor:
         return here.tanh(drive)
