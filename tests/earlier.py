@@ -5,11 +5,15 @@ from __future__ import annotations
 import xarray as xr
 
 from study.record.earlier_layout import DIGITS_VERSION, GLUED, GLUED_VERSION
-from study.schema import MEASURED, MEASUREMENT, NOT_OF_SOURCE, SOURCE, by_source, metric_name, of_source
+from study.schema import MEASURED, MEASUREMENT, NOT_OF_SOURCE, OF_IMAGES, SOURCE, by_source, metric_name, of_source
+
+LATER = ("dimension90", "dimension90_by_label", "early_class", "early_cluster_agreement", "early_cluster_kept")
 
 
 def as_written_with_digits(record: xr.Dataset) -> xr.Dataset:
     """A record of today as code would have written it that called labels digits."""
+    record = record.drop_vars("early_class", errors="ignore")
+    record.attrs = {name: value for name, value in record.attrs.items() if name not in OF_IMAGES}
     former = {str(name): str(name).replace("label", "digit").replace("early_class_agreement", "sixes_agreement") for name in record}
     earlier = record.rename(former | ({"label": "digit"} if "label" in record.dims else {}))
     for name, array in earlier.data_vars.items():
@@ -22,7 +26,7 @@ def as_written_with_digits(record: xr.Dataset) -> xr.Dataset:
 def as_written_earlier(record: xr.Dataset) -> xr.Dataset:
     """The same, by code before variables had roles and sources."""
     arrays, record = {}, as_written_with_digits(record)
-    for name, array in record.drop_vars(["dimension90", "dimension90_by_digit"], errors="ignore").data_vars.items():
+    for name, array in record.drop_vars([*LATER, "dimension90_by_digit"], errors="ignore").data_vars.items():
         for source, part in by_source(array):
             former = GLUED[str(name)][source] if SOURCE in array.dims else str(name)
             attributes = {key: value for key, value in array.attrs.items() if key not in ("role", MEASUREMENT)}

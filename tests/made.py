@@ -72,6 +72,7 @@ def made_study(networks: int, missing: int = 0, rng_seed: int = 0) -> xr.Dataset
                 "early_class_agreement", 0.7 + noise(1), {"source": ["trained"]}, "", role="number", metric="sixes", share=True
             ),
             labelled("neighbour_agreement", np.full((28, 10), 0.3), {"time_step": steps, "label": np.arange(10)}, "", share=True),
+            labelled("early_class", 6.0, {}, ""),
             labelled("early_cluster_agreement", np.stack(sixes), of_sources, "", role="curve", missing="early", share=True),
             labelled("early_cluster_kept", np.stack(sixes), of_sources, "", role="curve", missing="early", share=True),
             labelled(
@@ -91,6 +92,7 @@ def made_study(networks: int, missing: int = 0, rng_seed: int = 0) -> xr.Dataset
             ),
             labelled("attractor_recurrence", 0.01, {}, ""),
             labelled("period_predicted", 3 * state + rng.uniform(-1, 1), {}, "", units="rows", role="number", missing="none"),
+            labelled("quasilinear_iterations", 400.0, {}, "", missing="not of this form"),
             labelled("period_quasilinear", 1.02 * state, {}, "", units="rows", role="number", missing="none"),
             labelled("period_selected", 1.01 * state, {}, "", units="rows", role="number", missing="none"),
             labelled("mode_period", np.r_[state, state / 2, [np.nan] * 6], modes, "", units="rows", missing="fewer"),

@@ -50,6 +50,7 @@ register_claim(
         hypothesis="periods scale with the length of the sequence",
         paper="",
         needs=("length_period", "length_mode_period", "length_mode_energy", "length_accuracy"),
+        may_be_missing=("length_period", "length_mode_period", "length_mode_energy"),
         judge=judge,
         quantity="change of log period per change of log length (0: none, 1: in proportion)",
         units="",

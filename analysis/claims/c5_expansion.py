@@ -14,6 +14,7 @@ from analysis.statistics.expansion import expansion_then_compression
 from analysis.statistics.intervals import Estimate
 from study.schema import of_source
 
+STEPS = 3  # a first one, a peak and a last one
 LEAST = 0.5  # dimensions, the smallest change of interest: half of what a count can show
 
 
@@ -37,7 +38,7 @@ def _judge(claim: str, sample: Sample, dimension: xr.DataArray, counts: xr.DataA
     start = int(varied.argmax())
     size, nan = sample.hidden_size, float("nan")
     try:
-        if not varied.any() or curves.sizes["time_step"] - start < 3:
+        if not varied.any() or curves.sizes["time_step"] - start < STEPS:
             raise TooFewNetworks(0)
         found = expansion_then_compression(curves.values[:, start:], LEVEL, size, others.values[:, start:], LEAST)
     except TooFewNetworks:
@@ -70,6 +71,7 @@ TOLD = {
         "fall {fall_beyond:.1f} [{fall_beyond_lower:.1f}, {fall_beyond_upper:.1f}]",
         "counts of components at these steps and the last {counted:.1f}",
     ),
+    "rows": STEPS,
     "section": "Dimensionality over time",
     "figures": ("dimensionality", "geometry"),
 }

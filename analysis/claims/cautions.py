@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import xarray as xr
 
-from analysis.claims.claim import TRAINED
+from analysis.claims.claim import TRAINED, Claim
 from analysis.claims.finding import Finding
-from analysis.claims.registry import CLAIMS, accuracy_only
+from analysis.claims.registry import accuracy_only
 from analysis.claims.sample import Sample, present
 from analysis.dataset import provenance
 from study.schema import NOT_OF_SOURCE
@@ -64,13 +64,13 @@ def _not_measured(dataset: xr.Dataset) -> list[str]:
     ]
 
 
-def unjudged(dataset: xr.Dataset, ledger: Iterable[Finding]) -> list[str]:
-    """The claims that have no finding at some hidden size with networks, and what they need; one line each."""
+def unjudged(dataset: xr.Dataset, ledger: Iterable[Finding], claims: Mapping[str, Claim]) -> list[str]:
+    """The `claims` that have no finding at some hidden size with networks, and what they need; one line each."""
     judged = {(finding.claim, finding.hidden_size) for finding in ledger}
     samples = {int(size): present(dataset, int(size)) for size in dataset.hidden_size.values}
     samples = {size: sample for size, sample in samples.items() if sample.sizes["seed"]}
     lines = []
-    for claim in CLAIMS.values():
+    for claim in claims.values():
         lacking: dict[tuple[str, ...], list[int]] = {}
         for size, sample in samples.items():
             if (claim.id, size) not in judged:

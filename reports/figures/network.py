@@ -15,8 +15,7 @@ from reports.figures.spectrum import eigenvalues
 from reports.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, WIDTH, styled
 from reports.figures.surfaces import accuracy_surface, generalisation_matrix
 from study.measurements.attractors import KINDS
-from study.measurements.geometry import EARLY_DIGIT
-from study.schema import by_source, of_source
+from study.schema import by_source, class_names, of_source
 
 COLUMNS = 3
 
@@ -111,8 +110,10 @@ def _neighbours(axes: Axes, record: xr.Dataset) -> None:
     agreement = 100 * record.neighbour_agreement
     axes.plot(agreement.time_step, agreement.values, color=GREY, linewidth=0.5)
     _curve(axes, agreement.mean("label"), "mean", INK)
-    if _holds(record, "early_class_agreement"):
-        _curve(axes, agreement.sel(label=EARLY_DIGIT), "sixes", VERMILION, "--")
+    if _holds(record, "early_class"):
+        label = int(record.early_class)
+        name = class_names(record.attrs, record.sizes["label"])[label]
+        _curve(axes, agreement.sel(label=label), f"class {name}", VERMILION, "--")
     axes.set(
         title="nearest neighbours of the same class",
         xlabel="time step",

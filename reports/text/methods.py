@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.claims.claim import TRAINED
-from analysis.claims.registry import CLAIMS, accuracy_only
+import xarray as xr
+
+from analysis.claims.claim import TRAINED, Claim
+from analysis.claims.registry import accuracy_only
+from analysis.dataset.runs import configuration
 from analysis.statistics.bands import CALIBRATED, RESAMPLES, SKEWED
 from reports.cells import layer
+from reports.text.glyphs import shown
 from study.config import ends
+from study.data.sources import DATASETS
 from study.networks.cells import TANH
+from study.schema import FEATURES, class_names
 
 PRECISIONS = {
     "fp32": "single precision",
@@ -18,11 +24,23 @@ PRECISIONS = {
 }
 
 
-def methods(config: dict, judged: Sequence[str], classes: int) -> list[str]:
-    """One paragraph per method, for a study of this configuration, with so many classes, that judged these claims."""
-    config = {"cell": TANH.name} | config  # older studies do not name it
-    texts = [*_of_all(config, classes), *(CLAIMS[claim].method for claim in judged), TRENDS]
+def methods(dataset: xr.Dataset, judged: Sequence[Claim]) -> list[str]:
+    """One paragraph per method, for a study that judged these claims."""
+    config = {"cell": TANH.name} | configuration(dataset)  # older studies do not name it
+    texts = [*_of_all(config, dataset), *(claim.method for claim in judged), TRENDS]
     return [" ".join(text.split()) for text in texts if text]
+
+
+def images(dataset: xr.Dataset) -> str:
+    """The images of a study in words: their data set, rows, numbers in a row and classes."""
+    name = str(configuration(dataset).get("dataset", "unnamed data"))
+    features = str(dataset.attrs.get(FEATURES, ""))
+    of = f" of {int(features):,} pixels" if features.isascii() and features.isdigit() else ""
+    rows, classes = dataset.sizes.get("time_step", 0), dataset.sizes.get("label", 0)
+    names = class_names(dataset.attrs, classes)
+    named = "" if names == tuple(map(str, range(classes))) else f": {', '.join(map(shown, names))}"
+    shape = f" ({rows} rows{of}; {classes} classes{named})" if rows else ""
+    return f"{shown(str(DATASETS.get(name, name)), 80)}{shape}"
 
 
 def _resampled(config: dict) -> str:
@@ -37,11 +55,12 @@ def _trailing(config: dict) -> str:
     return f" and {least} blank rows after it" if least else ""
 
 
-def _of_all(config: dict, classes: int) -> list[str]:
+def _of_all(config: dict, dataset: xr.Dataset) -> list[str]:
+    classes = dataset.sizes.get("label", 0)
     return [
         f"""Each network has one recurrent layer of {layer(config["cell"])} and a linear readout with bias, initialised as
-        PyTorch does (uniform within one over the square root of the hidden size), and reads a {config["dataset"]} image row by
-        row{_resampled(config)}, pixels scaled to [0, 1]. It is trained on {config["train_images"]:,} images for
+        PyTorch does (uniform within one over the square root of the hidden size), and reads an image of {images(dataset)} row by
+        row{_resampled(config)}. It is trained on {config["train_images"]:,} images for
         {config["epochs"]} epochs with Adam (learning rate {config["learning_rate"]:g}, batches of {config["batch_size"]}) on the
         cross-entropy after the last row{_trailing(config)}, by backpropagation through time in
         {PRECISIONS[config["precision"]]}. All measurements use the whole test set unless stated otherwise, and single precision or

@@ -8,6 +8,7 @@ that were stored before are measured on their stored weights.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ from study.measurements import (
     probes,
 )
 from study.measurements.recording import Extent, Recording, nothing_more
-from study.schema import MEASURED, labelled, measured_in_words, with_measurement, with_sources_of_both
+from study.schema import CLASS_NAMES, FEATURES, MEASURED, labelled, measured_in_words, with_measurement, with_sources_of_both
 from study.terminal.errors import InputError, quoted
 
 # Each set includes those before it: what the paper reports; the default of a study; everything.
@@ -66,7 +67,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "experiments": Measurement(experiments.accuracies, "paper", version=2),
     "dimensionality": Measurement(dimensionality.pca90, "paper", version=2, reads_blank_rows=False),
     "dimensionality_null": Measurement(dimensionality.null, "standard", reads_blank_rows=False, memory=dimensionality.null_memory),
-    "geometry": Measurement(geometry.geometry, "standard", reads_blank_rows=False),
+    "geometry": Measurement(geometry.geometry, "standard", version=2, reads_blank_rows=False),
     "geometry_nulls": Measurement(geometry.nulls, "full", reads_blank_rows=False, memory=geometry.nulls_memory),
     "geometry_appended": Measurement(geometry.appended, "full"),
     "probes": Measurement(probes.accuracies, "standard", reads_blank_rows=False, memory=probes.memory),
@@ -74,7 +75,9 @@ MEASUREMENTS: dict[str, Measurement] = {
     "probe_controls": Measurement(probes.controls, "full", version=2, reads_blank_rows=False, memory=probes.controls_memory),
     "temporal_generalisation": Measurement(probes.generalisation, "full", reads_blank_rows=False, memory=probes.memory),
     "early_classification": Measurement(early.early_classification, "standard", reads_blank_rows=False, memory=probes.memory),
-    "early_cluster": Measurement(early_cluster.early_cluster, "standard", reads_blank_rows=False, memory=early_cluster.memory),
+    "early_cluster": Measurement(
+        early_cluster.early_cluster, "standard", version=2, reads_blank_rows=False, memory=early_cluster.memory
+    ),
     "spectrum": Measurement(eigenvalues.recurrent_spectrum, "standard", reads_blank_rows=False),
     "attractors": Measurement(attractors.attractors, "standard", version=2, reads_blank_rows=False),
     "modes": Measurement(modes.from_weights, "standard", reads_blank_rows=False),
@@ -155,7 +158,9 @@ def measure(recording: Recording, names: Sequence[str] | None = None) -> xr.Data
                 if variable in TAKEN:
                     raise InputError(f"measurement {name} yields {quoted(variable)}, which is taken; {OWN}")
     arrays[DROPPED] = labelled(DROPPED, dropped, {}, "weights that are not finite")
-    return xr.Dataset(arrays, attrs={MEASURED: measured_in_words(versions_of(chosen))})
+    test = recording.test
+    of_images = {CLASS_NAMES: json.dumps(test.names), FEATURES: str(test.shape.features)}
+    return xr.Dataset(arrays, attrs={MEASURED: measured_in_words(versions_of(chosen))} | of_images)
 
 
 @contextmanager

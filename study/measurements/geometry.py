@@ -16,14 +16,13 @@ import xarray as xr
 
 from study.data.sources import Images
 from study.measurements.dimensionality import components, spreads
+from study.measurements.early_class import NEIGHBOUR_IMAGES, early_class
 from study.measurements.neighbours import FEWEST, neighbour_agreement, two_nearest_neighbours
 from study.measurements.recording import Extent, Recording
 from study.networks.network import scaled
 from study.networks.variance import Spread
 from study.schema import labelled
 
-NEIGHBOUR_IMAGES = 2500  # the first test images, among which neighbours are searched for
-EARLY_STEP, EARLY_DIGIT = 4, 6  # where the paper saw the first cluster (section 4, figure 4)
 IMAGES_EACH = 500  # at most, per class and per group: the cost of neighbours is quadratic
 EVERY = 9  # slow measures are made at every so many blank rows, beyond the number of rows of an image
 
@@ -53,7 +52,7 @@ def geometry(recording: Recording) -> Iterator[xr.DataArray]:
     `label` as well, as `..._by_label` (but `pca90_matched_by_label`, on equal image numbers), and over `group`, as `..._by_group`;
     `twonn_dropped`, the share of images TwoNN left out because they coincide. Besides, `neighbour_agreement` over (`time_step`,
     `label`), the share of an image's ten nearest neighbours that show the same class, and `early_class_agreement` over `source`,
-    that of the sixes at step 4, in the trained and the untrained network and in the pixels.
+    that of the class that separates early, in the trained and the untrained network and in the pixels.
     """
     yield from _over_time({"trained": (recording.hidden, recording.cached(spreads))}, recording.test)
     near = recording.test.first(NEIGHBOUR_IMAGES)
@@ -68,28 +67,29 @@ def geometry(recording: Recording) -> Iterator[xr.DataArray]:
         share=True,
         images=len(near),
     )
-    yield from _sixes(recording, near, agreement)
+    yield from _early(recording, near, agreement)
 
 
-def _sixes(recording: Recording, near: Images, agreement: np.ndarray) -> Iterator[xr.DataArray]:
-    """Whether the sixes separate by step 4 (section 4 of the paper), and whether they do so without training, or in the pixels
-    alone; NaN where the data set has no sixes or no step 4.
+def _early(recording: Recording, near: Images, agreement: np.ndarray) -> Iterator[xr.DataArray]:
+    """Whether a class separates early (section 4 of the paper), and whether it does so without training, or in the pixels alone.
+
+    NaN where the data set has no such class.
     """
-    values, missing = [np.nan] * 3, f"the images have no label {EARLY_DIGIT}, or fewer than {EARLY_STEP} rows"
-    if recording.rows >= EARLY_STEP and near.classes > EARLY_DIGIT:
-        rows, missing = scaled(near.images[:, :EARLY_STEP]), None
+    named, values = recording.cached(early_class), [np.nan] * 3
+    if named.label is not None:
+        rows = scaled(near.images[:, : named.step])
         *_, untrained = recording.untrained.network.rows(rows)
         others = [recording.network.cell.observed(untrained), rows.flatten(1)]
-        values = [agreement[EARLY_STEP - 1, EARLY_DIGIT]]
-        values += [neighbour_agreement(points, near.labels, near.classes)[EARLY_DIGIT] for points in others]
+        values = [agreement[named.step - 1, named.label]]
+        values += [neighbour_agreement(points, near.labels, near.classes)[named.label] for points in others]
     yield labelled(
         "early_class_agreement",
         np.array(values),
         {"source": ["trained", "untrained", "pixels"]},
-        "share of the ten nearest neighbours of sixes that are sixes, at step 4",
+        f"share of the ten nearest neighbours of images of the early class that are of it, at step {named.step}",
         role="number",
         metric="neighbours/early_class",
-        missing=missing,
+        missing=named.missing or None,
         share=True,
     )
 

@@ -18,6 +18,7 @@ from study.files.untrusted import Refused
 from study.schema import DIMENSIONS, MEASURED, MEASUREMENT, NOBODY, NOT_OF_SOURCE, SOURCE, SOURCES, measured_in_words
 
 GLUED_VERSION, DIGITS_VERSION = "4", "5"  # of records before variables had sources, and before labels were called so
+SIXES = 6.0
 Variables = dict[str, xr.Variable]
 
 WHOLE = ("participation_ratio", "participation_ratio_corrected", "between_class_share")
@@ -64,14 +65,14 @@ def as_of_today(variables: Mapping[str, xr.Variable], attributes: Mapping[str, A
     """
     if attributes.get("record_version") == GLUED_VERSION:
         variables, attributes = _with_sources(variables, attributes)
-    return _with_labels(variables), dict(attributes)
+    return _with_early_class(_with_labels(variables)), dict(attributes)
 
 
 def dataset_of_today(dataset: xr.Dataset) -> xr.Dataset:
     """A dataset of records, for example one opened from netCDF, by the names of today."""
     if not is_earlier(dataset.attrs):
         return dataset
-    variables = _with_labels({str(name): variable for name, variable in dataset.variables.items()})
+    variables = _with_early_class(_with_labels({str(name): variable for name, variable in dataset.variables.items()}))
     labels = {_name_today(str(name)) for name in dataset.coords}
     parts = ({name: variable for name, variable in variables.items() if (name in labels) == kind} for kind in (False, True))
     return xr.Dataset(*parts, attrs=dataset.attrs)
@@ -89,6 +90,22 @@ def _with_labels(variables: Mapping[str, xr.Variable]) -> Variables:
         dimensions = [_name_today(str(dimension)) for dimension in variable.dims]
         today[name] = xr.Variable(dimensions, variable.values, attributes, variable.encoding)
     return today
+
+
+def _with_early_class(variables: Variables) -> Variables:
+    """The variables with the class that separates early, where its cluster was measured: always the sixes."""
+    cluster = variables.get("early_cluster_agreement")
+    if cluster is None or "early_class" in variables:
+        return variables
+    words = {
+        "long_name": "the class that separates early",
+        "units": "1",
+        "role": "detail",
+        "missing": cluster.attrs.get("missing", ""),
+    }
+    described = words | {MEASUREMENT: "early_cluster"} if cluster.attrs else {}
+    there = cluster.notnull().any(cluster.dims[-2:])  # of a record, or of each network of a dataset
+    return variables | {"early_class": xr.Variable(there.dims, np.where(there, SIXES, np.nan), described)}
 
 
 def _name_today(former: str) -> str:

@@ -253,7 +253,7 @@ def test_a_report_names_a_cell_that_a_stored_study_made_up_and_no_more(name):
     assert len(paragraphs[0]) < 1000
 
 
-def test_sixes_are_missing_with_their_reason_where_there_are_none():
+def test_a_class_that_separates_early_is_missing_with_its_reason_where_there_is_none():
     draw = torch.Generator().manual_seed(0)
     images = Images(torch.randint(256, (80, 12, 9), generator=draw, dtype=torch.uint8), torch.arange(80) % 4)
     measured = measure(Recording(RecurrentNetwork.initial(0, 8, 9, 4), images, images, blank_rows=30))
@@ -261,7 +261,10 @@ def test_sixes_are_missing_with_their_reason_where_there_are_none():
     assert measured.sizes["blank"] == 25
     assert measured.sizes["scored_step"] == 36
     assert measured.early_class_agreement.isnull().all()
-    assert measured.early_class_agreement.attrs["missing"].startswith("the images have no label 6, or fewer than 4 rows; or ")
+    assert np.isnan(measured.early_class)
+    for name in ("early_class", "early_class_agreement", "early_cluster_agreement", "early_cluster_kept"):
+        assert measured[name].isnull().all()
+        assert measured[name].attrs["missing"].startswith("no class stands apart in the training images' first 2 rows")
     assert measured.sizes["group"] == measured.sizes["label"] == 4
 
 
