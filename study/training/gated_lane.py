@@ -82,8 +82,8 @@ class GatedLane(Lane):
 class Row:
     """Views of one row in the working memory, all `[B, ..]`.
 
-    Attributes: its `gates`, all of them, one by one (`each`), and the two that are next to each other and pass through the logistic
-    function, `logistic`; the same of d_a: `d_gates`, `d_each`, `d_logistic`; the states h `before` and `after` it.
+    Attributes: its `gates`, all of them, one by one (`each`), and all but the last, which pass through the logistic function,
+    `logistic`; the same of d_a: `d_gates`, `d_each`, `d_logistic`; the states h `before` and `after` it.
     """
 
     gates: torch.Tensor
@@ -98,7 +98,7 @@ class Row:
     @classmethod
     def of(cls, gates: torch.Tensor, d_gates: torch.Tensor, before: torch.Tensor, after: torch.Tensor) -> Row:
         size = before.shape[1]
-        parts = ((part, part.split(size, dim=1), part[:, : 2 * size]) for part in (gates, d_gates))
+        parts = ((part, part.split(size, dim=1), part[:, :-size]) for part in (gates, d_gates))
         return cls(*next(parts), *next(parts), before, after)
 
 
@@ -167,7 +167,11 @@ class GruLane(GatedLane):
 class LstmMemory:
     """States and pixels side by side, [h_{t-1} x_t], `z` `[T + 1, B, H + features]`, with a column of ones where there are biases:
     the products of a row, and the gradients of the cell, are then one. `gates` and `d_gates` `[T, B, 4 H]`, and c_{t-1}, c_t and
-    tanh(c_t) `[T, B, H]`, are by row in `rows` and `kept`."""
+    tanh(c_t) `[T, B, H]`, are by row in `rows` and `kept`.
+
+    The last two gates are exchanged, here and in the products, so that the logistic ones are next to each other: PyTorch's order is
+    that of `order` `[4 H]`, which is its own inverse.
+    """
 
     def __init__(self, lane: GatedLane, images: int, steps: int):
         new, size, features = lane.weights.new_zeros, lane.network.hidden_size, lane.network.features
@@ -176,6 +180,7 @@ class LstmMemory:
         self.states, self.pixels = self.z[:, :, :size], self.z[:, :, size : size + features]
         self.gates, self.d_gates = new(2, steps, images, 4 * size)
         self.rows = list(map(Row.of, self.gates, self.d_gates, self.states[:-1], self.states[1:]))
+        self.order = torch.arange(4 * size, device=self.z.device).view(4, size)[[0, 1, 3, 2]].flatten()
         memories, squashed = new(2, steps + 1, images, size)
         self.kept = list(zip(memories[:-1], memories[1:], squashed[1:], strict=True))
 
@@ -191,35 +196,35 @@ class LstmLane(GatedLane):
         if self.cell.biased:
             first, second = (self.network.parameters[name] for name in BIASES)
             parts.append((first + second)[None])
-        transposed = torch.cat(parts)  # [R W b]'
+        transposed = torch.cat(parts)[:, memory.order]  # [R W b]'
         for z, row, (before, after, squashed) in zip(memory.z[:steps], memory.rows, memory.kept, strict=False):
-            enter, forget, new, out = row.each
+            enter, forget, out, new = row.each
             torch.mm(z, transposed, out=row.gates)
             row.logistic.sigmoid_()
             new.tanh_()
-            out.sigmoid_()
             torch.mul(forget, before, out=after).addcmul_(enter, new)
             torch.mul(torch.tanh(after, out=squashed), out, out=row.after)
         return memory.states[steps]
 
     def backward(self, memory: LstmMemory, steps: int, e: torch.Tensor) -> None:
         gradients, size = self.gradients, self.network.hidden_size
+        recurrent = self.network.recurrent[memory.order]
         d_memory, through = torch.zeros_like(e), torch.empty_like(e)
         for row, (before, _, squashed) in zip(memory.rows[steps - 1 :: -1], memory.kept[steps - 1 :: -1], strict=True):
-            enter, forget, new, out = row.each
-            d_enter, d_forget, d_new, d_out = row.d_each
+            enter, forget, out, new = row.each
+            d_enter, d_forget, d_out, d_new = row.d_each
             torch.mul(e, out, out=through)
             d_memory += TANH_BACKWARD(through, squashed, grad_input=through)
             torch.mul(d_memory, new, out=d_enter)
             torch.mul(d_memory, before, out=d_forget)
+            torch.mul(e, squashed, out=d_out)
             SIGMOID_BACKWARD(row.d_logistic, row.logistic, grad_input=row.d_logistic)
             torch.mul(d_memory, enter, out=d_new)
             TANH_BACKWARD(d_new, new, grad_input=d_new)
-            torch.mul(e, squashed, out=d_out)
-            SIGMOID_BACKWARD(d_out, out, grad_input=d_out)
             d_memory *= forget
-            torch.mm(row.d_gates, self.network.recurrent, out=e)
+            torch.mm(row.d_gates, recurrent, out=e)
         whole = memory.d_gates[:steps].flatten(0, 1).mT @ memory.z[:steps].flatten(0, 1)
+        whole = whole[memory.order]
         gradients.recurrent.copy_(whole[:, :size])
         gradients.input.copy_(whole[:, size : size + self.network.features])
         if self.cell.biased:

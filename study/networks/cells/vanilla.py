@@ -17,6 +17,7 @@ from study.networks.cells.cell import BIASES, BUILT_IN_CLASSIFIER, BlankMap, Cel
 from study.networks.kernels import TORCH, Kernels, in_use
 
 TANH_BACKWARD = torch.ops.aten.tanh_backward.grad_input
+RELU_BACKWARD = torch.ops.aten.threshold_backward.grad_input
 
 
 class VanillaCell(Cell):
@@ -133,7 +134,7 @@ class ReluCell(VanillaCell):
         np.maximum(drive, 0, out=out)
 
     def times_slope(self, delta: torch.Tensor, hidden: torch.Tensor) -> None:
-        delta.mul_(hidden > 0)
+        RELU_BACKWARD(delta, hidden, 0, grad_input=delta)
 
     def slope(self, hidden: torch.Tensor) -> torch.Tensor:
         return (hidden > 0).to(hidden.dtype)
