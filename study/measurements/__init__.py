@@ -39,9 +39,9 @@ from study.terminal.errors import InputError, quoted
 # Each set includes those before it: what the paper reports; the default of a study; everything.
 SETS = ("paper", "standard", "full")
 NAME = re.compile("[a-z][a-z0-9_]*", re.ASCII)
-DROPPED = "weights_dropped"
+DROPPED, OVERFLOWED = "weights_dropped", "images_overflowed"
 OWN = "expected a name of its own, or another source"
-TAKEN = {DROPPED, "hidden_size", "seed", "run_id"}  # the last three by the dataset of a study
+TAKEN = {DROPPED, OVERFLOWED, "hidden_size", "seed", "run_id"}  # the last three by the dataset of a study
 
 
 @dataclass(frozen=True)
@@ -140,13 +140,19 @@ def measure(recording: Recording, names: Sequence[str] | None = None) -> xr.Data
 
     The attribute `measured` names them with their versions, that of a variable, `measurement`, the one it is of: for those who read
     the record when there are more. Several may make one variable, each of other sources. A network whose weights are not all finite
-    has no states to measure: `weights_dropped`, how many are not, is then all there is. Raises `InputError` where a measurement
+    has no states to measure: `weights_dropped`, how many are not, is then all there is. Likewise `images_overflowed`: the test images
+    whose states overflow while they are read, as they may if the cell is not bounded. Raises `InputError` where a measurement
     yields a variable that something else has.
     """
     weights = torch.cat([weight.flatten() for weight in recording.network.state_dict().values()])
     dropped = int((~weights.isfinite()).sum())
-    chosen = {name: one for name, one in MEASUREMENTS.items() if not dropped and (names is None or name in names)}
     arrays: dict[str, xr.DataArray] = {}
+    overflowed = 0
+    if not dropped and not recording.network.cell.bounded:
+        overflowed = int((~recording.states.isfinite().all(dim=2).all(dim=0)).sum())
+        arrays[OVERFLOWED] = labelled(OVERFLOWED, overflowed, {}, "test images whose states are too large to be numbers")
+    whole = not dropped and not overflowed
+    chosen = {name: one for name, one in MEASUREMENTS.items() if whole and (names is None or name in names)}
     with _one_plain_thread():
         for name, one in chosen.items():
             for array in one.function(recording):
