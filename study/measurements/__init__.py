@@ -140,7 +140,7 @@ def measure(recording: Recording, names: Sequence[str] | None = None) -> xr.Data
 
     The attribute `measured` names them with their versions, that of a variable, `measurement`, the one it is of: for those who read
     the record when there are more. Several may make one variable, each of other sources. A network whose weights are not all finite
-    has no states to measure: `weights_dropped`, how many are not, is then all there is. Likewise `images_overflowed`: the test images
+    has no states to measure: `weights_dropped`, how many are not, is then all there is. Likewise `images_overflowed`: the images
     whose states overflow while they are read, as they may if the cell is not bounded. Raises `InputError` where a measurement
     yields a variable that something else has.
     """
