@@ -10,7 +10,16 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 from joblib import cpu_count
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from study.data.sources import DATASETS
 from study.files.targets import nameable
@@ -412,7 +421,15 @@ class MeasureConfig(Frozen):
     rows: Rows = "all"
     blank_rows: BlankRows
     seed: Seed
+    cell: Annotated[str | None, Field(description="tanh, relu, gru or lstm, where the file does not say it")] = None
     expect_accuracy: ExpectedAccuracy = None
+
+    @field_validator("cell")
+    @classmethod
+    def _of_vanilla_and_gated(cls, name: str | None) -> str | None:
+        if name not in (None, "tanh", "relu", "gru", "lstm"):
+            raise ValueError
+        return name
 
 
 def validated(model: type[Config], values: dict[str, Any]) -> Config:
