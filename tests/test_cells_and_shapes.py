@@ -135,7 +135,7 @@ def test_a_data_set_of_another_shape_passes_through_and_says_what_it_lacks(place
     [model] = place.client.search_logged_models([network.info.experiment_id], max_results=1)
     assert model.name == "classifier"
     words = _text(report)
-    assert "on MNIST (12 rows of 9 pixels; 4 classes)" in words
+    assert "on images in MNIST's format (12 rows of 9 pixels; 4 classes)" in words
     assert "C1, test accuracy is the one asked for: not applicable, because no accuracy was asked for (--accuracy)" in words
     assert "times chance with 4 classes" in words
     assert "applied after row 12 (experiment 1)" in words

@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reports.figures.early_classification import confidence_curve
-from reports.figures.figure import heat, image_rows, reference, row_ticks
+from reports.figures.figure import heat, image_rows, label_ticks, reference, row_ticks, short_names
 from reports.figures.spectrum import eigenvalues
 from reports.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, WIDTH, styled
 from reports.figures.surfaces import accuracy_surface, generalisation_matrix
 from study.measurements.attractors import KINDS
-from study.schema import by_source, class_names, of_source
+from study.schema import by_source, of_source
 
 COLUMNS = 3
 
@@ -70,7 +70,8 @@ def _appended(axes: Axes, record: xr.Dataset) -> None:
 def _predicted(axes: Axes, record: xr.Dataset) -> None:
     shares = record.predicted.transpose("label", "blank_rows")
     axes.figure.colorbar(heat(axes, shares, (0, 0), upside_down=True), ax=axes, label="images (%)")
-    axes.set(title="predicted labels", xlabel="blank rows after the image", ylabel="label", yticks=shares.label.values)
+    axes.set(title="predicted labels", xlabel="blank rows after the image", ylabel="class")
+    label_ticks(axes, record)
 
 
 def _dimensions(axes: Axes, record: xr.Dataset) -> None:
@@ -99,7 +100,7 @@ def _probes(axes: Axes, record: xr.Dataset) -> None:
         title="decoding from the hidden state",
         xlabel="time step",
         ylabel="test accuracy (%)",
-        ylim=(0, 128),
+        ylim=(0, 145),
         xticks=row_ticks(image_rows(record)),
         yticks=[0, 25, 50, 75, 100],
     )
@@ -112,8 +113,7 @@ def _neighbours(axes: Axes, record: xr.Dataset) -> None:
     _curve(axes, agreement.mean("label"), "mean", INK)
     if _holds(record, "early_class"):
         label = int(record.early_class)
-        name = class_names(record.attrs, record.sizes["label"])[label]
-        _curve(axes, agreement.sel(label=label), f"class {name}", VERMILION, "--")
+        _curve(axes, agreement.sel(label=label), f"class {short_names(record)[label]}", VERMILION, "--")
     axes.set(
         title="nearest neighbours of the same class",
         xlabel="time step",
@@ -138,6 +138,8 @@ def _surface(axes: Axes, record: xr.Dataset) -> None:
 def _early(axes: Axes, record: xr.Dataset) -> None:
     confidence_curve(axes, record.early_rows, 100 * record.early_accuracy)
     axes.set(title="early classification", xlabel="mean rows read", ylabel="test accuracy (%)")
+    if "time_step" in record.sizes:
+        axes.set_xticks([0, *row_ticks(image_rows(record))[1:]])
 
 
 def _eigenvalues(axes: Axes, record: xr.Dataset) -> None:

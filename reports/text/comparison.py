@@ -13,7 +13,7 @@ from analysis.dataset.runs import configuration
 from analysis.study_analysis import Analysis
 from reports.figures import drawn
 from reports.figures.figure import Figure
-from reports.text.glyphs import shown
+from reports.figures.glyphs import shown
 
 COMPARED = ("truncation", "oscillation", "dimensionality", "decoding", "spectrum")
 LETTERS = "AB"

@@ -21,8 +21,8 @@ from analysis.statistics.bands import FEW_NETWORKS, FEWEST_NETWORKS
 from analysis.study_analysis import Analysis
 from reports.cells import layer
 from reports.figures.figure import Figure
+from reports.figures.glyphs import shown
 from reports.text.claims import sentence
-from reports.text.glyphs import shown
 from reports.text.methods import images, methods
 from study.networks.cells import TANH
 from study.schema import SOURCES
@@ -63,8 +63,8 @@ def _answer(analysis: Analysis) -> str:
     text = (
         "Horoi, Lajoie and Wolf (2020) described the inner dynamics of one recurrent network, of 200 tanh units without bias that "
         f"read MNIST row by row. This study trained {analysis.networks} networks with one layer of {_cell(dataset)} "
-        f"({sizes} hidden units, {dataset.seed.size} seed{'s' * (dataset.seed.size != 1)} each) on {images(dataset)} and measured "
-        "each in the same way."
+        f"({sizes} hidden units, {dataset.seed.size} seed{'s' * (dataset.seed.size != 1)} each) on {images(dataset, ROOM)} and "
+        "measured each in the same way."
     )
     if not ledger:
         return text + " None could be measured."
@@ -90,7 +90,17 @@ def _answer(analysis: Analysis) -> str:
     ours = [claim for claim in claims if not CLAIMS[claim].paper]
     added = f", and {_are(ours, 'which ')} ours," if ours else ""
     added = added or ("," if overall else "")
-    return f"{text} Of the paper's claims{added}{overall} {'; '.join(parts)}.{some}"
+    return f"{text} Of the paper's claims{added}{overall} {'; '.join(parts)}.{_why_not(analysis.findings)}{some}"
+
+
+def _why_not(findings: Findings) -> str:
+    """What does not apply to any network of the study, and why."""
+    claims: dict[str, list[str]] = {}
+    for claim, one in findings.overall().items():
+        reasons = {finding.reason for finding in findings.ledger if finding.claim == claim}
+        if one.verdict == NOT_APPLICABLE and reasons != {""}:
+            claims.setdefault("; ".join(sorted(reasons - {""})), []).append(claim)
+    return "".join(f" {_are(names)} not applicable because {reason}." for reason, names in claims.items())
 
 
 def _cell(dataset: xr.Dataset) -> str:
@@ -154,6 +164,7 @@ def _warnings(analysis: Analysis, missing: dict[str, str]) -> list[str]:
     return [*lines, *(f"{line[0].upper()}{line[1:]}." for line in analysis.left_out)]
 
 
+ROOM = 120  # characters for the names of classes on the first page
 ALIKE = ("How alike the networks are", ("similarity", "degeneracy"))  # a section without a claim
 FIRST = ("theory",)  # the figure on the first page
 APPENDIX = ("networks",)

@@ -11,8 +11,8 @@ from analysis.claims.registry import accuracy_only
 from analysis.dataset.runs import configuration
 from analysis.statistics.bands import CALIBRATED, RESAMPLES, SKEWED
 from reports.cells import layer
-from reports.text.glyphs import shown
-from study.config import ends
+from reports.figures.glyphs import shown
+from study.config import PAPER_DATA, ends
 from study.data.sources import DATASETS
 from study.networks.cells import TANH
 from study.schema import FEATURES, class_names
@@ -31,16 +31,22 @@ def methods(dataset: xr.Dataset, judged: Sequence[Claim]) -> list[str]:
     return [" ".join(text.split()) for text in texts if text]
 
 
-def images(dataset: xr.Dataset) -> str:
-    """The images of a study in words: their data set, rows, numbers in a row and classes."""
-    name = str(configuration(dataset).get("dataset", "unnamed data"))
+def images(dataset: xr.Dataset, room: int | None = None) -> str:
+    """The images of a study in words: their data set, rows, numbers in a row and classes, whose names are listed if they fit in so
+    many characters."""
+    config = configuration(dataset)
+    name = DATASETS.get(str(config.get("dataset")), str(config.get("dataset", "unnamed data")))
+    as_files_are = config.get("rows", "all") == "all" and config.get("order", "rows") == "rows"
+    if config.get("dataset") == "mnist" and as_files_are and dataset.attrs.get("data_digest", "") not in ("", PAPER_DATA):
+        name = "images in MNIST's format"
     features = str(dataset.attrs.get(FEATURES, ""))
     of = f" of {int(features):,} pixels" if features.isascii() and features.isdigit() else ""
     rows, classes = dataset.sizes.get("time_step", 0), dataset.sizes.get("label", 0)
     names = class_names(dataset.attrs, classes)
-    named = "" if names == tuple(map(str, range(classes))) else f": {', '.join(map(shown, names))}"
+    listed = ", ".join(map(shown, names))
+    named = "" if names == tuple(map(str, range(classes))) or len(listed) > (room or len(listed)) else f": {listed}"
     shape = f" ({rows} rows{of}; {classes} classes{named})" if rows else ""
-    return f"{shown(str(DATASETS.get(name, name)), 80)}{shape}"
+    return f"{shown(name, 80)}{shape}"
 
 
 def _resampled(config: dict) -> str:
@@ -59,7 +65,7 @@ def _of_all(config: dict, dataset: xr.Dataset) -> list[str]:
     classes = dataset.sizes.get("label", 0)
     return [
         f"""Each network has one recurrent layer of {layer(config["cell"])} and a linear readout with bias, initialised as
-        PyTorch does (uniform within one over the square root of the hidden size), and reads an image of {images(dataset)} row by
+        PyTorch does (uniform within one over the square root of the hidden size), and reads images, {images(dataset)}, row by
         row{_resampled(config)}. It is trained on {config["train_images"]:,} images for
         {config["epochs"]} epochs with Adam (learning rate {config["learning_rate"]:g}, batches of {config["batch_size"]}) on the
         cross-entropy after the last row{_trailing(config)}, by backpropagation through time in

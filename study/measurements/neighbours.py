@@ -36,11 +36,13 @@ def two_nearest_neighbours(states: torch.Tensor) -> IntrinsicDimension:
     differ, but fewer than `FEWEST` are distinct.
     """
     distinct = _distinct(states.double())
+    if len(distinct) > 1:
+        distinct -= distinct.mean(dim=0)
+        distinct /= distinct.abs().max()  # squares of tiny distances would underflow, and the dimension has no scale
+        distinct = _distinct(distinct)  # some may have differed by less than rounding
     dropped = len(states) - len(distinct)
     if len(distinct) < FEWEST:
         return IntrinsicDimension(0.0 if len(distinct) < 2 else float("nan"), dropped)
-    distinct -= distinct.mean(dim=0)
-    distinct /= distinct.abs().max()  # squares of tiny distances would underflow, and the dimension has no scale
     first, second = _two_least_squares(distinct).sqrt().cpu().numpy().T
     ratios = np.sort(second / first)
     kept = max(1, int(len(ratios) * (1 - DISCARDED)))
