@@ -113,7 +113,7 @@ def test_what_is_ambiguous_is_named(test_images, tmp_path):
     module, other = Classifier("gru"), nn.Linear(16, 10)
     state = {**module.state_dict(), **other.state_dict(prefix="auxiliary.")}
     path = _written(tmp_path, state, "pt")
-    with pytest.raises(InputError, match=r"has 2 tensors that may be the readout.* --names .*it holds encoder.weight_ih_l0 \[48, 28\]"):
+    with pytest.raises(InputError, match=r"has 2 tensors that may be .* --names .*it holds encoder.weight_ih_l0 \[48, 28\]"):
         read(path)
     brought = read(path, checked_names(["readout=auxiliary.weight"]))
     assert torch.equal(brought.network.readout, other.weight)
