@@ -367,7 +367,7 @@ def test_a_real_command_ends_with_that_line_and_nothing_running(command, words, 
 @pytest.mark.parametrize("command", [["run"], ["tune"], ["measure", "{things}/w.safetensors"]])
 def test_a_cache_that_cannot_be_is_named(command, cache, place, things, monkeypatch, capsys):
     folder = Path(cache.replace("{things}", str(things)))
-    monkeypatch.setattr("study.data.sources.CACHE", folder)
+    monkeypatch.setattr("study.data.places.CACHE", folder)
     arguments = [*(part.replace("{things}", str(things)) for part in command), "--data-dir", str(ROOT / "data")]
     assert f"HIDDEN_ORBITS_CACHE={quoted(folder)}" in _line("study", arguments, monkeypatch, capsys)
 

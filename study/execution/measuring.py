@@ -50,7 +50,7 @@ def measure_file(config: MeasureConfig, names: Sequence[str], out: Path, console
     path, expected = config.weights, config.expect_accuracy
     held = weights.read(path)
     network = RecurrentNetwork.from_state_dict(held.state, str(path), held.cell)
-    source = prepare_data(config.dataset, config.data_dir, rows=config.rows)
+    source = prepare_data(config.dataset, config.data_dir, rows=config.rows, order=config.order)
     test = load_images(source, train=False)
     network.checked_for(test, str(path))
     share = float(accuracy(network, test))

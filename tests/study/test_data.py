@@ -12,13 +12,13 @@ import torch
 from conftest import ROOT
 from places import idx, write_data_set
 
-from study.data import sources
+from study.data import places, sources
 from study.terminal.errors import InputError, StudyError
 
 
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(places, "CACHE", tmp_path / "cache")
     return tmp_path / "cache"
 
 
@@ -70,9 +70,9 @@ def test_a_folder_without_the_data_set_is_named(tmp_path):
 
 
 def test_a_data_set_that_another_process_is_still_unpacking_is_not_taken_for_prepared(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "CACHE", tmp_path)
+    monkeypatch.setattr(places, "CACHE", tmp_path)
     (source.root / "MNIST" / "raw").mkdir(parents=True)
-    sources.prepare_here(replace(source, data_dir=ROOT / "data"))
+    replace(source, data_dir=ROOT / "data").prepare()
     assert len(sources.load_images(source, train=False)) == 10_000
 
 
