@@ -128,25 +128,24 @@ def is_name(name: object) -> bool:
 
 
 def _place(name: str, data_dir: Path) -> Path:
-    """The file or folder: `data_dir` itself, or the one of that name in `data_dir` or the current folder."""
+    """The file or folder of that name in `data_dir` or the current folder, or `data_dir` itself."""
     there = _is_set if name.endswith("/") else places.is_file
-    for place in places.searched(data_dir):
-        if (place.suffix in FILES and places.is_file(place)) or _is_set(place):
-            return place
     inside = next(filter(there, places.searched(data_dir / name)), None)
     here = Path(name) if there(Path(name)) else None
     if inside and here and not inside.samefile(here):
         raise InputError(f"dataset={quoted(name)}: both {inside} and ./{name} are there; expected one of these paths")
-    if found := inside or here:
+    if found := inside or next(filter(_is_data, places.searched(data_dir)), None) or here:
         return found
     raise InputError(f"dataset={quoted(name)}: there is none in data_dir={quoted(data_dir)} or in the current folder; {ACCEPTED}")
 
 
 def holds_data(place: Path) -> bool:
     """Whether a path is a data set of one's own, or a folder that holds one."""
-    if (place.suffix in FILES and places.is_file(place)) or _is_set(place):
-        return True
-    return places.is_folder(place) and any(path.suffix in FILES or _is_set(path) for path in place.iterdir())
+    return _is_data(place) or (places.is_folder(place) and any(map(_is_data, place.iterdir())))
+
+
+def _is_data(place: Path) -> bool:
+    return (place.suffix in FILES and places.is_file(place)) or _is_set(place)
 
 
 def _is_set(folder: Path) -> bool:
