@@ -224,8 +224,8 @@ class _Stored:
         """The test images, loaded only if something has to be computed from them."""
         try:
             config = runs.configuration(self.dataset)
-            digest, rows = self.dataset.attrs["data_digest"], config.get("rows", "all")
-            source = prepare_data(str(config.get("dataset")), self.data_dir, digest, rows)
+            digest, rows, order = self.dataset.attrs["data_digest"], config.get("rows", "all"), config.get("order", "rows")
+            source = prepare_data(str(config.get("dataset")), self.data_dir, digest, rows, order)
             return load_images(source, train=False)
         except InputError as error:
             raise _NotComputedError(f"{error} (--data-dir)") from None

@@ -22,6 +22,8 @@ console = Console(soft_wrap=True, markup=False, emoji=False)  # stored text may 
 
 # Values reach the configuration as they were written: they are checked in one place, and a mistake is reported in one line.
 Text = str | None
+DATASET = "mnist, fashion-mnist, kmnist, digits, delayed-match, flip-flop, or a path to your own data (docs/data.md)."
+ORDER = "How an image is read: rows, columns, or permuted (its pixels, always in the same way)."
 
 
 @app.command("run")
@@ -33,10 +35,11 @@ def run_command(
     epochs: Annotated[Text, typer.Option(help="Passes over the training images.")] = None,
     learning_rate: Annotated[Text, typer.Option(help="Adam's learning rate.")] = None,
     batch_size: Annotated[Text, typer.Option(help="Images per training step.")] = None,
-    dataset: Annotated[Text, typer.Option(help="The data set: mnist.")] = None,
-    data_dir: Annotated[Text, typer.Option(help="The folder that holds the data set's folder.")] = None,
+    dataset: Annotated[Text, typer.Option(help=DATASET)] = None,
+    data_dir: Annotated[Text, typer.Option(help="The folder that holds the data set.")] = None,
     rows: Annotated[Text, typer.Option(help="Rows read of an image: all, or fewer (averaged), or more (repeated).")] = None,
-    train_images: Annotated[Text, typer.Option(help="Number of training images, taken from the start.")] = None,
+    order: Annotated[Text, typer.Option(help=ORDER)] = None,
+    train_images: Annotated[Text, typer.Option(help="Number of training images, taken from the start, or all.")] = None,
     trailing_blanks: Annotated[
         Text, typer.Option(help="Blank rows after each image in training: a number, or a range such as 0-56, drawn for each batch.")
     ] = None,
@@ -141,9 +144,10 @@ def check_command() -> None:
 def measure_command(
     weights: Annotated[str, typer.Argument(help="A network's weights: a safetensors file, or one of torch.save.")],
     out: Annotated[str, typer.Option(help="The netCDF file to write.")] = "measurements.nc",
-    dataset: Annotated[str, typer.Option(help="The data set: mnist.")] = "mnist",
-    data_dir: Annotated[str, typer.Option(help="The folder that holds the data set's folder.")] = "data",
+    dataset: Annotated[str, typer.Option(help=DATASET)] = "mnist",
+    data_dir: Annotated[str, typer.Option(help="The folder that holds the data set.")] = "data",
     rows: Annotated[str, typer.Option(help="Rows read of an image: all, or fewer (averaged), or more (repeated).")] = "all",
+    order: Annotated[str, typer.Option(help=ORDER)] = "rows",
     blank_rows: Annotated[str, typer.Option(help="Blank rows appended in experiment 3.")] = "500",
     seed: Annotated[str, typer.Option(help="The seed of the untrained network for comparison.")] = "0",
     only: Annotated[
@@ -169,6 +173,7 @@ def measure_command(
         "dataset": dataset,
         "data_dir": data_dir,
         "rows": rows,
+        "order": order,
         "blank_rows": blank_rows,
         "seed": seed,
         "cell": cell,
@@ -200,9 +205,10 @@ def tune_command(
     storage: Annotated[str, typer.Option(help="The Optuna journal, continued where it exists.")] = "tune.journal",
     hidden_size: Annotated[str, typer.Option(help="Hidden units of the trial networks.")] = "200",
     epochs: Annotated[str, typer.Option(help="Passes over the training images.")] = "30",
-    train_images: Annotated[str, typer.Option(help="Number of training images, including the validation images.")] = "60000",
-    dataset: Annotated[str, typer.Option(help="The data set: mnist.")] = "mnist",
-    data_dir: Annotated[str, typer.Option(help="The folder that holds the data set's folder.")] = "data",
+    train_images: Annotated[str, typer.Option(help="Number of training images, including the validation images, or all.")] = "all",
+    dataset: Annotated[str, typer.Option(help=DATASET)] = "mnist",
+    data_dir: Annotated[str, typer.Option(help="The folder that holds the data set.")] = "data",
+    order: Annotated[str, typer.Option(help=ORDER)] = "rows",
     jobs: Annotated[str, typer.Option(help="Number of worker processes, or auto: one per core.")] = "auto",
 ) -> None:
     """Search for the learning rate and batch size whose validation accuracy comes closest to a target."""

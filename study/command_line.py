@@ -22,7 +22,9 @@ from study.terminal.extensions import load_extensions
 UsageError: Any = typer.BadParameter.__base__
 # Options that several commands have.
 Study = Annotated[str, typer.Option(help="A study's run id, or latest.")]
-DataDir = Annotated[str | None, typer.Option(help="The folder that holds the data set's folder; default: the project's.")]
+DataDir = Annotated[
+    str | None, typer.Option(help="The folder that holds the study's data set (or your own data); default: the project's.")
+]
 Beside = Annotated[
     str, typer.Option(help="Run ids of studies of other lengths (rows), separated by commas, whose periods are compared; or none.")
 ]

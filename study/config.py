@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -21,7 +22,8 @@ from pydantic import (
     model_validator,
 )
 
-from study.data.sources import DATASETS
+from study.data.images import MOST_ROWS
+from study.data.sources import ACCEPTED, DATASETS, DataSource, Order, kind_of, known_as, name_and_folder, training_images
 from study.files.targets import nameable
 from study.networks import kernels
 from study.networks.cells import CELLS, TANH, WITH_BIAS, known, with_bias
@@ -48,7 +50,6 @@ LAST_SEED = 2**63 - 1  # netCDF and NumPy label networks with 64-bit integers
 MOST_UNITS = 100_000  # their recurrent weights take 40 GB; `study.execution.stacks` checks what fits into this machine's memory
 MOST_EPOCHS = 100_000  # each adds a point to the stored curves, and a set of eigenvalues
 MOST_BLANK_ROWS = 100_000  # likewise, and all test images are rolled out over them
-MOST_ROWS = 1_000  # read of an image: the states at all of them are kept
 LEARNING_RATES = 1.2e-38, 3.4e38  # beyond, single precision has only 0 and infinity
 WEEK = 7 * 24 * 3600
 
@@ -131,9 +132,20 @@ def ends(number_or_range: str) -> tuple[int, int]:
 
 
 def _known_dataset(name: object) -> object:
-    if name not in DATASETS:
-        raise ValueError
+    try:
+        kind_of(nameable(name) if isinstance(name, str) else name)
+    except InputError:
+        raise ValueError from None
     return name
+
+
+def path_apart(given: Any) -> Any:
+    """What was given, where the path of a data set is its name in a `data_dir`."""
+    if isinstance(given, dict) and isinstance(dataset := given.get("dataset"), str) and dataset not in DATASETS:
+        with suppress(ValueError):
+            name, folder = name_and_folder(dataset)
+            return given | {"dataset": name} | ({} if folder is None else {"data_dir": folder})
+    return given
 
 
 def _known_cell(name: object) -> object:
@@ -232,9 +244,9 @@ BatchSize = Annotated[
     Field(gt=0, description="an integer greater than 0 and at most the number of images to train on, such as 200"),
 ]
 TrainImages = Annotated[
-    int,
-    BeforeValidator(whole),
-    Field(gt=0, description="an integer greater than 0 and at most the number of training images there are, such as 60000"),
+    Literal["all"] | Annotated[int, Field(gt=0)],
+    BeforeValidator(whole_or_all),
+    Field(description="all, or an integer greater than 0 and at most the number of training images there are, such as 60000"),
 ]
 BlankRows = Annotated[
     int,
@@ -275,7 +287,8 @@ TrailingBlanks = Annotated[
         f"{MOST_ROWS}"
     ),
 ]
-DatasetName = Annotated[str, BeforeValidator(_known_dataset), Field(description=f"one of: {', '.join(DATASETS)}")]
+DatasetName = Annotated[str, BeforeValidator(_known_dataset), Field(description=ACCEPTED)]
+ReadingOrder = Annotated[Order, Field(description="'rows', 'columns' or 'permuted'")]
 CellName = Annotated[str, BeforeValidator(_known_cell), Field(description="tanh, relu, gru, lstm, or another registered cell")]
 Bias = Annotated[bool, BeforeValidator(_true_or_false), Field(description="true or false")]
 DataFolder = Annotated[
@@ -305,6 +318,7 @@ class NetworkConfig(Frozen):
     batch_size: int
     dataset: str
     rows: Literal["all"] | int = "all"  # likewise; the data's digest says it, too
+    order: Order = "rows"  # likewise
     train_images: int
     trailing_blanks: str = "0"  # likewise: the only number there was
     blank_rows: int
@@ -331,7 +345,8 @@ class StudyConfig(Frozen):
     dataset: DatasetName = "mnist"
     data_dir: DataFolder = Path("data")
     rows: Rows = "all"
-    train_images: TrainImages = 60000
+    order: ReadingOrder = "rows"
+    train_images: TrainImages = "all"
     trailing_blanks: TrailingBlanks = "0"
     blank_rows: BlankRows = 500
     measurements: MeasurementSet = "standard"
@@ -344,6 +359,8 @@ class StudyConfig(Frozen):
     scheduler: Scheduler = "none"
     patience: Seconds = 300
     refresh: Seconds = 120
+
+    _place = model_validator(mode="before")(path_apart)
 
     @model_validator(mode="after")
     def _of_a_size_to_be_stored(self) -> StudyConfig:
@@ -364,10 +381,29 @@ class StudyConfig(Frozen):
         """The name under which the cell, with biases or without, is registered."""
         return self.cell + WITH_BIAS * self.bias
 
+    def of_data(self, source: DataSource) -> StudyConfig:
+        """The study of a data set, with the number of its training images for ``all``; raises `InputError` where it has too few."""
+        available = len(source.images(train=True))
+        count = available if self.train_images == "all" else self.train_images
+        if count > available:
+            raise InputError(
+                f"train_images={count}: {self.dataset} has {available} training images; expected at most as many, or all"
+            )
+        if self.batch_size > count:
+            raise InputError(f"batch_size={self.batch_size}: more than train_images={count}; expected at most as many")
+        return self.model_copy(update={"train_images": count})
+
     def networks(self) -> list[NetworkConfig]:
-        """One configuration per network, largest hidden size first: starting with long tasks keeps all cores busy to the end."""
+        """One configuration per network, largest hidden size first: starting with long tasks keeps all cores busy to the end.
+
+        Raises `InputError` where all images of a data set of one's own are to be trained on, and `of_data` has not counted them.
+        """
+        images = training_images(self.dataset) if self.train_images == "all" else self.train_images
+        if images is None:
+            raise InputError(f"train_images=all: how many {self.dataset} has is known once it is found; expected a number")
         shared = self.model_dump(include=set(NetworkConfig.model_fields))
-        shared |= {"cell": self.resolved_cell(), "device": self.resolved_device(), "kernels": self.resolved_kernels()}
+        shared |= {"dataset": known_as(self.dataset), "train_images": images, "cell": self.resolved_cell()}
+        shared |= {"device": self.resolved_device(), "kernels": self.resolved_kernels()}
         return [
             NetworkConfig.model_validate(shared | {"seed": seed, "hidden_size": size})
             for size in sorted(self.hidden_sizes, reverse=True)
@@ -419,10 +455,13 @@ class MeasureConfig(Frozen):
     dataset: DatasetName
     data_dir: DataFolder
     rows: Rows = "all"
+    order: ReadingOrder = "rows"
     blank_rows: BlankRows
     seed: Seed
     cell: Annotated[str | None, Field(description="tanh, relu, gru or lstm, where the file does not say it")] = None
     expect_accuracy: ExpectedAccuracy = None
+
+    _place = model_validator(mode="before")(path_apart)
 
     @field_validator("cell")
     @classmethod

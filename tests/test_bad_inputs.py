@@ -121,9 +121,10 @@ BAD = {
     "target": [*REAL, "0.1", "1.01", "93.5"],
     "seed": [*WHOLE, "3-9", str(2**63)],
     "width": [*REAL, "1e9", "100.5"],
-    "dataset": WORD,
     "cell": [*WORD, "gru_bias"],
     "bias": [*WORD, "True", "1", "yes"],
+    "dataset": [*WORD, "nowhere.npz", "nowhere/", "no/where.nc", "{things}/file.svg", "..", "x" * 300 + ".npz"],
+    "order": [*WORD, "ROWS", "diagonals"],
     "measurements": WORD,
     "device": [*WORD, "tpu"],
     "precision": [*WORD, "fp8"],
@@ -368,7 +369,7 @@ def test_a_real_command_ends_with_that_line_and_nothing_running(command, words, 
 @pytest.mark.parametrize("command", [["run"], ["tune"], ["measure", "{things}/w.safetensors"]])
 def test_a_cache_that_cannot_be_is_named(command, cache, place, things, monkeypatch, capsys):
     folder = Path(cache.replace("{things}", str(things)))
-    monkeypatch.setattr("study.data.sources.CACHE", folder)
+    monkeypatch.setattr("study.data.places.CACHE", folder)
     arguments = [*(part.replace("{things}", str(things)) for part in command), "--data-dir", str(ROOT / "data")]
     assert f"HIDDEN_ORBITS_CACHE={quoted(folder)}" in _line("study", arguments, monkeypatch, capsys)
 

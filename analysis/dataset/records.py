@@ -15,7 +15,7 @@ import xarray as xr
 
 from analysis.dataset import provenance
 from analysis.dataset.provenance import Place
-from study.data.sources import CACHE
+from study.data.places import CACHE
 from study.files import durable, netcdf
 from study.files.untrusted import Refused, one_line
 from study.record import earlier_layout

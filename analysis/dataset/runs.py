@@ -22,6 +22,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 from analysis.dataset import records
 from analysis.dataset.provenance import Place, made_differently
 from analysis.dataset.settings import stored_settings
+from study.data.sources import known_as
 from study.files import durable, netcdf
 from study.files.untrusted import MOST_TEXT, Refused, one_line
 from study.measurements import SETS, names_in_set
@@ -42,9 +43,9 @@ from study.tracking.store import (
 
 PLACE = re.compile("[0-9]{1,19}", re.ASCII)  # a hidden size or a seed, as a parameter of a run
 # Settings that all networks of a study share. `measurements` is not among them: a record may hold more than was asked for. Neither
-# is `rows`: the images' own number is the same as all, and the digest of the data tells others apart.
+# are `rows` and `order`: the images' own number is the same as all, and the digest of the data tells others apart.
 ALIKE = ("cell", "epochs", "learning_rate", "batch_size", "dataset", "train_images", "trailing_blanks", "blank_rows", "precision")
-REGIME = (*ALIKE, "rows", "measurements")  # the studies of a sweep differ in one of these
+REGIME = (*ALIKE, "rows", "order", "measurements")  # the studies of a sweep differ in one of these
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,8 @@ def _check_regime(study: Study, complete: dict[Place, Run]) -> None:
     """Raises `InputError` where a network was made with other settings than the study's: it cannot be averaged with the others."""
     for (size, seed), run in complete.items():
         for name in ALIKE:
-            expected, used = str(study.config.get(name)), run.data.params.get(name)
+            given, used = str(study.config.get(name)), run.data.params.get(name)
+            expected = known_as(given) if name == "dataset" else given
             if used is not None and used != expected:
                 raise InputError(
                     f"study={study.run_id}: H={size} seed={seed} (run {run.info.run_id}) has "

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from study.config import MOST_NETWORKS, MOST_ROWS, TrailingBlanks
+from study.data.sources import Order
 from study.files.untrusted import Refused, json_object, one_line
 from study.networks.cells import WITH_BIAS
 
@@ -32,6 +33,7 @@ class Settings(BaseModel):
     dataset: Text
     data_dir: Text
     rows: Literal["all"] | Annotated[int, Field(gt=0, le=MOST_ROWS)] = "all"
+    order: Order = "rows"
     train_images: Count
     trailing_blanks: TrailingBlanks = "0"
     blank_rows: Count

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialized
 
-from study.data.sources import CACHE
+from study.data.places import CACHE
 from study.files import durable, untrusted
 from study.networks.kernels import KERNELS
 from study.record.network_record import LARGEST_FILE, versions

@@ -14,7 +14,7 @@ from mlflow.entities import Run
 from rich.console import Console
 
 from study.config import NetworkConfig, StudyConfig
-from study.data.sources import checked_training_images, prepare_data
+from study.data.sources import prepare_data
 from study.execution import backends
 from study.execution.backends import Backend
 from study.execution.delivery import Delivery
@@ -54,10 +54,8 @@ def run_study(
     of `afterwards`. Raises `StudyError` where the study stops before its end.
     """
     config.resolved_kernels()
-    if config.batch_size > config.train_images:
-        raise InputError(f"batch_size={config.batch_size}: more than train_images={config.train_images}; expected at most as many")
-    source = prepare_data(config.dataset, config.data_dir, rows=config.rows)
-    checked_training_images(source, config.train_images)
+    source = prepare_data(config.dataset, config.data_dir, rows=config.rows, order=config.order)
+    config = config.of_data(source)
     if config.backend == "loky":
         checked_memory(config.networks()[0], source.shape)
     study = None

@@ -55,7 +55,7 @@ def measure_file(
     path, expected = config.weights, config.expect_accuracy
     held = foreign.read(path, tensors, config.cell)
     network = held.network
-    source = prepare_data(config.dataset, config.data_dir, rows=config.rows)
+    source = prepare_data(config.dataset, config.data_dir, rows=config.rows, order=config.order)
     test = load_images(source, train=False)
     network.checked_for(test, str(path))
     share = float(accuracy(network, test))

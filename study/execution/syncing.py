@@ -36,7 +36,7 @@ def _sync_one(client: MlflowClient, results: Spool, entries: list[spool.Entry], 
             "to: run the command that started the study, which uses them, too"
         )
     config, digest = described
-    source = prepare_data(config.dataset, config.data_dir, digest, config.rows)
+    source = prepare_data(config.dataset, config.data_dir, digest, config.rows, config.order)
     try:
         with stopping.ended(lambda: StudyRun.reopened(client, results.study, config, source), StudyRun.end) as study:
             for entry in entries:

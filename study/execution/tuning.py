@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import uuid4
 
 import numpy as np
@@ -28,12 +29,15 @@ from study.config import (
     Jobs,
     LearningRate,
     NetworkConfig,
+    ReadingOrder,
     StudyConfig,
     number,
+    path_apart,
     validated,
     whole,
+    whole_or_all,
 )
-from study.data.sources import DataSource, Images, checked_training_images, load_images, prepare_data
+from study.data.sources import DataSource, load_images, prepare_data
 from study.execution.backends import available_jobs, here
 from study.execution.stacks import checked_memory
 from study.files.journal import held, no_journal, replayed
@@ -90,22 +94,29 @@ class TuningConfig(Frozen):
     hidden_size: HiddenSize
     epochs: Epochs
     train_images: Annotated[
-        int,
-        BeforeValidator(whole),
-        Field(ge=12, description="an integer from 12 to the number of training images there are, such as 60000"),
+        Literal["all"] | Annotated[int, Field(ge=12)],
+        BeforeValidator(whole_or_all),
+        Field(description="all, or an integer from 12 to the number of training images there are, such as 60000"),
     ]
     dataset: DatasetName
     data_dir: DataFolder
+    order: ReadingOrder
     jobs: Jobs
 
-    @model_validator(mode="after")
-    def _batches_of_what_there_is(self) -> TuningConfig:
-        if self.batch_sizes[1] > (images := trained_on(self.train_images)):
-            raise ValueError(
+    _place = model_validator(mode="before")(path_apart)
+
+    def of_data(self, source: DataSource) -> TuningConfig:
+        """The search on a data set, with the number of its training images for ``all``; raises `InputError` for too few."""
+        available = len(load_images(source, train=True))
+        count = available if self.train_images == "all" else self.train_images
+        if not 12 <= count <= available:
+            raise InputError(f"train_images={count}: {source.name} has {available} training images; expected 12 to as many, or all")
+        if self.batch_sizes[1] > (images := trained_on(count)):
+            raise InputError(
                 f"batch_sizes={','.join(map(str, self.batch_sizes))}: expected at most {images} images per batch: each "
-                f"trial trains on five sixths of train_images={self.train_images} and is scored on the rest"
+                f"trial trains on five sixths of train_images={count} and is scored on the rest"
             )
-        return self
+        return self.model_copy(update={"train_images": count})
 
 
 def trained_on(images: int) -> int:
@@ -120,18 +131,10 @@ def tune(config: TuningConfig, console: Console) -> None:
     distance between its validation accuracy and the target. Raises `InputError` where something is wrong with the configuration,
     the data or the journal, and `StudyError` where no trial's network could be trained.
     """
-    regime = validated(
-        StudyConfig,
-        {
-            "dataset": config.dataset,
-            "data_dir": config.data_dir,
-            "jobs": config.jobs,
-            "epochs": config.epochs,
-            "train_images": config.train_images,
-        },
-    )
-    source = prepare_data(regime.dataset, regime.data_dir)
-    checked_training_images(source, config.train_images)
+    source = prepare_data(config.dataset, config.data_dir, order=config.order)
+    config = config.of_data(source)
+    shared = {name: getattr(config, name) for name in ("dataset", "data_dir", "order", "jobs", "epochs", "train_images")}
+    regime = validated(StudyConfig, shared)
     if config.target <= (guessed := 1 / source.shape.classes):
         raise InputError(
             f"target={config.target:g}: expected an accuracy above {guessed:g} (that of guessing) and at most 1, such as 0.935"
@@ -222,8 +225,9 @@ def _asked(search: optuna.Study, config: TuningConfig, regime: StudyConfig) -> t
 
 def _question(config: TuningConfig) -> str:
     """The name of a search in its journal: searches with different settings do not mix."""
+    order = f"{config.order} of " if config.order != "rows" else ""
     return (
-        f"{config.dataset} {config.train_images} images, H={config.hidden_size}, {config.epochs} epochs, "
+        f"{order}{config.dataset} {config.train_images} images, H={config.hidden_size}, {config.epochs} epochs, "
         f"target {config.target}, learning rate {config.learning_rates}, batch size {config.batch_sizes}"
     )
 
@@ -245,7 +249,7 @@ def validation_accuracy(config: NetworkConfig, source: DataSource) -> float | No
     threadpool_limits(1)
     images = load_images(source, train=True).first(config.train_images).to(config.device)
     split = trained_on(len(images))
-    held_out = Images(images.images[split:], images.labels[split:], images.classes)
+    held_out = replace(images, images=images.images[split:], labels=images.labels[split:])
     with arithmetic(config):
         stack = TrainingStack([config], images.first(split))
         for _ in stack.train():

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 import xarray as xr
-from h5py import h5a, h5d, h5g, h5l, h5o, h5s, h5t  # pyright: ignore[reportAttributeAccessIssue] - h5py has no types for these
+from h5py import h5a, h5d, h5g, h5l, h5o, h5s, h5t, h5z  # pyright: ignore[reportAttributeAccessIssue] - h5py has no types for these
 
 from study.files import untrusted
 from study.files.untrusted import MEBIBYTE, Refused
@@ -35,7 +35,9 @@ STRUCTURE = {b"CLASS", b"NAME", b"_Netcdf4Coordinates", b"_Netcdf4Dimid"}
 NEEDED = STRUCTURE | {b"grows"}  # by those who do not need the words
 REFERENCES = {b"DIMENSION_LIST", b"REFERENCE_LIST"}
 # Attributes that HDF5 and netCDF use internally. A fill value is not needed: missing values are NaN.
-OWN = {"CLASS", "NAME", "_Netcdf4Coordinates", "_Netcdf4Dimid", "_NCProperties", "_FillValue", "coordinates"}
+FILL = "_FillValue"
+OWN = {"CLASS", "NAME", "_Netcdf4Coordinates", "_Netcdf4Dimid", "_NCProperties", FILL, "coordinates"}
+FILTERS = (h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32)  # which are part of HDF5: no plug-in is loaded for them
 HEAP = re.compile(rb"GCOL\x01")
 WORDS = re.compile(r"[a-z]\w{0,31}( [a-z]\w{0,31}){0,99}", re.ASCII)  # `flag_meanings` of labels
 NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable"
@@ -67,17 +69,20 @@ def read(path: Path, most: int = LARGEST) -> xr.Dataset:
         raise Refused(f"holds arrays that do not fit together ({untrusted.one_line(error)})") from None
 
 
-def parts(path: Path, most: int = LARGEST, described: bool = True) -> tuple[dict[str, xr.Variable], dict[str, Any]]:
+def parts(
+    path: Path, most: int = LARGEST, described: bool = True, foreign: bool = False
+) -> tuple[dict[str, xr.Variable], dict[str, Any]]:
     """The variables of a file, including dimension labels, and its attributes. Raises as `read` does.
 
-    Without the variables' own attributes (`described`), this takes a third of the time.
+    Without the variables' own attributes (`described`), this takes a third of the time. A `foreign` file, which this project did
+    not write, may be a link, and compressed with HDF5's own filters; its fill values are among the attributes.
     """
-    with untrusted.opened(path, most) as handle:
+    with untrusted.opened(path, most, follow=foreign) as handle:
         _check_heaps(handle)
         try:
             # Through the open file: this takes no lock, and the checked file is the one that is read.
             with h5py.File(handle, "r") as file:
-                return _variables(file, most, described), _without_own(_attributes(file["/"].id))
+                return _variables(file, most, described, foreign), _without_own(_attributes(file["/"].id))
         except Refused:
             raise
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
@@ -122,24 +127,24 @@ def with_words(dataset: xr.Dataset) -> xr.Dataset:
     return dataset
 
 
-def _variables(file: h5py.File, most: int, described: bool) -> dict[str, xr.Variable]:
+def _variables(file: h5py.File, most: int, described: bool, foreign: bool) -> dict[str, xr.Variable]:
     count = len(file)
     if count > MOST_OBJECTS:
         raise Refused(f"holds {count:,} objects, more than the {MOST_OBJECTS:,} that are read")
-    arrays = {name: _array(file, name) for name in map(str, file)}
+    arrays = {name: _array(file, name, FILTERS if foreign else ()) for name in map(str, file)}
     if sum(math.prod(array.shape) * array.dtype.itemsize for array in arrays.values()) > most:
         raise Refused(f"holds arrays of more than {most / MEBIBYTE:,.0f} MiB")
     attributes = {name: _attributes(array, None if described else NEEDED) for name, array in arrays.items()}
     dimensions = _dimensions(arrays, attributes)
     return {
-        name: _variable(name, array, attributes[name], dimensions)
+        name: _variable(name, array, attributes[name], dimensions, OWN - {FILL} if foreign else OWN)
         for name, array in arrays.items()
         if not attributes[name].get("NAME", "").startswith(NO_VARIABLE)
     }
 
 
-def _array(file: h5py.File, name: str) -> h5d.DatasetID:
-    """An array stored in this file as plain numbers; raises `Refused` for anything else."""
+def _array(file: h5py.File, name: str, filters: tuple[int, ...]) -> h5d.DatasetID:
+    """An array stored in this file as plain numbers, with no other than these filters; raises `Refused` for anything else."""
     if not NAME.fullmatch(name):
         raise Refused(f"holds a variable called {untrusted.one_line(name, 50)!r}")
     if file.id.links.get_info(name.encode()).type != h5l.TYPE_HARD:
@@ -150,8 +155,8 @@ def _array(file: h5py.File, name: str) -> h5d.DatasetID:
     stored, kind = array.get_create_plist(), array.get_type()
     if stored.get_external_count() or stored.get_layout() not in LAYOUTS:
         raise Refused(f"keeps the values of {name} in another file")
-    if stored.get_nfilters():
-        raise Refused(f"holds {name} compressed or filtered, which this project never writes")
+    if any(stored.get_filter(index)[0] not in filters for index in range(stored.get_nfilters())):
+        raise Refused(f"holds {name} compressed or filtered, which this project {'cannot read' if filters else 'never writes'}")
     if type(kind) not in NUMBERS or kind.committed() or array.dtype.itemsize > MOST_BYTES or array.dtype.kind not in "iuf":
         raise Refused(f"holds {name} in a type that is no plain number")
     if array.get_space().get_simple_extent_type() == h5s.NULL or array.rank > MOST_DIMENSIONS:
@@ -175,18 +180,20 @@ def _dimensions(arrays: dict[str, h5d.DatasetID], attributes: dict[str, dict[str
     return dimensions
 
 
-def _variable(name: str, array: h5d.DatasetID, attributes: dict[str, Any], dimensions: dict[int, str]) -> xr.Variable:
+def _variable(
+    name: str, array: h5d.DatasetID, attributes: dict[str, Any], dimensions: dict[int, str], own: set[str]
+) -> xr.Variable:
     numbers = np.atleast_1d(attributes.get("_Netcdf4Coordinates", np.empty(0, dtype=int)))
     names = [dimensions.get(int(number), "") for number in numbers]
     if len(names) != array.rank or len(set(names)) != len(names) or "" in names or (name in names and names != [name]):
         raise Refused(f"holds {name} over dimensions that cannot be told apart")
     values = np.empty(array.shape, array.dtype.newbyteorder("="))
     array.read(h5s.ALL, h5s.ALL, values)
-    return xr.Variable(names, values, _without_own(attributes), {"coordinates": str(attributes.get("coordinates", ""))})
+    return xr.Variable(names, values, _without_own(attributes, own), {"coordinates": str(attributes.get("coordinates", ""))})
 
 
-def _without_own(attributes: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in attributes.items() if name not in OWN}
+def _without_own(attributes: dict[str, Any], own: set[str] = OWN) -> dict[str, Any]:
+    return {name: value for name, value in attributes.items() if name not in own}
 
 
 def _attributes(owner: h5d.DatasetID | h5g.GroupID, chosen: set[bytes] | None = None) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from contextlib import suppress
 import numpy as np
 import torch
 
-from study.data.sources import CACHE, Images
+from study.data.images import Images
+from study.data.places import CACHE
 from study.files import durable, untrusted
 from study.files.untrusted import Refused
 from study.terminal.errors import StudyError

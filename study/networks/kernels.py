@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from study.data.sources import CACHE
+from study.data.places import CACHE
 from study.files import durable
 from study.terminal.errors import StudyError
 

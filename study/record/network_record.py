@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from study.config import NetworkConfig
-from study.data.sources import PROJECT
+from study.data.places import PROJECT
 from study.files import durable, netcdf
 from study.files.untrusted import Refused, one_line
 from study.networks.kernels import KERNELS

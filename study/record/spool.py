@@ -17,7 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from study.config import NetworkConfig, StudyConfig
-from study.data.sources import CACHE
+from study.data.places import CACHE
 from study.files import durable, untrusted
 from study.files.untrusted import MOST_TEXT, json_object, one_line, strings
 from study.record.keys import fused_network_key, training_key

@@ -52,7 +52,7 @@ class StudyRun(JobRun):
         seeds = len(config.seeds)
         name = f"{source.name} H={_sizes_in_words(config.hidden_sizes)} x {seeds} seed{'s' * (seeds != 1)}"
         grid = {"seeds": ranges(config.seeds), "hidden_sizes": ranges(config.hidden_sizes)}  # as `mlflow run` logs them
-        super().__init__(client, "study", name, config.model_dump(mode="json") | grid, tags, run_id)
+        super().__init__(client, "study", name, config.model_dump(mode="json") | grid | _shape(source), tags, run_id)
         self.source = source
         self.config = config
         expected = len(config.seeds) * len(config.hidden_sizes)
@@ -80,7 +80,7 @@ class StudyRun(JobRun):
 
     def describe(self) -> None:
         """Logs the study's configuration, versions and data set, and how many networks are expected."""
-        config = self.config.model_dump(mode="json")
+        config = self.config.model_dump(mode="json") | _shape(self.source)
         self.client.log_dict(self.run_id, config, "study.json")
         self.client.log_dict(self.run_id, versions(), "versions.json")
         note.write(self.client, self.run_id, lambda room: f"A study of {self.counts['expected']} networks, in training.")
@@ -88,7 +88,7 @@ class StudyRun(JobRun):
             name=self.source.name,
             digest=self.source.digest[:36],
             source_type="local",
-            source=json.dumps({"uri": str(self.source.root)}),
+            source=json.dumps({"uri": self.source.whereabouts}),
             profile=json.dumps({"train_images": self.config.train_images, "sha256": self.source.digest}),
         )
         views.offer(self.client, self.experiment_id)
@@ -255,6 +255,11 @@ def _origin(tags: Mapping[str, str]) -> str:
     if "moved_from" in tags or "reused_from" in tags:
         return "reused"
     return "remeasured" if "remeasured_from" in tags else "trained"
+
+
+def _shape(source: DataSource) -> dict[str, int]:
+    """What the settings of a study say of its data: the time steps of a sequence, the features of each, and the classes."""
+    return {"time_steps": source.shape.rows, "features": source.shape.features, "classes": source.shape.classes}
 
 
 def _sizes_in_words(sizes: tuple[int, ...]) -> str:

@@ -15,7 +15,7 @@ from analysis.claims.findings import evaluate
 from analysis.states import degeneracy, embedding, similarity
 from analysis.study_analysis import analyse, log_states, of_records
 from reports.text.content import content
-from study.data import sources
+from study.data import places
 from study.networks.network import RecurrentNetwork
 from study.terminal.errors import InputError
 
@@ -51,7 +51,7 @@ def nothing_stored(monkeypatch):
 
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(places, "CACHE", tmp_path / "cache")
 
 
 def _artifacts(place) -> Path:

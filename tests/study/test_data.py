@@ -1,24 +1,31 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import threading
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
 from conftest import ROOT
-from places import idx, write_data_set
+from places import idx as as_idx
+from places import write_data_set
+from sklearn.datasets import load_digits
 
-from study.data import sources
+from study.data import idx, places, sources
+from study.data.images import DataShape, Images, permutation
 from study.terminal.errors import InputError, StudyError
 
 
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(places, "CACHE", tmp_path / "cache")
     return tmp_path / "cache"
 
 
@@ -70,9 +77,9 @@ def test_a_folder_without_the_data_set_is_named(tmp_path):
 
 
 def test_a_data_set_that_another_process_is_still_unpacking_is_not_taken_for_prepared(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "CACHE", tmp_path)
+    monkeypatch.setattr(places, "CACHE", tmp_path)
     (source.root / "MNIST" / "raw").mkdir(parents=True)
-    sources.prepare_here(replace(source, data_dir=ROOT / "data"))
+    replace(source, data_dir=ROOT / "data").prepare()
     assert len(sources.load_images(source, train=False)) == 10_000
 
 
@@ -196,22 +203,26 @@ IMAGES, LABELS = torch.zeros(20, 28, 28, dtype=torch.uint8), torch.arange(20).re
 @pytest.mark.parametrize(
     ("file", "content", "words"),
     [
-        ("t10k_labels_idx1_ubyte", idx(LABELS + 1), "holds the label 10: expected labels from 0 to 9"),
-        ("t10k_labels_idx1_ubyte", idx(LABELS + 200), "holds the label 209"),
-        ("train_labels_idx1_ubyte", idx(torch.zeros(61, dtype=torch.uint8)), "holds 61 labels for 60 images"),
-        ("t10k_labels_idx1_ubyte", idx(LABELS[:19]), "holds 19 labels for 20 images"),
-        ("t10k_images_idx3_ubyte", idx(IMAGES[:, :, :27]), "holds images of 28 x 27 pixels, but the training images have 28 x 28"),
-        ("t10k_images_idx3_ubyte", idx(IMAGES[:, :27]), "holds images of 27 x 28 pixels, but the training images have 28 x 28"),
-        ("t10k_images_idx3_ubyte", idx(IMAGES[:0]), "does not unpack to an IDX file of at least one unsigned byte"),
-        ("t10k_images_idx3_ubyte", idx(IMAGES[:, :, :0]), "does not unpack to an IDX file of at least one unsigned byte"),
-        ("t10k_images_idx3_ubyte", idx(IMAGES)[:-1], "one unsigned byte, [images, rows, pixels], as many as its header"),
-        ("t10k_images_idx3_ubyte", idx(IMAGES) + b"x", "does not unpack to an IDX file"),
-        ("t10k_images_idx3_ubyte", idx(IMAGES.view(20, 784)), "does not unpack to an IDX file"),
-        ("t10k_images_idx3_ubyte", b"\1" + idx(IMAGES)[1:], "does not unpack to an IDX file"),
-        ("t10k_images_idx3_ubyte", idx(IMAGES).replace(b"\0\0\x08\3", b"\0\0\x09\3"), "does not unpack to an IDX file"),
+        ("t10k_labels_idx1_ubyte", as_idx(LABELS + 1), "holds the label 10: expected labels from 0 to 9"),
+        ("t10k_labels_idx1_ubyte", as_idx(LABELS + 200), "holds the label 209"),
+        ("train_labels_idx1_ubyte", as_idx(torch.zeros(61, dtype=torch.uint8)), "holds 61 labels for 60 images"),
+        ("t10k_labels_idx1_ubyte", as_idx(LABELS[:19]), "holds 19 labels for 20 images"),
+        (
+            "t10k_images_idx3_ubyte",
+            as_idx(IMAGES[:, :, :27]),
+            "holds images of 28 x 27 pixels, but the training images have 28 x 28",
+        ),
+        ("t10k_images_idx3_ubyte", as_idx(IMAGES[:, :27]), "holds images of 27 x 28 pixels, but the training images have 28 x 28"),
+        ("t10k_images_idx3_ubyte", as_idx(IMAGES[:0]), "does not unpack to an IDX file of at least one unsigned byte"),
+        ("t10k_images_idx3_ubyte", as_idx(IMAGES[:, :, :0]), "does not unpack to an IDX file of at least one unsigned byte"),
+        ("t10k_images_idx3_ubyte", as_idx(IMAGES)[:-1], "one unsigned byte, [images, rows, pixels], as many as its header"),
+        ("t10k_images_idx3_ubyte", as_idx(IMAGES) + b"x", "does not unpack to an IDX file"),
+        ("t10k_images_idx3_ubyte", as_idx(IMAGES.view(20, 784)), "does not unpack to an IDX file"),
+        ("t10k_images_idx3_ubyte", b"\1" + as_idx(IMAGES)[1:], "does not unpack to an IDX file"),
+        ("t10k_images_idx3_ubyte", as_idx(IMAGES).replace(b"\0\0\x08\3", b"\0\0\x09\3"), "does not unpack to an IDX file"),
         ("t10k_images_idx3_ubyte", b"\0\0\x08\3" + b"\xff" * 12, "does not unpack to an IDX file"),
         ("t10k_images_idx3_ubyte", b"", "does not unpack to an IDX file"),
-        ("t10k_labels_idx1_ubyte", idx(IMAGES), "does not unpack to an IDX file of at least one unsigned byte, [labels]"),
+        ("t10k_labels_idx1_ubyte", as_idx(IMAGES), "does not unpack to an IDX file of at least one unsigned byte, [labels]"),
     ],
 )
 def test_files_that_make_no_data_set_are_named_for_all_their_right_digests(file, content, words, tmp_path, own_cache):
@@ -223,7 +234,7 @@ def test_files_that_make_no_data_set_are_named_for_all_their_right_digests(file,
 
 
 def test_a_small_data_set_of_one_s_own_is_read(tmp_path, own_cache):
-    source = sources.prepare_data("mnist", write_data_set(tmp_path / "data", t10k_labels_idx1_ubyte=idx(LABELS.flip(0))))
+    source = sources.prepare_data("mnist", write_data_set(tmp_path / "data", t10k_labels_idx1_ubyte=as_idx(LABELS.flip(0))))
     assert sources.load_images(source, train=False).labels.tolist() == LABELS.flip(0).tolist()
 
 
@@ -242,7 +253,7 @@ def test_what_lies_in_the_cache_is_not_believed(copied):
     for part in ("training.pt", "test.pt"):
         torch.save((black, torch.zeros(10_000, dtype=torch.int64)), processed / part)
     assert torch.equal(sources.load_images(source, train=False).images, genuine.images)
-    (source.raw / "t10k-images-idx3-ubyte").write_bytes(idx(black))
+    (source.raw / "t10k-images-idx3-ubyte").write_bytes(as_idx(black))
     assert torch.equal(sources.load_images(source, train=False).images, genuine.images)
     (source.raw / "t10k-labels-idx1-ubyte").unlink()
     (source.raw / "t10k-labels-idx1-ubyte").symlink_to("/dev/zero")
@@ -270,7 +281,7 @@ def test_a_folder_in_the_place_of_a_cached_file_is_named(copied, own_cache):
 def test_other_files_on_this_machine_are_not_taken_for_those_prepared(tmp_path, own_cache):
     source = sources.prepare_data("mnist", write_data_set(tmp_path / "one"))
     shutil.rmtree(own_cache)
-    other = write_data_set(tmp_path / "other", t10k_labels_idx1_ubyte=idx(LABELS.flip(0)))
+    other = write_data_set(tmp_path / "other", t10k_labels_idx1_ubyte=as_idx(LABELS.flip(0)))
     with pytest.raises(InputError, match="is not the coordinator's data set"):
         sources.load_images(replace(source, data_dir=other), train=True)
 
@@ -310,3 +321,124 @@ def test_rows_are_averaged_or_repeated_and_are_other_data(source, test_images):
 def test_rows_that_do_not_divide_are_refused(source, rows):
     with pytest.raises(InputError, match=f"rows={rows}: images of mnist have 28 rows; expected all"):
         sources.prepare_data("mnist", source.data_dir, rows=rows)
+
+
+def test_columns_and_permuted_pixels_are_other_data_in_which_the_same_pixels_are_read(source, test_images):
+    rows = test_images.images[:50]
+    columns, permuted = (sources.prepare_data("mnist", source.data_dir, order=order) for order in ("columns", "permuted"))
+    assert torch.equal(sources.load_images(columns, train=False).images[:50], rows.mT)
+    mixed = sources.load_images(permuted, train=False).images[:50]
+    assert mixed.shape == rows.shape
+    assert not torch.equal(mixed, rows)
+    assert torch.equal(mixed.flatten(1).sort().values, rows.flatten(1).sort().values)
+    assert torch.equal(mixed.flatten(1), rows.flatten(1)[:, permutation(784)])
+    assert len({one.digest for one in (source, columns, permuted)}) == 3
+    assert sources.prepare_data("mnist", source.data_dir, order="rows") == source
+    assert columns.root == source.root  # unpacked once
+    assert sources.prepare_data("mnist", source.data_dir, columns.digest, order="columns").digest == columns.digest
+
+
+def test_a_permutation_is_the_same_for_ever():
+    assert permutation(10).tolist() == [6, 4, 2, 1, 7, 5, 0, 8, 9, 3]
+    assert sorted(permutation(784).tolist()) == list(range(784))
+
+
+def test_rows_are_counted_as_they_are_read(tmp_path, own_cache):
+    noise = torch.arange(20 * 12 * 6).remainder(251).to(torch.uint8).reshape(20, 12, 6)
+    folder = write_data_set(tmp_path / "data", *(Images(noise, torch.arange(20) % 10) for _ in range(2)))
+    assert sources.prepare_data("mnist", folder, order="columns").shape == DataShape(6, 12, 10)
+    halves = sources.prepare_data("mnist", folder, rows=3, order="columns")
+    assert torch.equal(sources.load_images(halves, train=True).images, Images(noise.mT, torch.arange(20) % 10).with_rows(3).images)
+    assert sources.prepare_data("mnist", folder, rows=4, order="permuted").shape == DataShape(4, 6, 10)
+    with pytest.raises(InputError, match=r"rows=4: images of mnist have 6 rows \(their columns\); expected all"):
+        sources.prepare_data("mnist", folder, rows=4, order="columns")
+    with pytest.raises(
+        InputError, match=r"images of mnist have 1 row as they are read \(rows=1, order=rows\); expected 2 to 1,000"
+    ):
+        sources.prepare_data("mnist", folder, rows=1)
+
+
+def test_scikit_learn_s_digits(own_cache):
+    source = sources.prepare_data("digits", own_cache)
+    train, test = (sources.load_images(source, train=part) for part in (True, False))
+    digits = load_digits()
+    assert torch.equal(torch.cat([train.images, test.images]), torch.from_numpy(digits.images / 16).float())
+    assert torch.cat([train.labels, test.labels]).tolist() == digits.target.tolist()
+    assert len(train) == sources.training_images("digits")
+    assert test.labels.bincount().min() > 30
+    assert source.shape == DataShape(8, 8, 10)
+    assert not own_cache.exists()
+    with pytest.raises(InputError, match="has other images than the data set"):
+        sources.load_images(replace(source, digests={"digits": "0" * 64}), train=True)
+
+
+fashion = pytest.mark.skipif(not (idx.DEBIAN / "fashion-mnist").is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
+
+
+@fashion
+def test_fashion_mnist_is_found_where_debian_puts_it(tmp_path, own_cache):
+    source = sources.prepare_data("fashion-mnist", tmp_path)
+    train, test = (sources.load_images(source, train=part) for part in (True, False))
+    assert (len(train), len(test)) == (60_000, 10_000)
+    assert train.labels.bincount().tolist() == [6000] * 10
+    assert test.labels[:10].tolist() == [9, 2, 1, 1, 6, 1, 4, 6, 5, 7]
+    assert train.names[9] == "boot" and train.names == test.names
+
+
+@fashion
+@pytest.mark.parametrize("inside", ["fashion-mnist", "FashionMNIST/raw"])
+def test_files_in_the_data_folder_go_before_debian_s(inside, tmp_path, own_cache):
+    shutil.copytree(idx.DEBIAN / "fashion-mnist", tmp_path / inside)
+    source = sources.prepare_data("fashion-mnist", tmp_path)
+    assert source.folder == tmp_path / inside
+    labels = tmp_path / inside / "t10k-labels-idx1-ubyte.gz"
+    labels.write_bytes(gzip.compress(gzip.decompress(labels.read_bytes())[:-1] + b"\0"))
+    shutil.rmtree(own_cache)
+    with pytest.raises(InputError, match=r"labels-idx1-ubyte\.gz is altered: its content does not match the known digest; put the"):
+        sources.load_images(source, train=False)
+
+
+@pytest.mark.parametrize("name", ["kmnist", "fashion-mnist"])
+def test_without_files_and_network_one_line_says_what_to_put_where(name, tmp_path, own_cache, monkeypatch, capfd):
+    monkeypatch.setattr(idx, "DEBIAN", tmp_path / "none")
+    monkeypatch.setattr(idx._of_torchvision(name), "mirrors", ["http://127.0.0.1:9/"])  # nothing listens there
+    with pytest.raises(InputError) as caught:
+        sources.prepare_data(name, tmp_path)
+    said = str(caught.value)
+    assert said.startswith(f"no data set {name} under data_dir={tmp_path}, and it cannot be downloaded (")
+    files = ", ".join(f"{file}.gz" for file in sorted(idx.FILES))
+    assert said.endswith(f"put the original {files} into {tmp_path / name}")
+    assert "\n" not in said
+    assert capfd.readouterr() == ("", "")
+
+
+def _as_kmnist(folder, monkeypatch):
+    """A small data set whose md5 torchvision is made to know."""
+    files = write_data_set(folder) / "mnist"
+    (files / "SHA256SUMS").unlink()
+    known = [(file.name, hashlib.md5(file.read_bytes()).hexdigest()) for file in sorted(files.iterdir())]
+    monkeypatch.setattr(idx._of_torchvision("kmnist"), "resources", known)
+    return files
+
+
+def test_files_of_kmnist_are_compared_with_the_md5_that_torchvision_knows(tmp_path, own_cache, monkeypatch):
+    _as_kmnist(tmp_path / "one", monkeypatch).rename(tmp_path / "kmnist")
+    source = sources.prepare_data("kmnist", tmp_path)
+    assert sources.load_images(source, train=False).names[:3] == ("o", "ki", "su")
+    labels = tmp_path / "kmnist" / "t10k-labels-idx1-ubyte.gz"
+    shutil.rmtree(own_cache)
+    labels.write_bytes(gzip.compress(gzip.decompress(labels.read_bytes()), compresslevel=1))
+    with pytest.raises(InputError, match="is altered: its md5 is not the one that torchvision knows"):
+        sources.prepare_data("kmnist", tmp_path)
+
+
+def test_a_data_set_is_downloaded_once_into_the_cache(tmp_path, own_cache, monkeypatch, capfd):
+    served = _as_kmnist(tmp_path / "one", monkeypatch)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=served)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(idx._of_torchvision("kmnist"), "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
+        source = sources.prepare_data("kmnist", tmp_path)
+        server.shutdown()
+    assert source.folder == own_cache / "downloads" / "KMNIST" / "raw"
+    again = sources.prepare_data("kmnist", tmp_path)
+    assert (again.digest, len(sources.load_images(again, train=True))) == (source.digest, 60)

@@ -22,8 +22,8 @@ def _network(**given: object) -> NetworkConfig:
 
 
 def test_every_field_decides_the_weights_or_what_is_measured():
-    # The number of rows is part of the data's digest.
-    assert set(NetworkConfig.model_fields) - set(TRAINING_FIELDS) == {"blank_rows", "measurements", "rows"}
+    # The number of rows and their order are part of the data's digest.
+    assert set(NetworkConfig.model_fields) - set(TRAINING_FIELDS) == {"blank_rows", "measurements", "rows", "order"}
 
 
 def test_kernels_decide_the_weights_but_torch_s_were_once_the_only_ones():
