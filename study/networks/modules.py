@@ -1,7 +1,7 @@
 """Networks that others define in Python: PyTorch's recurrent layers with a linear readout, or any object with a step.
 
 Such an object has `step(state, row)`, which gives the next state, for states `[N, D]` and rows `[N, features]`, `readout(state)`,
-which gives logits `[N, classes]`, and the integer `state_size`, D. It may have `start(count)`, states `[count, D]`, by default zeros,
+which gives logits `[N, classes]`, and the integer `state_size`, D. It may have `start(count)`, states `[count, D]`, by default 0,
 and `observed(state)`, the hidden states `[N, H]` in states, by default all of them. It is tested before anything is measured.
 """
 
@@ -448,7 +448,7 @@ def _agrees(module: nn.Module, network: RecurrentNetwork, name: str, images: tor
     """
     if type(module).forward is nn.Module.forward:
         return
-    exact, own, failed = network.double(), next(module.parameters()).dtype, ""
+    exact, own, wrong = network.double(), next(module.parameters()).dtype, ""
     *_, last = exact.rows(images.double())
     expected = exact.logits(last)
     shapes = (images, images.transpose(0, 1), images[:, None], images.flatten(1))
@@ -456,15 +456,17 @@ def _agrees(module: nn.Module, network: RecurrentNetwork, name: str, images: tor
         try:
             made: Any = module.to(dtype)(shown.to(dtype))
         except Exception as error:  # whatever a foreign module raises
-            failed = failed or reason(error)
+            wrong = wrong or f"fails on images {list(images.shape)} ({reason(error)})"
             continue
         made = made[0] if isinstance(made, tuple | list) else made
+        if isinstance(made, torch.Tensor) and made.shape[-1:] == expected.shape[-1:]:
+            wrong = "gives other logits than its two layers do"
         for logits in (made, *((made[:, -1], made[-1]) if isinstance(made, torch.Tensor) and made.ndim == 3 else ())):
             if isinstance(logits, torch.Tensor) and _near(logits, expected, torch.float32):
                 return
-    what = f"fails on images {list(images.shape)} ({failed})" if failed else "gives other logits than its two layers do"
     raise InputError(
-        f"{name}.forward {what}: expected that the linear layer reads the last hidden state, with nothing in between; or give {OWN}"
+        f"{name}.forward {wrong or 'gives no logits'}: expected that the linear layer reads the last hidden state, with nothing in "
+        f"between; or give {OWN}"
     )
 
 
