@@ -34,6 +34,8 @@ MEASURED_WORDS = re.compile(r"[a-z]\w*(:[1-9]\d{0,5})?( [a-z]\w*(:[1-9]\d{0,5})?
 
 CLASS_NAMES = "class_names"  # the attribute of a record that names the classes of its images: a JSON list
 FEATURES = "features"  # the attribute that says how many numbers a row has
+LEFT_OUT = "left_out"  # the attribute that says why measurements were not made of a network: a JSON object, a reason for each
+NETWORK = "network"  # the attribute that describes a network measured from Python
 OF_IMAGES = (CLASS_NAMES, FEATURES)
 LONGEST_NAME = 60  # characters of the name of a class
 

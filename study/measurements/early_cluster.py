@@ -19,8 +19,6 @@ from study.measurements.recording import Extent, Recording
 from study.networks.network import scaled
 from study.schema import labelled
 
-SOURCES = ("trained", "untrained", "pixels")
-
 
 def early_cluster(recording: Recording) -> Iterator[xr.DataArray]:
     """Whether images of the early class are neighbours of its images, among the first test images with ink in the early rows.
@@ -34,7 +32,8 @@ def early_cluster(recording: Recording) -> Iterator[xr.DataArray]:
     first, label = named.step, named.label
     inked = torch.nonzero(test.images[:, :first].flatten(1).any(dim=1))[:NEIGHBOUR_IMAGES, 0]
     members = test.labels[inked] == (-1 if label is None else label)
-    curves = np.full((2, len(SOURCES), recording.rows), np.nan)
+    networks = recording.by_source
+    curves = np.full((2, len(networks) + 1, recording.rows), np.nan)  # of each network, and of the pixels
     if len(inked) > NEIGHBOURS and int(members.sum()) > 1:
         pixels = scaled(test.images[inked])
         after = curves[:, :, first - 1 :]
@@ -42,16 +41,16 @@ def early_cluster(recording: Recording) -> Iterator[xr.DataArray]:
         def followed(points: Callable[[int], torch.Tensor]) -> np.ndarray:
             return _followed(points, members, range(first - 1, recording.rows))
 
-        after[:, 0] = followed(lambda step: recording.hidden[step, inked])
-        after[:, 1] = followed(lambda step: recording.untrained.hidden[step, inked])
-        after[:, 2] = shares_of_data(
+        for place, network in enumerate(networks.values()):
+            after[:, place] = followed(lambda step, hidden=network.hidden: hidden[step, inked])
+        after[:, -1] = shares_of_data(
             f"the early cluster of pixels 2: class {label}",
             [test],
-            after[:, 2].shape,
+            after[:, -1].shape,
             lambda: followed(lambda step: pixels[:, : step + 1].flatten(1)),
         )
     agreement, kept = curves
-    at = {"source": list(SOURCES), "time_step": recording.time_steps}
+    at = {"source": [*networks, "pixels"], "time_step": recording.time_steps}
     few = f"too few test images of the early class have ink in the first {first} rows"
     yield labelled(
         "early_class",

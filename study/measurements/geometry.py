@@ -75,17 +75,21 @@ def _early(recording: Recording, near: Images, agreement: np.ndarray) -> Iterato
 
     NaN where the data set has no such class.
     """
-    named, values = recording.cached(early_class), [np.nan] * 3
+    named = recording.cached(early_class)
+    values = dict.fromkeys([*recording.by_source, "pixels"], np.nan)
     if named.label is not None:
         rows = scaled(near.images[:, : named.step])
-        *_, untrained = recording.untrained.network.rows(rows)
-        others = [recording.network.cell.observed(untrained), rows.flatten(1)]
-        values = [agreement[named.step - 1, named.label]]
-        values += [neighbour_agreement(points, near.labels, near.classes)[named.label] for points in others]
+        others = {"pixels": rows.flatten(1)}
+        if "untrained" in values:
+            untrained = recording.untrained.network
+            *_, state = untrained.rows(rows)
+            others["untrained"] = untrained.cell.observed(state)
+        values |= {source: neighbour_agreement(at, near.labels, near.classes)[named.label] for source, at in others.items()}
+        values["trained"] = agreement[named.step - 1, named.label]
     yield labelled(
         "early_class_agreement",
-        np.array(values),
-        {"source": ["trained", "untrained", "pixels"]},
+        np.array(list(values.values())),
+        {"source": list(values)},
         f"share of the ten nearest neighbours of images of the early class that are of it, at step {named.step}",
         role="number",
         metric="neighbours/early_class",
@@ -95,16 +99,12 @@ def _early(recording: Recording, near: Images, agreement: np.ndarray) -> Iterato
 
 
 def nulls(recording: Recording) -> Iterator[xr.DataArray]:
-    """The same geometry, but for the neighbours, of the untrained network and of the image rows read last."""
+    """The same geometry, but for the neighbours, of the untrained network, if there is one, and of the image rows read last."""
     rows = scaled(recording.test.images).transpose(0, 1).contiguous()
-    test = recording.test
-    yield from _over_time(
-        {
-            "untrained": (recording.untrained.hidden, recording.untrained.cached(spreads)),
-            "row": (rows, [Spread.of(pixels, test.labels, test.classes) for pixels in rows]),
-        },
-        test,
-    )
+    test, networks = recording.test, recording.by_source
+    states = {source: (networks[source].hidden, networks[source].cached(spreads)) for source in networks if source != "trained"}
+    of_rows = [Spread.of(pixels, test.labels, test.classes) for pixels in rows]
+    yield from _over_time(states | {"row": (rows, of_rows)}, test)
 
 
 def nulls_memory(extent: Extent) -> int:

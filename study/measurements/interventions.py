@@ -43,7 +43,7 @@ def interventions(recording: Recording) -> Iterator[xr.DataArray]:
     strongest mode by how much more its removal changes each outcome than that of the subspaces: `mode_effect_accuracy`,
     `mode_effect_tuning`, `mode_effect_oscillation`.
     """
-    network, images = recording.network, scaled(recording.test.images[:IMAGES])
+    network, images = recording.recurrent_network, scaled(recording.test.images[:IMAGES])
     labels, last = recording.test.labels[:IMAGES], recording.hidden[-1, :IMAGES].double().cpu().numpy()
     found = recording.cached(modes.found)
     unread, without, slower = (np.full((MOST_MODES, 3), np.nan) for _ in range(3))
@@ -157,7 +157,7 @@ def compression(recording: Recording) -> Iterator[xr.DataArray]:
     after a random rotation; and `accuracy_compressed_early`: with the states of row p projected on as many of their principal
     components as the last row needs, before the rest of the image is read; each less the test accuracy.
     """
-    network = recording.network
+    network = recording.recurrent_network
     dimension = np.array([continuous(one) for one in recording.cached(principal_variances)[0]])
     peak = int(np.argmax(dimension))
     expanded = rotated = early = np.nan
@@ -175,7 +175,7 @@ def compression(recording: Recording) -> Iterator[xr.DataArray]:
             expanded, rotated = (
                 _accuracy(network, last + (factor - 1) * added, labels) - accuracy for added in (minor, minor @ rotation)
             )
-        if network.cell.state_size(network.hidden_size) == network.hidden_size:
+        if network.state_size == network.hidden_size:
             states = recording.hidden[peak].double()
             mean, _, directions = _principal(states)
             projected = mean + (states - mean) @ directions[:, :kept] @ directions[:, :kept].mT

@@ -44,7 +44,7 @@ def reasons(cell: Cell, *words: str) -> str:
 
 def found(recording: Recording) -> Modes | None:
     """The modes of a network, as `quasilinear.of_network` has them; ask for them with `Recording.cached`."""
-    return of_network(recording.network)
+    return of_network(recording.recurrent_network)
 
 
 def from_weights(recording: Recording) -> Iterator[xr.DataArray]:
@@ -59,15 +59,15 @@ def from_weights(recording: Recording) -> Iterator[xr.DataArray]:
     is; `modes_stable`, how many are; `quasilinear_residual` and `quasilinear_iterations`; and over `saturated_mode` all eigenvalues
     of D R, `saturated_real` and `saturated_imaginary`.
     """
-    modes, recurrent = recording.cached(found), recurrent_matrix(recording.network)
-    f = nonlinearity(recording.network)
+    network, modes = recording.recurrent_network, recording.cached(found)
+    f, recurrent = nonlinearity(network), recurrent_matrix(network)
     eigenvalues, energy = (modes.eigenvalues, modes.energy) if modes else (np.empty(0, complex), np.empty(0))
     own = [own_orbit(f, recurrent, *one) for one in zip(eigenvalues, modes.vectors.T, energy, strict=True)] if modes else []
     alone = periods(np.array([orbit.eigenvalue if orbit.exists else 1 for orbit in own], dtype=complex))
     stable = [place for place, orbit in enumerate(own) if orbit.stable]
     quasilinear = periods(eigenvalues[:1])[0] if len(eigenvalues) else np.nan
     at = {"neutral_mode": np.arange(1, MOST_MODES + 1)}
-    cell = recording.network.cell
+    cell = network.cell
     none, fewer = reasons(cell, NOT_CONVERGED, NONE_LEFT), reasons(cell, FEWER, NOT_CONVERGED, NONE_LEFT)
     yield labelled(
         "mode_period",
@@ -121,7 +121,7 @@ def from_weights(recording: Recording) -> Iterator[xr.DataArray]:
         missing=none,
         share=True,
     )
-    spectrum = modes.spectrum if modes is not None else np.full(recording.network.hidden_size, np.nan, complex)
+    spectrum = modes.spectrum if modes is not None else np.full(network.hidden_size, np.nan, complex)
     spectrum = spectrum[np.argsort(-np.abs(spectrum), kind="stable")]
     each = {"saturated_mode": np.arange(1, len(spectrum) + 1)}
     for name, part in (("real", np.real(spectrum)), ("imaginary", np.imag(spectrum))):
@@ -150,17 +150,17 @@ def of_orbit(recording: Recording) -> Iterator[xr.DataArray]:
 
     The gain of a unit is <h u>/<u^2> over the orbit, where u = R h of the row before.
     """
-    main = recording.cached(attractors.followed).main
+    network, main = recording.recurrent_network, recording.cached(attractors.followed).main
     eigenvalues, energy = np.empty(0, complex), np.empty(0)
-    if has_theory(recording.network.cell) and float(np.abs(np.diff(main, axis=0)).max()) > attractors.NO_DISTANCE:
-        recurrent = recurrent_matrix(recording.network)
+    if has_theory(network.cell) and float(np.abs(np.diff(main, axis=0)).max()) > attractors.NO_DISTANCE:
+        recurrent = recurrent_matrix(network)
         drive, answer = main[:-1] @ recurrent.T, main[1:]
         square = np.mean(drive**2, axis=0)
         gain = np.divide(np.mean(answer * drive, axis=0), square, out=np.zeros_like(square), where=square > 0)
         eigenvalues, energy, *_ = modes_of(gain, recurrent, answer.T @ answer / len(answer), NEAR)
     at = {"neutral_mode": np.arange(1, MOST_MODES + 1)}
     why = ("the state stands still", "no mode is near modulus 1")
-    cell = recording.network.cell
+    cell = network.cell
     fewer = reasons(cell, FEWER, *why)
     yield labelled(
         "orbit_mode_period",

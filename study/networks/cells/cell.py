@@ -39,12 +39,12 @@ class Cell(ABC):
     """
 
     name: ClassVar[str]
-    description: ClassVar[str]
+    description: str
     names: ClassVar[Mapping[str, str]]
     absent: ClassVar[tuple[str, ...]] = ()
-    odd: ClassVar[bool] = False
-    rests_at_zero: ClassVar[bool] = False
-    smooth_at_rest: ClassVar[bool] = True
+    odd: bool = False
+    rests_at_zero: bool = False
+    smooth_at_rest: bool = True
     bounded: ClassVar[bool] = False
     classifier: ClassVar[Path | None] = None
     kernels: ClassVar[tuple[KernelsName, ...]] = ("torch",)
