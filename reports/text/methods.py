@@ -17,6 +17,11 @@ PRECISIONS = {
     "bf16": "bf16 (products of 7-bit mantissas; weights in single precision)",
 }
 
+ORDERS = {
+    "columns": "transposed, so that columns are read one after the other",
+    "permuted": "of pixels in one random order, the same for all images and networks",
+}
+
 
 def methods(config: dict, judged: Sequence[str], classes: int) -> list[str]:
     """One paragraph per method, for a study of this configuration, with so many classes, that judged these claims."""
@@ -26,8 +31,10 @@ def methods(config: dict, judged: Sequence[str], classes: int) -> list[str]:
 
 
 def _resampled(config: dict) -> str:
-    rows = config.get("rows", "all")
-    return "" if rows == "all" else f" (resampled to {rows} rows: neighbours averaged, or each shown several times)"
+    rows, order = config.get("rows", "all"), config.get("order", "rows")
+    how = [ORDERS[order]] if order in ORDERS else []
+    how += [f"resampled to {rows} rows: neighbours averaged, or each shown several times"] if rows != "all" else []
+    return f" ({'; '.join(how)})" if how else ""
 
 
 def _trailing(config: dict) -> str:
