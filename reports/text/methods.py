@@ -23,6 +23,11 @@ PRECISIONS = {
     "bf16": "bf16 (products of 7-bit mantissas; weights in single precision)",
 }
 
+ORDERS = {
+    "columns": "transposed, so that columns are read one after the other",
+    "permuted": "of pixels in one random order, the same for all images and networks",
+}
+
 
 def methods(dataset: xr.Dataset, judged: Sequence[Claim]) -> list[str]:
     """One paragraph per method, for a study that judged these claims."""
@@ -50,8 +55,10 @@ def images(dataset: xr.Dataset, room: int | None = None) -> str:
 
 
 def _resampled(config: dict) -> str:
-    rows = config.get("rows", "all")
-    return "" if rows == "all" else f" (resampled to {rows} rows: neighbours averaged, or each shown several times)"
+    rows, order = config.get("rows", "all"), config.get("order", "rows")
+    how = [ORDERS[order]] if order in ORDERS else []
+    how += [f"resampled to {rows} rows: neighbours averaged, or each shown several times"] if rows != "all" else []
+    return f" ({'; '.join(how)})" if how else ""
 
 
 def _trailing(config: dict) -> str:

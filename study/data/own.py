@@ -136,7 +136,7 @@ def _place(name: str, data_dir: Path) -> Path:
         raise InputError(f"dataset={quoted(name)}: both {inside} and ./{name} are there; expected one of these paths")
     if found := inside or next(filter(_is_data, places.searched(data_dir)), None) or here:
         return found
-    raise InputError(f"dataset={quoted(name)}: there is none in data_dir={quoted(data_dir)} or in the current folder; {ACCEPTED}")
+    raise InputError(f"dataset={quoted(name)}: there is neither {quoted(data_dir)}/{quoted(name)} nor ./{quoted(name)}; {ACCEPTED}")
 
 
 def holds_data(place: Path) -> bool:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
 from study.data import digits, idx, own, places, tasks
@@ -35,9 +33,19 @@ __all__ = [
     "training_images",
 ]
 
-DATASETS: Mapping[str, type[DataSource]] = MappingProxyType(
-    {**dict.fromkeys(idx.KNOWN, idx.IdxSource), "digits": digits.DigitsSource, **dict.fromkeys(tasks.TASKS, tasks.TaskSource)}
-)
+DATASETS = {  # by name, in words
+    "mnist": "MNIST",
+    "fashion-mnist": "Fashion-MNIST",
+    "kmnist": "KMNIST",
+    "digits": "scikit-learn's digits",
+    "delayed-match": "delayed match-to-sample",
+    "flip-flop": "three-bit flip-flop",
+}
+KINDS: dict[str, type[DataSource]] = {
+    **dict.fromkeys(idx.KNOWN, idx.IdxSource),
+    "digits": digits.DigitsSource,
+    **dict.fromkeys(tasks.TASKS, tasks.TaskSource),
+}
 ACCEPTED = f"one of: {', '.join(DATASETS)}; or a path to your own data: an .npz, an .nc, or a folder of .npy files (docs/data.md)"
 
 
@@ -46,8 +54,8 @@ def kind_of(name: object) -> type[DataSource]:
 
     A stored study may name anything, even something that cannot be a key.
     """
-    if isinstance(name, str) and name in DATASETS:
-        return DATASETS[name]
+    if isinstance(name, str) and name in KINDS:
+        return KINDS[name]
     if own.is_name(name):
         return OwnSource
     raise InputError(f"dataset={str(name)[:40]!r}: expected {ACCEPTED}")

@@ -100,7 +100,7 @@ class TuningConfig(Frozen):
     ]
     dataset: DatasetName
     data_dir: DataFolder
-    order: ReadingOrder
+    order: ReadingOrder = "rows"
     jobs: Jobs
 
     _place = model_validator(mode="before")(path_apart)

@@ -170,13 +170,19 @@ def _is_state(value: Any) -> bool:
     return (
         isinstance(value, Mapping)
         and len(value) > 0
-        and all(isinstance(name, str) and isinstance(part, torch.Tensor) and not part.is_sparse for name, part in value.items())
+        and all(isinstance(name, str) and isinstance(part, torch.Tensor) and _holds_numbers(part) for name, part in value.items())
     )
+
+
+def _holds_numbers(tensor: torch.Tensor) -> bool:
+    """Whether a tensor has its values in memory: it is neither sparse, nor nested, nor without any."""
+    return tensor.layout == torch.strided and not tensor.is_nested and tensor.device.type == "cpu"
 
 
 def _hyper_parameters(values: Any) -> Statements:
     """What a checkpoint says of what its tensors do not determine."""
-    kept = {*NONLINEARITY, *(name for fact in ("reads", "pixels", "standardised") for name in weights.READING[fact].names)}
+    # No other word: `activation` and `mode` are as often those of something else in a training script.
+    kept = {NONLINEARITY[0], *(name for fact in ("reads", "pixels", "standardised") for name in weights.READING[fact].names)}
     plain = (
         {name: str(value) for name, value in values.items() if isinstance(value, str | bool | int | float)}
         if isinstance(values, Mapping)

@@ -10,7 +10,7 @@ from analysis.dataset.settings import stored_settings
 from study.config import StudyConfig
 from study.files.untrusted import Refused
 
-STORED = StudyConfig(seeds="0-2", hidden_sizes="8,12").model_dump(mode="json")
+STORED = StudyConfig(seeds="0-2", hidden_sizes="8,12", train_images=3000).model_dump(mode="json")
 
 
 def test_a_configuration_is_kept_as_it_is_with_fields_of_other_versions():

@@ -259,7 +259,7 @@ def test_what_is_neither_a_name_nor_a_path_says_which_there_are(text):
 def test_a_path_at_which_nothing_is_says_where_was_looked(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = validated(StudyConfig, {"dataset": path})
-    with pytest.raises(InputError, match=f"there is none in data_dir={config.data_dir} or in the current folder; expected train_x"):
+    with pytest.raises(InputError, match=rf"neither {config.data_dir}/{config.dataset} nor \./{config.dataset}; expected train_x"):
         sources.prepare_data(config.dataset, config.data_dir)
 
 
@@ -319,7 +319,7 @@ def test_what_changed_since_it_was_checked_is_not_read(tmp_path):
     with pytest.raises(InputError, match="has changed, or is another on this machine"):
         source.images(train=False)
     (tmp_path / "mine.npz").unlink()
-    with pytest.raises(InputError, match="there is none"):
+    with pytest.raises(InputError, match="there is neither"):
         source.images(train=True)
 
 
