@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from study.config import MeasureConfig
-from study.data.sources import Images, load_images, prepare_data
+from study.data.sources import Images, Order, load_images, prepare_data
 from study.measurements import measure
 from study.measurements.recording import Recording
 from study.networks import foreign
@@ -30,9 +30,16 @@ BETTER = 0.05  # lead in accuracy that another reading needs to be named: some f
 
 # What plain PyTorch code would make of the same tensors, ours first.
 Map = Callable[[torch.Tensor], torch.Tensor]
-ORDERS: dict[str, Map] = {"rows": lambda pixels: pixels, "columns": lambda pixels: pixels.mT}
+OTHER_ORDER = {"rows": "columns", "columns": "rows"}
+AS_THEY_ARE = "numbers as they are in the data set"  # if they are no pixels of 0 to 255
+
+
+def _as_shown(pixels: torch.Tensor) -> torch.Tensor:
+    return pixels
+
+
 SCALES: dict[str, Map] = {
-    "pixels in [0, 1]": lambda pixels: pixels,
+    "pixels in [0, 1]": _as_shown,
     "pixels in [-1, 1]": lambda pixels: 2 * pixels - 1,
     "pixels standardised by 0.1307 and 0.3081": lambda pixels: (pixels - 0.1307) / 0.3081,
     "pixels from 0 to 255": lambda pixels: 255 * pixels,
@@ -62,36 +69,51 @@ def measure_file(
     if expected is not None and abs(share - expected) > TOLERANCE + 1e-9:
         raise InputError(
             f"expect_accuracy={expected:g}: {path} has a test accuracy of {share:.2%}, which differs by more than "
-            f"half a point, so nothing was measured: {_what_may_be_wrong(network, test)}"
+            f"half a point, so nothing was measured: {_what_may_be_wrong(network, test, config.order)}"
         )
     for note in held.notes:
         say(note)
     say(f"test accuracy {share:.2%}")
     if held.unsaid:
-        say(f"taken as {_taken(network.cell)}: the file does not say ({', '.join(held.unsaid)})")
+        say(f"taken as {_taken(network.cell, *_as_read(test, config.order))}: the file does not say ({', '.join(held.unsaid)})")
     bound = NEAR_CHANCE / test.classes
     if share < bound:
-        say(f"warning: near chance (below {bound:.0%}): {_what_may_be_wrong(network, test)}")
-    elif held.unsaid and (better := _better_reading(network, test)):
+        say(f"warning: near chance (below {bound:.0%}): {_what_may_be_wrong(network, test, config.order)}")
+    elif held.unsaid and (better := _better_reading(network, test, config.order)):
         say(f"warning: {better}")
     measured = measure(Recording(network, test, load_images(source, train=True), config.blank_rows, config.seed), names or None)
     write_measurements(measured, out)
     say(f"{len(measured)} variables in {out}")
 
 
-def _taken(cell: Cell) -> str:
+def _taken(cell: Cell, order: str, scale: str) -> str:
     kind = "a tanh network" if cell is TANH else f"a network of {cell.description}"
-    return f"{kind} that reads rows of pixels in [0, 1]"
+    return f"{kind} that reads {order} of {scale}"
 
 
-def _what_may_be_wrong(network: RecurrentNetwork, test: Images) -> str:
-    return _better_reading(network, test) or (
+def _as_read(test: Images, order: Order) -> tuple[str, str]:
+    """The order and the scale in which a network is shown the images, in words."""
+    words = "permuted rows" if order == "permuted" else order
+    return words, AS_THEY_ARE if test.images.is_floating_point() else next(iter(SCALES))
+
+
+def _orders_and_scales(test: Images, order: Order) -> tuple[dict[str, Map], dict[str, Map]]:
+    """What other code may have made of the same images, in words; ours first."""
+    words, scale = _as_read(test, order)
+    orders, scales = {words: _as_shown}, {scale: _as_shown} if test.images.is_floating_point() else SCALES
+    if words in OTHER_ORDER and test.shape.rows == test.shape.features:
+        orders[OTHER_ORDER[words]] = lambda pixels: pixels.mT
+    return orders, scales
+
+
+def _what_may_be_wrong(network: RecurrentNetwork, test: Images, order: Order) -> str:
+    return _better_reading(network, test, order) or (
         "if it was trained to more, it may have another nonlinearity, read columns instead of rows, see pixels on another scale, "
         "have lost its biases or number its classes differently, or its accuracy was measured on other images"
     )
 
 
-def _better_reading(network: RecurrentNetwork, test: Images) -> str | None:
+def _better_reading(network: RecurrentNetwork, test: Images, order: Order) -> str | None:
     """Another reading of the weights, in words, if it classifies clearly more images correctly; else None.
 
     Among readings that hardly differ the one that departs least from ours is named. Weights of a vanilla cell may also be those of
@@ -100,11 +122,12 @@ def _better_reading(network: RecurrentNetwork, test: Images) -> str | None:
     ours, bias = network.cell.name.removesuffix(WITH_BIAS), WITH_BIAS * network.cell.name.endswith(WITH_BIAS)
     kinds = sorted(("tanh", "relu"), key=ours.__ne__) if isinstance(network.cell, VanillaCell) else [ours]
     pixels, labels = scaled(test.images[:TRIED]), test.labels[:TRIED]
+    orders, scales = _orders_and_scales(test, order)
     shares = {}
-    for reading in product(kinds, ORDERS if pixels.shape[1] == pixels.shape[2] else ["rows"], SCALES):
-        kind, order, scale = reading
+    for reading in product(kinds, orders, scales):
+        kind, arranged, scale = reading
         other = replace(network, cell=known(kind + bias)) if kind != ours else network
-        last = deque(other.rows(SCALES[scale](ORDERS[order](pixels))), maxlen=1).pop()
+        last = deque(other.rows(scales[scale](orders[arranged](pixels))), maxlen=1).pop()
         shares[reading] = float((other.predict(last) == labels).double().mean())
     first = next(iter(shares))
     if max(shares.values()) <= shares[first] + BETTER:
@@ -113,5 +136,5 @@ def _better_reading(network: RecurrentNetwork, test: Images) -> str | None:
     likely = min(close, key=lambda reading: sum(part != own for part, own in zip(reading, first, strict=True)))
     return (
         f"as a {likely[0]} network that reads {likely[1]} of {likely[2]} it is right on {shares[likely]:.1%} of the first "
-        f"{len(labels):,} test images, as {_taken(network.cell)} on {shares[first]:.1%}"
+        f"{len(labels):,} test images, as {_taken(network.cell, *first[1:])} on {shares[first]:.1%}"
     )

@@ -96,6 +96,11 @@ def test_a_checkpoint_s_hyper_parameters_say_what_tensors_cannot(tmp_path):
     brought = read(path)
     assert brought.network.cell.name == "relu_bias"
     assert brought.unsaid == ("reads", "pixels")
+    unrelated = {"activation": "relu", "mode": "min", "layers": [64], "nonlinearity": None}
+    torch.save({"state_dict": Classifier("gru").state_dict(), "hyper_parameters": unrelated}, path)
+    assert read(path).network.cell.name == "gru_bias"
+    torch.save({"state_dict": Classifier("tanh").state_dict(), "hyper_parameters": unrelated}, path)
+    assert read(path).unsaid == ("nonlinearity", "reads", "pixels")
     torch.save({"state_dict": state, "hyper_parameters": {"pixels": "standardised"}}, path)
     with pytest.raises(InputError, match="says pixels: standardised, but it would be measured as"):
         read(path)
@@ -179,6 +184,11 @@ BAD = {
     "a whole module": (Classifier(), "holds a pickled object (test_foreign.Classifier), which is never opened"),
     "a list": ([torch.zeros(2)], "holds a list: expected a state dictionary"),
     "a checkpoint without weights": ({"epoch": 3, "optimizer": {"lr": 1.0}}, "is a checkpoint with epoch, optimizer"),
+    "no values": ({"rnn.weight_hh_l0": torch.empty(16, 16, device="meta")}, "is a checkpoint with rnn.weight_hh_l0"),
+    "sparse": (
+        _state(**{"head.weight": torch.sparse_coo_tensor(torch.zeros(2, 0), [], (10, 16), check_invariants=True)}),
+        "is a checkpoint with encoder.weight_ih_l0",
+    ),
     "a view larger than memory": ({"rnn.weight_hh_l0": torch.zeros(1).expand(1 << 16, 1 << 16)}, "holds tensors of 16,384 MiB"),
 }
 

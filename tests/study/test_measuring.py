@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from study.config import MeasureConfig, validated
+from study.data.sources import prepare_data
 from study.execution.measuring import measure_file
 from study.networks.network import RecurrentNetwork
 from study.terminal.errors import InputError
@@ -91,6 +92,19 @@ def test_a_network_of_another_kind_is_told_by_its_accuracy(nonlinearity, shown, 
     lines = measured(path)
     assert lines[1] == TAKEN
     assert lines[2].startswith("warning: ") and words in lines[2]
+
+
+def test_the_order_and_the_kind_of_numbers_are_said(train_images, test_images, tmp_path):
+    trained = Trained(train_images, test_images, shown=lambda pixels: pixels.mT)
+    save_file(trained.state_dict(), tmp_path / "w.safetensors")
+    lines = measured(tmp_path / "w.safetensors", order="columns")
+    assert lines[:2] == [f"test accuracy {trained.accuracy:.2%}", TAKEN.replace("rows of", "columns of")]
+    assert not lines[2].startswith("warning")
+    assert "it is right on" in measured(tmp_path / "w.safetensors", order="rows")[2]
+    shape = prepare_data("flip-flop", ROOT / "data").shape
+    task = RecurrentNetwork.initial(0, 8, shape.features, shape.classes)
+    save_file(task.state_dict(), tmp_path / "task.safetensors")
+    assert "reads rows of numbers as they are in the data set" in measured(tmp_path / "task.safetensors", dataset="flip-flop")[1]
 
 
 def test_an_accuracy_near_chance_says_what_may_be_wrong(tmp_path):
