@@ -43,12 +43,14 @@ def report(
     others = checked_studies("beside", beside)
     target = checked_target("out", out)
     images = checked_data_dir(data_dir)
+    from analysis.claims.c1_test_accuracy import checked_accuracy
     from analysis.study_analysis import analyse, describe
     from reports.pages import log_pages
     from reports.typesetting.pdf import build_report
     from study.files import durable
     from study.tracking import connect, results
 
+    checked_accuracy(accuracy)
     client = connect(existing=True)
     analysis = analyse(client, study, data_dir=images, beside=others, accuracy=accuracy)
     for line in analysis.left_out:
@@ -120,9 +122,11 @@ def figure_command(
         raise InputError(f"out={quoted(file)}: expected a file name that ends in one of: {', '.join(FORMATS)}")
     target = checked_target("out", file)
     images = checked_data_dir(data_dir)
+    from analysis.claims.c1_test_accuracy import checked_accuracy
     from analysis.study_analysis import analyse, of_records
     from study.tracking import connect
 
+    checked_accuracy(accuracy)
     client = connect(existing=True)
     of_states = name in OF_STATES
     if of_states:

@@ -138,6 +138,7 @@ BAD = {
     "scheduler": ADDRESS,
     "data_dir": FOLDER,
     "study": STUDY,
+    "accuracy": [*WORD, "0.9", "0.95-0.9", "93-94", "0.9-0.9", "0-1.5", "0.9,0.95", "-0.1-0.5", "1e-1-0.5", "\uff10-1"],
     "beside": [*STUDY, "latest", ",", f"{'0' * 32},{'0' * 32}", f"{'0' * 32},", f"{'0' * 32}, {'1' * 32}"],
     "first": STUDY,
     "second": STUDY,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 
+import numpy as np
 import pytest
 import torch
 import xarray as xr
@@ -199,3 +200,48 @@ def test_blank_rows_in_training_reach_the_report_and_are_another_network(place, 
         assert study.process.returncode == 0, study.output
         assert f"6 networks expected: {trained} trained, 0 re-measured, {6 - trained} reused" in study.output
     assert "and 0 to 5 blank rows after it, a number drawn anew for each batch" in _text(report)
+
+
+@pytest.mark.slow
+def test_data_of_one_s_own_pass_through_and_are_found_again_where_they_were_moved(place, tmp_path):
+    """Signed sequences with words for classes: trained on, moved and renamed, asked for again, analysed and reported."""
+    train, test = _shaped(400, 0), _shaped(120, 1)
+    arrays = {
+        f"{part}_{name}": array.numpy().astype(kind)
+        for part, images in (("train", train), ("test", test))
+        for name, array, kind in (("x", 2.0 * images.images - 100, "f8"), ("y", images.labels, "i2"))
+    }
+    (tmp_path / "here").mkdir()
+    file = tmp_path / "here" / "steps.npz"
+    np.savez(file, **arrays, class_names=np.array(["first", "second", "third", "fourth"]))
+    own = SMALL | {"train_images": "all", "seeds": "0-5", "blank_rows": "40"}
+    study = place.start(dataset=str(file), order="permuted", **own)
+    study.wait(900)
+    assert study.process.returncode == 0, study.output
+    assert "6 networks expected: 6 trained" in study.output
+    moved = file.rename(tmp_path / "renamed.npz")
+    report = tmp_path / "report.pdf"
+    study = place.start(command=("run",), dataset=str(moved), order="permuted", out=str(report), **own)
+    study.wait(900)
+    assert study.process.returncode == 0, study.output
+    assert "0 trained, 0 re-measured, 6 reused" in study.output
+    assert "left out" not in study.output  # the data are found again for t-SNE
+    again, first = place.studies()
+    assert [run.data.params["dataset"] for run in (first, again)] == ["steps.npz", "renamed.npz"]
+    assert {name: again.data.params[name] for name in ("time_steps", "features", "classes", "train_images", "order")} == {
+        "time_steps": "12",
+        "features": "9",
+        "classes": "4",
+        "train_images": "400",
+        "order": "permuted",
+    }
+    networks = place.networks(again)
+    assert {run.data.params["dataset"] for run in networks} == {"own"}
+    assert not [run for run in networks if str(tmp_path) in str(run.data.tags | run.data.params)]
+    assert "renamed.npz" in _text(report)
+    assert "of pixels in one random order" in _text(report)
+    for data_dir, left_out in ((ROOT / "data", True), (tmp_path, True), (moved, False)):  # it knows the former name
+        study = _command(place, "analysis", "--study", first.info.run_id, "--data-dir", str(data_dir))
+        assert study.process.returncode == 0, study.output
+        assert (f"dataset=steps.npz: there is neither {data_dir}/steps.npz" in study.output) == left_out
+        assert ("left out" in study.output) == left_out

@@ -12,14 +12,11 @@ import numpy as np
 import xarray as xr
 
 from analysis.claims.finding import NOT_APPLICABLE, Finding
-from analysis.claims.sample import Sample
+from analysis.claims.sample import Sample, least_accuracy
 from analysis.dataset.records import in_words
 from analysis.statistics.intervals import Estimate
 from study.schema import NOBODY, NOT_OF_SOURCE, SOURCES, measurements_of, of_source
 
-# The mean test accuracy at which claims about trained networks are judged: more images right than wrong, five times chance with ten
-# classes. Below it many measures still behave as the claims say, because those of untrained networks do.
-TRAINED = 0.5
 NULLS = {"untrained": "untrained networks", "pixels": "the pixels", "permuted": "permuted labels", "row": "image rows"}
 SHORTEST = 2  # rows: with one there is nothing to stop early at
 
@@ -44,6 +41,7 @@ class Claim:
     differences, which are multiplied by 100); the `test` and the `rule` that gives the verdict; `phrases` about a finding;
     `method`, a paragraph, where the test needs one; the `section` of the report, which claims may share, and the `figures` there.
     `words` gives the parts of these texts that a study's data decide: ``{class}`` in a text is what it has under ``class``.
+    `trained_from` is the mean test accuracy below which networks are not trained.
 
     A phrase is a format string over the numbers of a finding. It is used where the finding has all of them; of a tuple of
     alternatives, the first usable one is. Besides Python's own formats there are ``{steps:step}``, which writes whole numbers as
@@ -72,18 +70,18 @@ class Claim:
     rows: int = SHORTEST
     unless: Callable[[Sample], str] | None = None
     words: Callable[[xr.Dataset], Mapping[str, str]] | None = None
+    trained_from: float = 0.5
 
     def about(self, dataset: xr.Dataset) -> Claim:
-        """The claim about the networks of a study: its texts with the `words` of the study's data."""
-        if self.words is None:
-            return self
-        words = self.words(dataset)
+        """The claim about the networks of a study: its texts with the `words` of the study's data, and the accuracy from which on
+        networks of these data count as trained."""
+        words = self.words(dataset) if self.words else {}
 
         def filled(text: str) -> str:
             return re.sub(r"{(\w+)}", lambda found: words.get(found[1], found[0]), text)
 
         texts = {name: filled(getattr(self, name)) for name in ("hypothesis", "quantity", "test", "rule", "method")}
-        return replace(self, **texts)
+        return replace(self, **texts, trained_from=least_accuracy(dataset))
 
     def missing_in(self, arrays: xr.Dataset) -> list[str]:
         """What of its needs was not measured on any of some networks, in words."""
@@ -126,7 +124,11 @@ class Claim:
     @property
     def decision_rule(self) -> str:
         """The rule, and the verdict "not trained", which takes precedence where networks have not learned the task."""
-        return self.rule if self.accuracy_only else f"{self.rule}; not trained if the mean test accuracy is below {TRAINED:.0%}"
+        return (
+            self.rule
+            if self.accuracy_only
+            else f"{self.rule}; not trained if the mean test accuracy is below {self.trained_from:.0%}"
+        )
 
     @property
     def scale(self) -> float:

@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from analysis.claims.cautions import cautions, unjudged
-from analysis.claims.claim import TRAINED, Claim
+from analysis.claims.claim import Claim
 from analysis.claims.finding import LEVEL, NOT_APPLICABLE, NOT_TRAINED, Finding
 from analysis.claims.registry import CLAIMS
 from analysis.claims.sample import Sample, present
@@ -236,7 +236,7 @@ def summed_up(
 
 
 def judged(sample: Sample) -> Iterator[Finding]:
-    """The findings on the networks of one hidden size; not trained where their mean test accuracy is below `TRAINED`.
+    """The findings on the networks of one hidden size; not trained where their mean test accuracy is below `Sample.trained_from`.
 
     The estimates are kept. All networks count, whether or not they learned: leaving out those that did not would select networks by
     their outcome.
@@ -246,7 +246,7 @@ def judged(sample: Sample) -> Iterator[Finding]:
         if finding is None:
             continue
         applies = finding.verdict != NOT_APPLICABLE and not claim.accuracy_only
-        if applies and not sample.mean_accuracy >= TRAINED:  # or unknown
+        if applies and not sample.mean_accuracy >= sample.trained_from:  # or unknown
             numbers = {**finding.numbers, "mean_test_accuracy": sample.mean_accuracy}
             finding = replace(finding, verdict=NOT_TRAINED, p=float("nan"), numbers=numbers)
         yield finding

@@ -9,10 +9,10 @@ from reports.figures.style import BLUE, GREY, ORANGE, PURPLE
 CONTINUOUS = (
     Curve("dimension90", "all images", BLUE, "-"),
     Curve("dimension90", "all images, untrained network", GREY, "-.", "untrained"),
-    Curve("dimension90_by_label", "one class (mean over classes)", ORANGE, "--"),
+    Curve("dimension90_by_label", "one class (mean)", ORANGE, "--"),
     Curve("dimension90_by_label", "one class, untrained network", PURPLE, (0, (1, 1)), "untrained"),
 )
-COUNTS = (Curve("pca90", "all images", BLUE, "-"), Curve("pca90_by_label", "one class (mean over classes)", ORANGE, "--"))
+COUNTS = (Curve("pca90", "all images", BLUE, "-"), Curve("pca90_by_label", "one class (mean)", ORANGE, "--"))
 
 
 def dimensionality(analysis: Analysis) -> Figure | None:

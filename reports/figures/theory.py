@@ -25,8 +25,8 @@ APART = 0.2  # radians between modes whose periods are both written
 def theory(analysis: Analysis) -> Figure | None:
     """Eigenvalues of R and D R, the modes' periods, and measured periods against both predictions."""
     dataset, chosen = analysis.dataset, representatives(analysis.dataset)
-    if not chosen or not set(dataset) >= NEEDED:
-        return None
+    if not chosen or not set(dataset) >= NEEDED or dataset.saturated_real.isnull().all():
+        return None  # not measured, or the cell's blank map is of another form
     size, seed = list(chosen.items())[-1]
     network = present(dataset, size).sel(seed=seed)
     predictions = {"leading eigenvalue of R": "period_predicted", "quasi-linear theory": "period_selected"}
@@ -41,7 +41,9 @@ def theory(analysis: Analysis) -> Figure | None:
             axes.set_title(f"{words}: {right} of {all_of_them} within {TOLERANCE:.0%}")
         scatters[0].legend(loc="lower right", handletextpad=0.1, borderaxespad=0.1)
     frames = [
-        pd.DataFrame({"hidden_size": h, "seed": networks.seed.values} | {name: networks[name].values for name in COLUMNS})
+        pd.DataFrame(
+            {"hidden_size": h, "seed": networks.seed.values} | {name: networks[name].values for name in COLUMNS if name in networks}
+        )
         for h in sizes(analysis)
         for networks in [present(dataset, h)]
     ]

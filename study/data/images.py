@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import torch
@@ -16,11 +16,13 @@ PERMUTATION = 0  # the seed of the permutation of pixels
 
 @dataclass(frozen=True)
 class DataShape:
-    """What a data set's images have in common: `rows`, `features` (the pixels of a row) and `classes`."""
+    """What a data set's images have in common: `rows`, `features` (the pixels of a row) and `classes`; and the `memory` in bytes
+    that all of them take."""
 
     rows: int
     features: int
     classes: int
+    memory: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Images:
     @property
     def shape(self) -> DataShape:
         _, rows, features = self.images.shape
-        return DataShape(rows, features, self.classes)
+        return DataShape(rows, features, self.classes, self.images.nbytes)
 
     def __len__(self) -> int:
         return len(self.labels)

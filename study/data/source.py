@@ -60,8 +60,9 @@ class DataSource(ABC):
 
     @cached_property
     def shape(self) -> DataShape:
-        """The shape of the images as they are read."""
-        return self.images(train=False).shape
+        """The shape of the images as they are read, and the memory of all of them."""
+        train, test = (self.images(part).shape for part in (True, False))
+        return replace(test, memory=train.memory + test.memory)
 
     def images(self, train: bool) -> Images:
         """The training or the test images in the order, and with as many rows, as networks read them. Raises as `prepare` does."""
@@ -70,7 +71,7 @@ class DataSource(ABC):
 
     def with_rows(self, rows: int) -> Self:
         """The same data set with another number of rows; raises `InputError` where its images cannot have so many."""
-        present = self.shape.rows
+        present = self.images(train=False).shape.rows
         if present % rows and rows % present:
             raise InputError(
                 f"rows={rows}: images of {self.name} have {present} rows{read_in(self.order)}; expected all, or a number that "

@@ -19,7 +19,7 @@ from study.terminal.errors import InputError
 from study.training.engine import lanes_of
 
 GPU_WIDTH = 128  # networks in lockstep on a GPU; more gain nothing once its multiprocessors are busy
-WORKER = 500 << 20  # bytes of a worker process that has loaded its libraries and the data
+WORKER = 500 << 20  # bytes of a worker process that has loaded its libraries, without the data
 SHARE = 0.8  # of the free memory; the rest is for the libraries' workspaces and for fragmentation
 
 
@@ -113,7 +113,7 @@ def checked_memory(config: NetworkConfig, data: DataShape, name: str = "hidden_s
     """Raises `InputError`, naming the parameter, where a network needs more memory than this machine has."""
     history = 3 * 2 * 8 * config.hidden_size * config.epochs  # eigenvalues of each epoch: gathered, converted and stored
     answers = 3 * 8 * config.blank_rows * (500 + 200)  # of a chunk of images at each step, and their counts by label
-    needed = max(training_memory(config, data), measuring_memory(config, data)) + history + answers + WORKER
+    needed = max(training_memory(config, data), measuring_memory(config, data)) + history + answers + WORKER + data.memory
     present = psutil.virtual_memory().total
     if config.device == "cuda":
         needed, present = training_memory(config, data), torch.cuda.get_device_properties(0).total_memory
@@ -132,7 +132,7 @@ def free_gpu_memory() -> int:
 
 def worker_count(jobs: int, planned: Sequence[Task], free: int | None = None) -> int:
     """The number of worker processes: at most `jobs`, the number of tasks, and what fits into `free` bytes of main memory."""
-    largest = max(measuring_memory(config, task.data) for task in planned for config in task.configs)
+    largest = max(measuring_memory(config, task.data) + task.data.memory for task in planned for config in task.configs)
     available = free if free is not None else psutil.virtual_memory().available
     fitting = int(SHARE * available) // (largest + WORKER)
     return max(1, min(jobs, len(planned), fitting))

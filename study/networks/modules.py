@@ -127,9 +127,9 @@ class ModuleCell(Cell):
         """What a method of the module makes of a state, with these weights."""
         dtype = self.precision.of(state)
         arguments = (state.to(dtype), *others)
-        if self.methods is None:
+        if self.methods is None or (weights is self.own_weights and dtype == self.precision.own):
             made = getattr(self.module, method)(*arguments)
-        else:
+        else:  # with other weights, or in another precision
             given = {f"module.{name}": value.to(dtype) for name, value in weights.items()}
             made = functional_call(self.methods, given, (method, *arguments))
         return made.to(state.dtype)

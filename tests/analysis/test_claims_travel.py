@@ -7,13 +7,23 @@ import json
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
+from biased_cell import BIASED
 from made import made_study
 
 from analysis.claims import CLAIMS, stored
 from analysis.claims.c1_test_accuracy import ASKED, NOTHING_ASKED, checked_accuracy
 from analysis.claims.finding import Finding
 from analysis.claims.findings import Findings, evaluate, markdown
+from analysis.dataset.records import stack
+from analysis.study_analysis import of_dataset
+from reports.figures import drawn
+from study.data.sources import Images
+from study.measurements import measure
+from study.measurements.recording import Recording
+from study.networks.network import RecurrentNetwork
+from study.record.network_record import RECORD_VERSION, write_measurements
 from study.terminal.errors import InputError
 
 FORM = "the cell's blank map is not h -> f(R h)"
@@ -57,6 +67,21 @@ def test_reasons_are_told_in_the_description_and_the_table_and_stay_when_finding
     restored = stored.restored(dataset, stored.as_json(dataset, findings))
     assert [one.reason for one in restored.ledger] == [one.reason for one in findings.ledger]
     assert restored.inapplicable() == findings.inapplicable()
+
+
+def test_what_is_measured_of_such_a_cell_says_so(tmp_path):
+    draw = torch.Generator().manual_seed(0)
+    images = Images(torch.randint(256, (60, 8, 5), generator=draw, dtype=torch.uint8), torch.arange(60) % 3)
+    names = ["experiments", "dimensionality", "spectrum", "attractors", "modes", "orbit_modes", "dynamic_modes"]
+    record = measure(Recording(RecurrentNetwork.initial(0, 6, 5, 3, BIASED), images, images, blank_rows=60), names)
+    write_measurements(record.assign_attrs(record_version=str(RECORD_VERSION)), tmp_path / "m.nc")
+    dataset, left_out = stack({(6, 0): tmp_path / "m.nc"}, [6], [0])
+    assert not left_out
+    attributes = {"missing": "{}", "config": json.dumps({"cell": BIASED.name}), "study": "s"}
+    dataset = dataset.assign(run_id=(("hidden_size", "seed"), np.array([["a"]]))).assign_attrs(attributes)
+    findings = evaluate(dataset)
+    assert {claim: _found(findings, claim).reason for claim in ("C1", "C8", "C9")} == {"C1": NOTHING_ASKED, "C8": FORM, "C9": FORM}
+    assert "theory" not in drawn(of_dataset(dataset))
 
 
 def test_without_a_period_of_the_state_there_is_none_to_predict():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import pickle
 import sys
@@ -11,6 +12,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from biased_cell import BIASED, BiasedTanh
 from conftest import ROOT, run_command
 from mlflow.pyfunc import PythonModelContext
@@ -252,7 +254,8 @@ def test_a_report_names_a_cell_that_a_stored_study_made_up_and_no_more(name):
     assert layer(name) == f"the cell {name[:40]}, which is not registered here"
     assert jacobian(name) == "the Jacobian at rest"
     config = {"cell": name, "dataset": "mnist", "train_images": 1, "epochs": 1, "learning_rate": 1, "batch_size": 1}
-    paragraphs = methods(config | {"precision": "fp32", "blank_rows": 1}, set(), 10)
+    config |= {"precision": "fp32", "blank_rows": 1}
+    paragraphs = methods(xr.Dataset(attrs={"config": json.dumps(config)}), [])
     assert "which is not registered here" in paragraphs[0]
     assert len(paragraphs[0]) < 1000
 

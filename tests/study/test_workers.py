@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -73,6 +74,8 @@ def test_workers_are_no_more_than_fit_into_memory():
     assert worker_count(4, planned, free=64 << 30) == 4
     assert worker_count(4, planned, free=3 << 30) == 3
     assert worker_count(4, planned, free=2 << 30) == 2
+    heavy = [replace(stack, data=replace(stack.data, memory=1 << 30)) for stack in planned]  # each worker has all images
+    assert worker_count(4, heavy, free=3 << 30) == 1
     assert worker_count(4, planned, free=1 << 20) == 1
     assert worker_count(4, planned[:1], free=64 << 30) == 1
 
