@@ -79,7 +79,8 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
         lag, closeness = recurrence(main)
         if cell.smooth_at_rest or size >= AT_ZERO:
             growth = lyapunov.exponents(step.tangent, main[-1], len(unknown), LYAPUNOV_STEPS)
-            separation = lyapunov.leading_by_separation(step, main[-1], LYAPUNOV_STEPS)
+            if step.exact:  # a shorter precision rounds the separation away
+                separation = lyapunov.leading_by_separation(step, main[-1], LYAPUNOV_STEPS)
         kind = attractor_kind(motion, closeness, growth.exponents, growth.error)
         period = strongest_period(main) if motion > NO_DISTANCE else np.nan
         phase = _phases(step, orbits.states[first], main, period)
@@ -135,7 +136,7 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
         {},
         "largest Lyapunov exponent, from two orbits",
         units="nat/row",
-        missing=no_slope or None,
+        missing="; or ".join(filter(None, (no_slope, "" if step.exact else "the network does not compute in float64"))) or None,
     )
     if not cell.bounded:
         yield labelled(

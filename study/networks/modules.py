@@ -31,6 +31,13 @@ ROUNDING = 0.3  # times the square root of a precision: how far results may diff
 DIRECTIONS = 4  # in which derivatives are compared with differences
 SLOPE_ERROR = 1e-2  # of a derivative, by differences in float32; far smaller in float64
 LAYERS: dict[type[nn.RNNBase], str] = {nn.RNN: "", nn.GRU: "gru", nn.LSTM: "lstm"}  # nn.RNN names its nonlinearity
+EARLY = 2  # rows; a single one may be taken for no dimension at all
+SHAPES: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = (  # in which a module may want images [N, T, features]
+    lambda images: images,
+    lambda images: images.transpose(0, 1),
+    lambda images: images[:, None],
+    lambda images: images.flatten(1),
+)
 OWN = "an object with step(state [N, D], row [N, features]), readout(state) and an integer state_size"
 PLAIN = "an nn.Module that consists of one nn.RNN, nn.GRU or nn.LSTM (one layer, one direction, no projection) and one nn.Linear"
 
@@ -43,6 +50,8 @@ def network_of(module: object, test: Images) -> Network:
     has = [name for name in ("step", "readout", "state_size") if hasattr(module, name)]
     if "step" not in has and isinstance(module, nn.Module):
         return _of_layers(module, test)
+    if isinstance(module, Network):
+        return module.checked_for(test, "the network")
     if len(has) < 3:
         lacks = [name for name in ("step", "readout", "state_size") if name not in has]
         raise InputError(f"{_name(module)} has no {' and no '.join(lacks)}: expected {OWN}; or {PLAIN}")
@@ -151,7 +160,7 @@ class _ModuleMap(BlankMap):
 
     def __init__(self, cell: ModuleCell, weights: Weights):
         super().__init__(cell, weights)
-        self.differentiable = cell.differentiable
+        self.differentiable, self.exact = cell.differentiable, cell.precision.finest == torch.float64
 
     def tangent(self, state: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         self.differentiable()
@@ -444,26 +453,36 @@ def _counted(parts: list, words: str) -> str:
 def _agrees(module: nn.Module, network: RecurrentNetwork, name: str, images: torch.Tensor) -> None:
     """Raises `InputError` where a module's `forward`, if it has one, makes other logits of images `[N, T, features]`.
 
-    It may want them as `[T, N, features]`, with a channel or flat, and may give the logits of all rows, or a state beside them.
+    It may want them as `[T, N, features]`, with a channel or flat, and may give the logits of all rows, or a state beside them. The
+    answers to the first rows are compared, too, where it takes so few: a state of its own before the first row is forgotten later.
     """
     if type(module).forward is nn.Module.forward:
         return
     exact, own, wrong = network.double(), next(module.parameters()).dtype, ""
-    *_, last = exact.rows(images.double())
-    expected = exact.logits(last)
-    shapes = (images, images.transpose(0, 1), images[:, None], images.flatten(1))
-    for dtype, shown in product((torch.float64, own), shapes):  # in its own precision, too, since it may hold constants of it
+    expected = [exact.logits(state) for state in exact.rows(images.double())]
+
+    def answers(dtype: torch.dtype, shape: Callable[[torch.Tensor], torch.Tensor], rows: int) -> list[torch.Tensor]:
+        """What may be the logits after some rows; none where the module fails."""
+        nonlocal wrong
         try:
-            made: Any = module.to(dtype)(shown.to(dtype))
+            made: Any = module.to(dtype)(shape(images[:, :rows]).to(dtype))
         except Exception as error:  # whatever a foreign module raises
             wrong = wrong or f"fails on images {list(images.shape)} ({reason(error)})"
-            continue
+            return []
         made = made[0] if isinstance(made, tuple | list) else made
-        if isinstance(made, torch.Tensor) and made.shape[-1:] == expected.shape[-1:]:
-            wrong = "gives other logits than its two layers do"
-        for logits in (made, *((made[:, -1], made[-1]) if isinstance(made, torch.Tensor) and made.ndim == 3 else ())):
-            if isinstance(logits, torch.Tensor) and _near(logits, expected, torch.float32):
+        if not isinstance(made, torch.Tensor) or made.shape[-1:] != expected[-1].shape[-1:]:
+            return []
+        wrong = "gives other logits than its two layers do"
+        return [made, made[:, -1], made[-1]] if made.ndim == 3 else [made]
+
+    # In its own precision, too, since it may hold constants of it.
+    for dtype, shape in product((torch.float64, own), SHAPES):
+        if any(_near(logits, expected[-1], torch.float32) for logits in answers(dtype, shape, len(expected))):
+            early = answers(dtype, shape, EARLY)
+            if not early or any(_near(logits, expected[EARLY - 1], torch.float32) for logits in early):
                 return
+            wrong = "starts from a state of its own, not from 0"
+            break
     raise InputError(
         f"{name}.forward {wrong or 'gives no logits'}: expected that the linear layer reads the last hidden state, with nothing in "
         f"between; or give {OWN}"

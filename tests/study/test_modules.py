@@ -199,6 +199,11 @@ def test_an_object_that_is_no_module_is_measured_in_its_own_precision(dtype, dat
     np.testing.assert_allclose(moduli, 0.9, atol=1e-5)
     assert "odd, at rest in 0" in measured.attrs["network"]
     assert float(measured.lyapunov.max()) == pytest.approx(np.log(0.9), abs=1e-3)
+    if dtype == torch.float64:
+        assert float(measured.lyapunov_by_separation) == pytest.approx(np.log(0.9), abs=1e-3)
+    else:  # two orbits so close are one
+        assert np.isnan(measured.lyapunov_by_separation)
+        assert "does not compute in float64" in measured.lyapunov_by_separation.attrs["missing"]
 
 
 class Wrong(Leaky):
@@ -251,6 +256,13 @@ class Pooled(Layers):
         return self.out(self.memory(rows)[0].mean(dim=1))
 
 
+class Started(Layers):
+    """From a state that is forgotten at the last row."""
+
+    def forward(self, rows):
+        return self.out(self.memory(rows, torch.ones(1, len(rows), UNITS, dtype=rows.dtype))[0][:, -1])
+
+
 class Normed(Layers):
     def __init__(self):
         super().__init__()
@@ -272,6 +284,7 @@ class Half:
         (lambda: Layers("lstm", proj_size=4), r"Layers projects its states \(proj_size=4\)"),
         (Normed, "Normed has other parameters, norm.weight, norm.bias"),
         (Pooled, "Pooled.forward gives other logits than its two layers do"),
+        (lambda: Started("gru"), "Started.forward starts from a state of its own, not from 0"),
         (lambda: Layers(classes=7), "Layers reads rows of 28 pixels into 7 classes: the data set has rows of 28 pixels and 10"),
         (lambda: nn.Linear(28, 10), "Linear has no step, no recurrent layer and 1 linear layer"),
         (lambda: nn.Sequential(nn.GRU(28, 4), nn.Linear(4, 10)), "Sequential.forward fails on images"),
@@ -283,6 +296,13 @@ def test_a_module_of_another_kind_is_refused(module, line, data):
     with pytest.raises(InputError, match=f"^{line}") as refusal:
         measure(module(), data)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_network_of_this_project_is_one(data):
+    network = RecurrentNetwork.initial(0, 8, 28, 10)
+    assert network_of(network, data[1]) is network
+    with pytest.raises(InputError, match="the network reads rows of 14 pixels into 10 classes"):
+        network_of(RecurrentNetwork.initial(0, 8, 14, 10), data[1])
 
 
 class TimeFirst(Layers):

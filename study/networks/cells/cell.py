@@ -109,7 +109,12 @@ class Cell(ABC):
 
 
 class BlankMap:
-    """The blank map of one network, in float64, on NumPy arrays of states `[n, D]` or `[D]`."""
+    """The blank map of one network, in float64, on NumPy arrays of states `[n, D]` or `[D]`.
+
+    Attribute: `exact`, whether it computes in float64, as it does unless the cell cannot.
+    """
+
+    exact = True
 
     def __init__(self, cell: Cell, weights: Weights):
         self.cell, self.weights = cell, {name: value.detach().double().cpu() for name, value in weights.items()}
