@@ -75,6 +75,32 @@ def test_a_cell_of_one_s_own_is_trained_measured_and_reported(biased, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("cell", "bias", "words", "absent"),
+    [
+        ("lstm", "true", "one recurrent layer of long short-term memory units (LSTM) with bias", "h -> f(R h) with an odd f"),
+        ("relu", "false", "one recurrent layer of rectified linear units without bias", "no derivative at its rest state"),
+    ],
+)
+def test_a_built_in_cell_is_trained_measured_and_reported(cell, bias, words, absent, tmp_path):
+    place = new_place(tmp_path)
+    report = tmp_path / "report.pdf"
+    study = place.start(command=("run",), cell=cell, bias=bias, out=str(report), **SMALL | {"measurements": "full"})
+    study.wait(900)
+    assert study.process.returncode == 0, study.output
+    [run] = place.runs("tags.kind = 'study'")
+    dataset = runs.load(run.info.run_id, place.client)
+    assert dataset.attrs["missing"] == "{}", dataset.attrs["missing"]
+    assert dataset.sizes["mode"] == (16 if cell == "lstm" else 8)
+    networks = place.runs("tags.kind = 'network'")
+    assert {one.data.params["cell"] for one in networks} == {cell + "_bias" * (bias == "true")}
+    assert all("logged_model" not in one.data.tags for one in networks)
+    text = _text(report)
+    assert words in text
+    assert absent in text
+
+
+@pytest.mark.slow
 def test_without_its_extension_a_stored_cell_is_a_line_and_the_records_are_analysed(biased, tmp_path):
     without = type(biased)(biased.folder, biased.store)
     study = _command(

@@ -27,6 +27,7 @@ Layout = tuple[tuple[Hashable, ...], tuple]  # of a variable: its dimensions, an
 
 FOLDER = CACHE / "datasets-of-studies"
 KEPT = 20  # cached datasets
+MOST_PER_UNIT = 16  # numbers in a state for each hidden unit: an LSTM has two
 SHOWN = 5  # networks named one by one in a variable's attribute
 GRID = {"hidden_size", "seed", "run_id"}  # names reserved for the dataset
 # Variables that findings and figures use by name, with their dimensions. A record has all or none of a group, and all of the first.
@@ -199,8 +200,9 @@ def _read(file: Path, hidden_size: int, needed: set[str]) -> Record:
             continue
         if kind.first is not None and not _counts(variables[name].values, kind.first, kind.least):
             raise Refused(f"the labels along {name} do not count from {kind.first} on, to {kind.least} at least")
-        if kind.grows and variables[name].size > hidden_size:
-            raise Refused(f"there are {variables[name].size} along {name}, more than the {hidden_size} hidden units")
+        if kind.grows and variables[name].size > MOST_PER_UNIT * hidden_size:
+            per_unit = f"{MOST_PER_UNIT} for each of the {hidden_size} hidden units"
+            raise Refused(f"there are {variables[name].size} along {name}, more than {per_unit}")
     if odd := [name for name in needed if not np.isfinite(variables[name].values).all()]:
         raise Refused(f"{min(odd)} holds values that are not finite")
     return record

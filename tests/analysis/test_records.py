@@ -134,8 +134,8 @@ ODD: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
         "in most other networks over mode",
     ),
     "more modes than units": (
-        lambda record: record.assign(spectrum_of_r=("mode", np.zeros(9)), mode=np.arange(1, 10)),
-        "more than the 8 hidden units",
+        lambda record: record.assign(spectrum_of_r=("mode", np.zeros(129)), mode=np.arange(1, 130)),
+        "more than 16 for each of the 8 hidden units",
     ),
     "a share above 1": (lambda record: record.assign(test_accuracy=record.test_accuracy + 3), "test_accuracy beyond its limits"),
     "another version": (lambda record: record.assign_attrs(record_version="1"), "record version is 1 where"),
