@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from study.command_line import Beside, DataDir, Study, run
+from study.command_line import Accuracy, Beside, DataDir, Study, run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console(soft_wrap=True, markup=False, emoji=False)  # stored text may hold anything
@@ -28,6 +28,7 @@ def analyse(
     embedding: Annotated[str, typer.Option(help="How hidden states are embedded in the plane: tsne or umap.")] = "tsne",
     data_dir: DataDir = None,
     beside: Beside = "none",
+    accuracy: Accuracy = "none",
 ) -> None:
     """Pull a study's runs, judge the paper's claims, and log bands and verdicts to MLflow."""
     if context.invoked_subcommand:
@@ -45,13 +46,14 @@ def analyse(
         raise InputError(f"embedding={quoted(embedding)}: expected one of: {', '.join(METHODS)}")
     images = checked_data_dir(data_dir)
     from analysis import study_analysis
+    from analysis.claims.c1_test_accuracy import checked_accuracy
     from analysis.claims.findings import estimate_text
-    from analysis.claims.registry import CLAIMS
     from analysis.dataset import runs
     from study.tracking import connect
 
+    checked_accuracy(accuracy)
     client = connect(existing=True)
-    analysis = study_analysis.analyse(client, study, embedding, images, others)
+    analysis = study_analysis.analyse(client, study, embedding, images, others, accuracy)
     study_analysis.log(client, analysis)
     if folder is not None:
         study_analysis.save(analysis, folder)
@@ -64,11 +66,11 @@ def analyse(
         console.print(f"note: {caution}", highlight=False)
     for finding in analysis.findings.ledger:
         console.print(
-            f"{finding.claim:4}H={finding.hidden_size:<5}{finding.verdict:16}{CLAIMS[finding.claim].hypothesis}: "
+            f"{finding.claim:4}H={finding.hidden_size:<5}{finding.verdict:16}{analysis.findings.claim(finding.claim).hypothesis}: "
             f"{estimate_text(finding)}",
             highlight=False,
         )
-    for line in analysis.findings.unjudged:
+    for line in (*analysis.findings.inapplicable(), *analysis.findings.unjudged):
         console.print(line, highlight=False)
 
 

@@ -15,6 +15,7 @@ import xarray as xr
 from mlflow import MlflowClient
 
 from analysis.claims import stored as stored_findings
+from analysis.claims.c1_test_accuracy import ASKED, checked_accuracy
 from analysis.claims.findings import Findings, category_table, evaluate, markdown, representatives
 from analysis.dataset import lengths, records, runs
 from analysis.states import degeneracy, embedding, similarity
@@ -24,6 +25,7 @@ from study.config import Frozen, HiddenSize
 from study.data.sources import DATA_DIR, Images, load_images, prepare_data
 from study.files import durable, netcdf
 from study.networks.network import RecurrentNetwork
+from study.record import earlier_layout
 from study.record.network_record import versions
 from study.schema import by_source, with_source
 from study.terminal.errors import InputError, StudyError
@@ -60,17 +62,23 @@ class Analysis:
 
 
 def analyse(
-    client: MlflowClient, study: str, method: str | None = None, data_dir: Path = DATA_DIR, beside: Sequence[str] = ()
+    client: MlflowClient,
+    study: str,
+    method: str | None = None,
+    data_dir: Path = DATA_DIR,
+    beside: Sequence[str] = (),
+    accuracy: str = "none",
 ) -> Analysis:
     """Analyses a study (a run id, or ``latest``). Stored results are reused if the same code made them from the same data.
 
-    `beside` are studies of other lengths, whose periods are compared with this one's (`analysis.dataset.lengths`).
+    `beside` are studies of other lengths, whose periods are compared with this one's (`analysis.dataset.lengths`). `accuracy` is
+    the range that C1 asks for, such as ``0.93-0.94``; without one it asks for the paper's, of networks of the paper's kind.
 
     `method` is one of `analysis.states.embedding.METHODS`; None takes the stored one, else t-SNE. Embeddings and similarities that
     are not stored need the images that the networks were measured on. These come from the data set's folder in `data_dir`, never
     from a path that the study names; where that is another data set, or none, embeddings and similarities are left out.
     """
-    dataset = lengths.beside(runs.load(study, client), beside, client)
+    dataset = _dataset(client, study, beside, accuracy)
     stored = _Stored(client, dataset, data_dir)
     embeddings, pairs, reasons = {}, {code: {} for code in PAIRS}, defaultdict(list)
     for size, seed in representatives(dataset).items():
@@ -88,14 +96,21 @@ def analyse(
     return Analysis(dataset, _findings(client, dataset), embeddings, pairs[similarity], left_out, pairs[degeneracy])
 
 
-def of_records(client: MlflowClient, study: str, beside: Sequence[str] = ()) -> Analysis:
+def of_records(client: MlflowClient, study: str, beside: Sequence[str] = (), accuracy: str = "none") -> Analysis:
     """The analysis of a study's records alone: without embeddings and similarities, which need the networks themselves."""
-    dataset = lengths.beside(runs.load(study, client), beside, client)
+    dataset = _dataset(client, study, beside, accuracy)
     return Analysis(dataset, _findings(client, dataset), {}, {})
+
+
+def _dataset(client: MlflowClient, study: str, beside: Sequence[str], accuracy: str) -> xr.Dataset:
+    """A study's dataset, with what its networks are compared with."""
+    dataset = lengths.beside(runs.load(study, client), beside, client)
+    return dataset if checked_accuracy(accuracy) == "none" else dataset.assign_attrs({ASKED: accuracy})
 
 
 def of_dataset(dataset: xr.Dataset) -> Analysis:
     """The analysis of a dataset alone, for example one opened from netCDF: without embeddings and similarities."""
+    dataset = earlier_layout.dataset_of_today(dataset)
     return Analysis(dataset, evaluate(dataset), {}, {})
 
 

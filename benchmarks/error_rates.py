@@ -283,7 +283,7 @@ def _real(study: str) -> Iterator[tuple[str, np.ndarray, str]]:
         "accuracy_truncated",
         "probe_accuracy",
         "dimension90",
-        "dimension90_by_digit",
+        "dimension90_by_label",
         "participation_ratio_corrected",
     ):
         if name in networks:

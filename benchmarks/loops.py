@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -30,9 +31,10 @@ def test_images() -> Images:
 
 
 def engine_configs(
-    hidden: int, batch: int, networks: int, device: str, precision: str = "fp32", kernels: str = "auto"
+    hidden: int, batch: int, networks: int, device: str, precision: str = "fp32", kernels: str = "auto", **cell: object
 ) -> list[NetworkConfig]:
     return StudyConfig(
+        **cell,
         seeds=tuple(range(networks)),
         hidden_sizes=(hidden,),
         batch_size=batch,
@@ -43,10 +45,13 @@ def engine_configs(
     ).networks()
 
 
-def engine(hidden: int, batch: int, networks: int = 1, device: str = "cpu", precision: str = "fp32", kernels: str = "auto") -> Run:
-    """Ours: the lanes of a training stack, by the kernels that are faster here if not others are named."""
+def engine(
+    hidden: int, batch: int, networks: int = 1, device: str = "cpu", precision: str = "fp32", kernels: str = "auto", **cell: object
+) -> Run:
+    """Ours: the lanes of a training stack, by the kernels that are faster here if not others are named, of the paper's cell if no
+    other `cell` and `bias` are given."""
     images = training_images(device)
-    stack = TrainingStack(engine_configs(hidden, batch, networks, device, precision, kernels), images)
+    stack = TrainingStack(engine_configs(hidden, batch, networks, device, precision, kernels, **cell), images)
     length = len(images) // batch * batch
 
     def batches(lane):
@@ -64,20 +69,23 @@ def engine(hidden: int, batch: int, networks: int = 1, device: str = "cpu", prec
     return run
 
 
-class PlainNetwork(nn.Module):
-    """The paper's network in plain PyTorch."""
+LAYERS = {"tanh": nn.RNN, "relu": partial(nn.RNN, nonlinearity="relu"), "gru": nn.GRU, "lstm": nn.LSTM}
 
-    def __init__(self, hidden: int):
+
+class PlainNetwork(nn.Module):
+    """The paper's network, or one of another cell, in plain PyTorch."""
+
+    def __init__(self, hidden: int, cell: str = "tanh", bias: bool = False):
         super().__init__()
-        self.rnn = nn.RNN(28, hidden, bias=False, batch_first=True)
+        self.rnn = LAYERS[cell](28, hidden, bias=bias, batch_first=True)
         self.readout = nn.Linear(hidden, 10)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.readout(self.rnn(images)[0][:, -1])
 
 
-def _stepper(hidden: int, batches, device: str = "cpu", compiled: bool = False) -> Run:
-    module = PlainNetwork(hidden).to(device)
+def _stepper(hidden: int, batches, device: str = "cpu", compiled: bool = False, **cell) -> Run:
+    module = PlainNetwork(hidden, **cell).to(device)
     forward = torch.compile(module) if compiled else module
     adam = torch.optim.Adam(module.parameters(), lr=LEARNING_RATE, fused=True)
 
@@ -90,9 +98,9 @@ def _stepper(hidden: int, batches, device: str = "cpu", compiled: bool = False) 
     return run
 
 
-def plain_loop(hidden: int, batch: int, device: str = "cpu") -> Run:
-    """nn.RNN, autograd and fused Adam, all images in memory (on the device) as floats."""
-    return _stepper(hidden, _batches_in_memory(batch, device), device)
+def plain_loop(hidden: int, batch: int, device: str = "cpu", **cell: object) -> Run:
+    """nn.RNN (nn.GRU, nn.LSTM), autograd and fused Adam, all images in memory (on the device) as floats."""
+    return _stepper(hidden, _batches_in_memory(batch, device), device, **cell)
 
 
 def _batches_in_memory(batch: int, device: str) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

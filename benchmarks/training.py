@@ -1,4 +1,4 @@
-"""The training engine beside what else there is: ``python -m benchmarks.training [--quick] [--json FILE]``.
+"""The training engine beside what else there is: ``python -m benchmarks.training [--quick] [--cells] [--json FILE]``.
 
 Ours and theirs run in turns in one session, because machines are noisy and only ratios travel; a row is the median over rounds of
 networks per second, ours over theirs.
@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -177,6 +178,22 @@ def cpu_rows(quick: bool) -> list[Row]:
     return rows
 
 
+def cell_rows(quick: bool) -> list[Row]:
+    """Every cell, with biases and without, on one core, in batches of the default regime's size."""
+    rows, rounds = [], 3 if quick else 9
+    for hidden in (50,) if quick else (50, 200):
+        for cell in loops.LAYERS:
+            for bias in (False, True):
+                ours, theirs = (
+                    loop(hidden, 2 * BATCH, cell=cell, bias=bias)
+                    for loop in (partial(loops.engine, kernels="torch"), loops.plain_loop)
+                )
+                steps = max(4, int(20 * 200 / hidden))
+                against = f"{cell}, {'with' if bias else 'without'} bias: PyTorch's layer + autograd + fused Adam"
+                rows.append(_row(against, hidden, 1, 1.0, *compare(ours, theirs, 1, 1, steps, rounds, (1, 1))))
+    return rows
+
+
 def _two_core_rows(two: TwoWorkers, hidden: int, steps: int, rounds: int) -> list[Row]:
     rows = [
         _row(
@@ -283,12 +300,14 @@ def rates(rows: list[Row]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="H = 200 alone, few rounds: under a minute")
+    parser.add_argument("--cells", action="store_true", help="every cell beside PyTorch's layers, and nothing else")
     parser.add_argument("--json", type=Path, help="also write the rows to a file")
     options = parser.parse_args()
-    rows = cpu_rows(options.quick) + gpu_rows(options.quick)
+    rows = cell_rows(options.quick) if options.cells else cpu_rows(options.quick) + gpu_rows(options.quick)
     print(describe())
     print(table(rows))
-    print(f"\n{rates(rows)}")
+    if not options.cells:
+        print(f"\n{rates(rows)}")
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
 

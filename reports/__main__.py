@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from study.command_line import Beside, DataDir, Study, run
+from study.command_line import Accuracy, Beside, DataDir, Study, run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console(soft_wrap=True, markup=False, emoji=False)  # stored text may hold anything
@@ -30,6 +30,7 @@ def report(
     out: Annotated[str, typer.Option(help="The PDF to write.")] = "report.pdf",
     data_dir: DataDir = None,
     beside: Beside = "none",
+    accuracy: Accuracy = "none",
 ) -> None:
     """Draw a study's figures, typeset its report, and log both to the study run."""
     if context.invoked_subcommand:
@@ -42,14 +43,16 @@ def report(
     others = checked_studies("beside", beside)
     target = checked_target("out", out)
     images = checked_data_dir(data_dir)
+    from analysis.claims.c1_test_accuracy import checked_accuracy
     from analysis.study_analysis import analyse, describe
     from reports.pages import log_pages
     from reports.typesetting.pdf import build_report
     from study.files import durable
     from study.tracking import connect, results
 
+    checked_accuracy(accuracy)
     client = connect(existing=True)
-    analysis = analyse(client, study, data_dir=images, beside=others)
+    analysis = analyse(client, study, data_dir=images, beside=others, accuracy=accuracy)
     for line in analysis.left_out:
         console.print(line, highlight=False)
     with tempfile.TemporaryDirectory() as folder:
@@ -101,6 +104,7 @@ def figure_command(
     out: Annotated[str | None, typer.Option(help="The file to write: .svg, .png or .pdf. By default NAME.svg.")] = None,
     data_dir: DataDir = None,
     beside: Beside = "none",
+    accuracy: Accuracy = "none",
 ) -> None:
     """Draw one figure of a study."""
     from reports.figures import FIGURES, OF_STATES
@@ -118,12 +122,17 @@ def figure_command(
         raise InputError(f"out={quoted(file)}: expected a file name that ends in one of: {', '.join(FORMATS)}")
     target = checked_target("out", file)
     images = checked_data_dir(data_dir)
+    from analysis.claims.c1_test_accuracy import checked_accuracy
     from analysis.study_analysis import analyse, of_records
     from study.tracking import connect
 
+    checked_accuracy(accuracy)
     client = connect(existing=True)
     of_states = name in OF_STATES
-    analysis = analyse(client, study, data_dir=images, beside=others) if of_states else of_records(client, study, others)
+    if of_states:
+        analysis = analyse(client, study, data_dir=images, beside=others, accuracy=accuracy)
+    else:
+        analysis = of_records(client, study, others, accuracy)
     figure = FIGURES[name](analysis)
     if figure is None and analysis.left_out:
         raise InputError(f"figure={name}: {'; '.join(analysis.left_out)}")

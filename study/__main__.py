@@ -30,7 +30,8 @@ ORDER = "How an image is read: rows, columns, or permuted (its pixels, always in
 def run_command(
     seeds: Annotated[Text, typer.Option(help="Seeds, as a list with ranges: 0-9 or 0,3,7-9.")] = None,
     hidden_sizes: Annotated[Text, typer.Option(help="Hidden sizes, as a list with ranges.")] = None,
-    cell: Annotated[Text, typer.Option(help="The recurrent cell: tanh, or one that an extension registers.")] = None,
+    cell: Annotated[Text, typer.Option(help="The recurrent cell: tanh, relu, gru, lstm, or an extension's.")] = None,
+    bias: Annotated[Text, typer.Option(help="Whether the recurrent layer has biases: true or false.")] = None,
     epochs: Annotated[Text, typer.Option(help="Passes over the training images.")] = None,
     learning_rate: Annotated[Text, typer.Option(help="Adam's learning rate.")] = None,
     batch_size: Annotated[Text, typer.Option(help="Images per training step.")] = None,
@@ -141,7 +142,7 @@ def check_command() -> None:
 
 @app.command("measure")
 def measure_command(
-    weights: Annotated[str, typer.Argument(help="A network's weights, as .safetensors.")],
+    weights: Annotated[str, typer.Argument(help="A network's weights: a safetensors file, or one of torch.save.")],
     out: Annotated[str, typer.Option(help="The netCDF file to write.")] = "measurements.nc",
     dataset: Annotated[str, typer.Option(help=DATASET)] = "mnist",
     data_dir: Annotated[str, typer.Option(help="The folder that holds the data set.")] = "data",
@@ -153,9 +154,16 @@ def measure_command(
         list[str] | None, typer.Option(metavar="NAME ...", help="Make only these measurements, and those they need.")
     ] = None,
     expect_accuracy: Annotated[Text, typer.Option(help="The test accuracy the network should have, such as 0.55.")] = None,
-    names: Annotated[list[str] | None, typer.Argument(metavar="", hidden=True)] = None,
+    cell: Annotated[Text, typer.Option(help="tanh, relu, gru or lstm, where the file does not say it.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PART=TENSOR ...", help="Which tensor is which part, where it is ambiguous: recurrent, input, readout ..."
+        ),
+    ] = None,
+    words: Annotated[list[str] | None, typer.Argument(metavar="", hidden=True)] = None,
 ) -> None:
-    """Measure any network, without a study: rnn.weight_ih_l0, rnn.weight_hh_l0, readout.weight, readout.bias."""
+    """Measure any network, without a study: one recurrent layer (tanh, relu, GRU, LSTM) and one linear readout."""
     from study.config import MeasureConfig, validated
     from study.files.targets import checked_target
     from study.terminal.errors import InputError, quoted
@@ -168,19 +176,24 @@ def measure_command(
         "order": order,
         "blank_rows": blank_rows,
         "seed": seed,
+        "cell": cell,
         "expect_accuracy": expect_accuracy,
     }
     config = validated(MeasureConfig, given)
     target = checked_target("out", out)
     if target.resolve() == config.weights.resolve():
         raise InputError(f"out={quoted(out)}: these are the weights that are measured; expected the name of another file")
-    if names and not only:
-        raise InputError(f"{quoted(names[0])}: expected one file of weights; name measurements after --only")
+    # Words that follow --only or --names without one of their own.
+    more = [part for word in words or [] for part in word.split(",")]
+    tensors = [part for word in names or [] for part in word.split(",")] + [word for word in more if "=" in word and names]
+    chosen = [part for word in only or [] for part in word.split(",")] + [word for word in more if "=" not in word and only]
+    if stray := [word for word in more if word not in (*tensors, *chosen)]:
+        raise InputError(f"{quoted(stray[0])}: expected one file of weights; name measurements after --only, tensors after --names")
     from study.execution.measuring import measure_file
     from study.measurements import known
+    from study.networks.foreign import checked_names
 
-    chosen = known([name for text in [*(only or []), *(names or [])] for name in text.split(",")])
-    measure_file(config, chosen, target, console)
+    measure_file(config, known(chosen), target, console, checked_names(tensors))
 
 
 @app.command("tune")

@@ -28,6 +28,12 @@ DataDir = Annotated[
 Beside = Annotated[
     str, typer.Option(help="Run ids of studies of other lengths (rows), separated by commas, whose periods are compared; or none.")
 ]
+Accuracy = Annotated[
+    str,
+    typer.Option(
+        help="The test accuracy that C1 asks for, a range such as 0.93-0.94; none: the paper's, where networks are as its."
+    ),
+]
 COLLECT_AFTER = 100_000  # new objects beyond those freed; 700 by default
 # An exception from one of these, or raised beneath one, means that the tracking store failed.
 STORES = ("mlflow", "requests", "urllib3", "sqlalchemy", "sqlite3")

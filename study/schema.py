@@ -14,6 +14,7 @@ role        values                                           what follows
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,12 +23,21 @@ from typing import Any, Literal, get_args
 import numpy as np
 import xarray as xr
 
+from study.terminal.visible import visible
+
 Role = Literal["curve", "number", "category", "detail"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 MEASURED = "measured"  # the attribute of a record that names its measurements, each with its version
 MEASUREMENT = "measurement"  # the attribute of a variable that names its measurement
 MEASURED_WORDS = re.compile(r"[a-z]\w*(:[1-9]\d{0,5})?( [a-z]\w*(:[1-9]\d{0,5})?)*", re.ASCII)
+
+CLASS_NAMES = "class_names"  # the attribute of a record that names the classes of its images: a JSON list
+FEATURES = "features"  # the attribute that says how many numbers a row has
+LEFT_OUT = "left_out"  # the attribute that says why measurements were not made of a network: a JSON object, a reason for each
+NETWORK = "network"  # the attribute that describes a network measured from Python
+OF_IMAGES = (CLASS_NAMES, FEATURES)
+LONGEST_NAME = 60  # characters of the name of a class
 
 SOURCE = "source"
 # What a variable with this dimension can be of. It has a value for each, NaN where it is not measured of it.
@@ -63,9 +73,9 @@ DIMENSIONS = {
     "time_step": Dimension("rows read so far", 1),
     "probe_step": Dimension("rows read when the probe learned", 1),
     "scored_step": Dimension("rows read, blank ones after the image included, when the probe is scored", 1),
-    "digit": Dimension("true label", 0),
+    "label": Dimension("true label", 0),
     "half": Dimension("images of even and of odd number", 0, 2),
-    "group": Dimension("a random group of images, as many as of one digit", 0),
+    "group": Dimension("a random group of images, as many as of one class", 0),
     "confidence": Dimension("percent, the probe's, at which the network stops"),
     "epoch": Dimension("passes over the training images", 1),
     "epoch_from_0": Dimension("passes over the training images, 0 before training", 0),
@@ -229,6 +239,17 @@ def without(array: xr.DataArray, outdated: Collection[str]) -> xr.DataArray | No
     values = array.values.copy()
     values[[name == NOBODY for name in left]] = np.nan
     return array.copy(data=values).assign_attrs({MEASUREMENT: " ".join(left)})
+
+
+def class_names(attributes: Mapping[Any, Any], classes: int) -> tuple[str, ...]:
+    """The names of so many classes that a record, or a dataset of records, gives them in its attributes; else their numbers."""
+    try:
+        names = json.loads(str(attributes.get(CLASS_NAMES, "")))
+    except (ValueError, RecursionError):
+        names = None
+    if isinstance(names, list) and len(names) == classes and all(isinstance(name, str) and name.strip() for name in names):
+        return tuple(visible(name, LONGEST_NAME) for name in names)
+    return tuple(map(str, range(classes)))
 
 
 def measured_in_words(versions: Mapping[str, int]) -> str:

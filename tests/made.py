@@ -45,12 +45,12 @@ def made_study(networks: int, missing: int = 0, rng_seed: int = 0) -> xr.Dataset
             labelled("test_accuracy", appended[0], {}, "", role="number", share=True),
             labelled("pca90", peak, {"time_step": steps}, "", role="curve", metric="pca90/whole"),
             labelled(
-                "pca90_by_digit",
+                "pca90_by_label",
                 np.stack([peak] * 10, 1),
-                {"time_step": steps, "digit": np.arange(10)},
+                {"time_step": steps, "label": np.arange(10)},
                 "",
                 role="curve",
-                metric="pca90/by_digit_mean",
+                metric="pca90/by_label_mean",
             ),
             labelled(
                 "dimension90",
@@ -61,15 +61,18 @@ def made_study(networks: int, missing: int = 0, rng_seed: int = 0) -> xr.Dataset
                 metric="dimension90/whole",
             ),
             labelled(
-                "dimension90_by_digit",
+                "dimension90_by_label",
                 np.stack([np.stack([curve] * 10, 1) for curve in (dimension, untrained)]),
-                {"source": ["trained", "untrained"], "time_step": steps, "digit": np.arange(10)},
+                {"source": ["trained", "untrained"], "time_step": steps, "label": np.arange(10)},
                 "",
                 role="curve",
-                metric="dimension90/by_digit_mean",
+                metric="dimension90/by_label_mean",
             ),
-            labelled("sixes_agreement", 0.7 + noise(1), {"source": ["trained"]}, "", role="number", metric="sixes", share=True),
-            labelled("neighbour_agreement", np.full((28, 10), 0.3), {"time_step": steps, "digit": np.arange(10)}, "", share=True),
+            labelled(
+                "early_class_agreement", 0.7 + noise(1), {"source": ["trained"]}, "", role="number", metric="sixes", share=True
+            ),
+            labelled("neighbour_agreement", np.full((28, 10), 0.3), {"time_step": steps, "label": np.arange(10)}, "", share=True),
+            labelled("early_class", 6.0, {}, ""),
             labelled("early_cluster_agreement", np.stack(sixes), of_sources, "", role="curve", missing="early", share=True),
             labelled("early_cluster_kept", np.stack(sixes), of_sources, "", role="curve", missing="early", share=True),
             labelled(
@@ -89,6 +92,7 @@ def made_study(networks: int, missing: int = 0, rng_seed: int = 0) -> xr.Dataset
             ),
             labelled("attractor_recurrence", 0.01, {}, ""),
             labelled("period_predicted", 3 * state + rng.uniform(-1, 1), {}, "", units="rows", role="number", missing="none"),
+            labelled("quasilinear_iterations", 400.0, {}, "", missing="not of this form"),
             labelled("period_quasilinear", 1.02 * state, {}, "", units="rows", role="number", missing="none"),
             labelled("period_selected", 1.01 * state, {}, "", units="rows", role="number", missing="none"),
             labelled("mode_period", np.r_[state, state / 2, [np.nan] * 6], modes, "", units="rows", missing="fewer"),

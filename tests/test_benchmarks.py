@@ -27,6 +27,16 @@ def test_the_quick_benchmark_measures_every_cpu_row(tmp_path):
     assert all(row["ratio"] is None for row in rows if row["cores"] == 0 and "no GPU" in done.stdout)
 
 
+@pytest.mark.slow
+def test_every_cell_is_measured_beside_pytorch_s_layers(tmp_path):
+    target = tmp_path / "rows.json"
+    done = run_command([sys.executable, "-m", "benchmarks.training", "--quick", "--cells", "--json", str(target)], "unused")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(target.read_text())
+    assert len({row["against"] for row in rows}) == 8
+    assert all(row["ratio"] > 0 for row in rows)
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py")))
 def test_a_benchmark_imports_what_there_is(name):
     importlib.import_module(f"benchmarks.{name}")

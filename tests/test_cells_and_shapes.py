@@ -118,25 +118,26 @@ def test_a_data_set_of_another_shape_passes_through_and_says_what_it_lacks(place
     assert study.process.returncode == 0, study.output
     [run] = place.runs("tags.kind = 'study'")
     dataset = runs.load(run.info.run_id, place.client)
-    assert {name: dataset.sizes[name] for name in ("time_step", "rows_shown", "digit", "group")} == {
+    assert {name: dataset.sizes[name] for name in ("time_step", "rows_shown", "label", "group")} == {
         "time_step": 12,
         "rows_shown": 11,
-        "digit": 4,
+        "label": 4,
         "group": 4,
     }
     assert float(dataset.test_accuracy.mean()) > 0.4
-    assert dataset.sixes_agreement.isnull().all()
-    assert "no label 6" in dataset.sixes_agreement.attrs["missing"]
+    assert (dataset.early_class == 0).all()  # whose block is in the first rows
+    assert dataset.attrs["features"] == "9"
     study = _command(place, "analysis", "--study", "latest", "--data-dir", str(folder), "--out", str(out))
     assert study.process.returncode == 0, study.output
     assert "left out" not in study.output
-    assert "C6" not in (out / "findings.csv").read_text()
+    assert re.search(r"^C6 +H=8 .*training separates one class early \(0, by step 2\)", study.output, re.MULTILINE), study.output
     assert xr.load_dataset(out / "embedding-8.nc").time_step.values.tolist() == [2, 7, 12]
     network = place.runs("tags.kind = 'network'")[0]
     [model] = place.client.search_logged_models([network.info.experiment_id], max_results=1)
     assert model.name == "classifier"
     words = _text(report)
-    assert "No network has a value for sixes_agreement: the images have no label 6, or fewer than 4 rows." in words
+    assert "on images in MNIST's format (12 rows of 9 pixels; 4 classes)" in words
+    assert "C1, test accuracy is the one asked for: not applicable, because no accuracy was asked for (--accuracy)" in words
     assert "times chance with 4 classes" in words
     assert "applied after row 12 (experiment 1)" in words
     assert "row 28" not in words

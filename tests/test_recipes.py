@@ -1,4 +1,4 @@
-"""The recipes of CONTRIBUTING.md, as they stand there."""
+"""The recipes of CONTRIBUTING.md, and the page on one's own network, as they stand there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from study.measurements import MEASUREMENTS, measure
 from study.measurements.recording import Recording
 from study.networks.cells import CELLS
 
-RECIPES = dict(re.findall(r"```python\n# (\S+)\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL))
+BLOCK = re.compile(r"```python\n# (\S+)\n(.*?)```", re.DOTALL)
+RECIPES = dict(BLOCK.findall((ROOT / "CONTRIBUTING.md").read_text()))
 
 
 @pytest.fixture
@@ -71,3 +72,22 @@ def test_a_cell(follow):
     follow("my_cells.py")
     assert CELLS["biased"].shapes(4, 3)["shift"] == (4,)
     assert not CELLS["biased"].odd
+
+
+@pytest.mark.slow
+def test_a_network_of_one_s_own(tmp_path, monkeypatch, capsys):
+    page = (ROOT / "docs" / "your-network.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    space = {"__name__": "my_network"}
+    for name, code in BLOCK.findall(page):
+        exec(compile(code, name, "exec"), space)
+    accuracy = float(re.search(r"test accuracy ([\d.]+)%", capsys.readouterr().out)[1])
+    assert accuracy > 50
+    measured = xr.load_dataset(tmp_path / "measured.nc")
+    assert measured.accuracy_appended.sizes == {"blank_rows": 101}
+    assert measured.dimension90.sel(source=[0, 1]).notnull().all()
+    # The table names every measurement, and no other.
+    named = {
+        name for row in re.findall(r"^\| (`.*?) \| (?:made|left out)", page, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+    }
+    assert named == set(MEASUREMENTS)

@@ -58,7 +58,7 @@ def test_a_network_run_draws_its_curves(real_study):
     assert steps("train/loss") == steps("test/accuracy") == [1, 2, 3]
     assert steps("blanked/accuracy") == steps("truncated/accuracy") == list(range(1, 28))
     assert steps("appended/accuracy") == list(range(91))
-    assert steps("pca90/whole") == steps("pca90/by_digit_mean") == list(range(1, 29))
+    assert steps("pca90/whole") == steps("pca90/by_label_mean") == list(range(1, 29))
     assert {"test_accuracy", "peak_dimension", "period"} <= set(network.data.metrics)
 
 

@@ -10,7 +10,7 @@ from analysis.claims import (  # noqa: F401
     c3_one_blank_row,
     c4_oscillation,
     c5_expansion,
-    c6_sixes,
+    c6_early_class,
     c7_linear_reading,
     c8_predicted_period,
     c10_length,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.claims.claim import TRAINED, Claim
+from analysis.claims.claim import Claim
 from analysis.claims.finding import LEVEL, Finding, by_tests, limits
 from analysis.claims.registry import register_claim
 from analysis.claims.sample import Sample
@@ -21,7 +21,7 @@ def judge(sample: Sample) -> Finding | None:
     if there.sum() < 2:
         return None  # no other study has networks of this size
     moves = arrays.length_period.notnull().any("length_seed").values
-    trained_well = (arrays.length_accuracy.mean("length_seed") >= TRAINED).values
+    trained_well = (arrays.length_accuracy.mean("length_seed") >= sample.trained_from).values
     learned = trained_well & moves
     trained = lengths[learned]
     measured = np.log2(arrays.length_period.transpose("length", "length_seed").values[learned])
@@ -50,6 +50,7 @@ register_claim(
         hypothesis="periods scale with the length of the sequence",
         paper="",
         needs=("length_period", "length_mode_period", "length_mode_energy", "length_accuracy"),
+        may_be_missing=("length_period", "length_mode_period", "length_mode_energy"),
         judge=judge,
         quantity="change of log period per change of log length (0: none, 1: in proportion)",
         units="",

@@ -1,4 +1,4 @@
-"""C5: dimensionality expands, then shrinks, because of training; C5b: it does so for the images of one digit, too."""
+"""C5: dimensionality expands, then shrinks, because of training; C5b: it does so for the images of one class, too."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from analysis.statistics.expansion import expansion_then_compression
 from analysis.statistics.intervals import Estimate
 from study.schema import of_source
 
+STEPS = 3  # a first one, a peak and a last one
 LEAST = 0.5  # dimensions, the smallest change of interest: half of what a count can show
 
 
@@ -21,9 +22,9 @@ def of_all_images(sample: Sample) -> Finding | None:
     return _judge("C5", sample, sample.arrays.dimension90, sample.arrays.pca90)
 
 
-def by_digit(sample: Sample) -> Finding | None:
-    """Averaged over digits."""
-    return _judge("C5b", sample, sample.arrays.dimension90_by_digit.mean("digit"), sample.arrays.pca90_by_digit.mean("digit"))
+def by_label(sample: Sample) -> Finding | None:
+    """Averaged over classes."""
+    return _judge("C5b", sample, sample.arrays.dimension90_by_label.mean("label"), sample.arrays.pca90_by_label.mean("label"))
 
 
 def _judge(claim: str, sample: Sample, dimension: xr.DataArray, counts: xr.DataArray) -> Finding | None:
@@ -37,7 +38,7 @@ def _judge(claim: str, sample: Sample, dimension: xr.DataArray, counts: xr.DataA
     start = int(varied.argmax())
     size, nan = sample.hidden_size, float("nan")
     try:
-        if not varied.any() or curves.sizes["time_step"] - start < 3:
+        if not varied.any() or curves.sizes["time_step"] - start < STEPS:
             raise TooFewNetworks(0)
         found = expansion_then_compression(curves.values[:, start:], LEVEL, size, others.values[:, start:], LEAST)
     except TooFewNetworks:
@@ -70,6 +71,7 @@ TOLD = {
         "fall {fall_beyond:.1f} [{fall_beyond_lower:.1f}, {fall_beyond_upper:.1f}]",
         "counts of components at these steps and the last {counted:.1f}",
     ),
+    "rows": STEPS,
     "section": "Dimensionality over time",
     "figures": ("dimensionality", "geometry"),
 }
@@ -93,10 +95,10 @@ register_claim(
 register_claim(
     Claim(
         id="C5b",
-        hypothesis="training makes dimensionality expand, then shrink (by digit)",
-        paper="So do the hidden states of the images of one digit.",
-        needs=("dimension90_by_digit", "dimension90_by_digit:untrained", "pca90_by_digit"),
-        judge=by_digit,
+        hypothesis="training makes dimensionality expand, then shrink (by class)",
+        paper="So do the hidden states of the images of one class.",
+        needs=("dimension90_by_label", "dimension90_by_label:untrained", "pca90_by_label"),
+        judge=by_label,
         **TOLD,
     )
 )

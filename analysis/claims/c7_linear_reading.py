@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import xarray as xr
 
 from analysis.claims.claim import Claim
 from analysis.claims.finding import LEVEL, UNDECIDED, Finding, by_tests, limits
@@ -13,8 +14,8 @@ from analysis.statistics.decoding import first_step_above, lead
 from analysis.statistics.intervals import Estimate, mean_interval, mean_test
 from study.schema import of_source
 
-BOUND = 3  # steps, a tenth of the image
-LATE = 2  # steps by which hidden states may show the labels after the pixels do
+AHEAD = 1 / 10  # of the rows: steps by which a probe must be ahead of the readout, 3 of 28
+LATE = 1 / 14  # of the rows: steps by which hidden states may show the labels after the pixels do, 2 of 28
 LOSS = 0.005  # of accuracy: a smaller loss is none
 SAVED = 1  # row, the smallest saving of interest
 
@@ -42,8 +43,22 @@ def read_early(sample: Sample) -> Finding | None:
     if len(probe) >= FEWEST_NETWORKS:
         band = simultaneous_band(probe - readout, LEVEL, "beta", rng=sample.hidden_size)
         numbers["steps_above"] = networks.time_step.values[band.lower > 0]
-    verdict, p = by_tests([mean_test(half.lags, BOUND), mean_test(late, LATE).reversed()], half.ahead.n)
+    ahead, behind = steps(networks.sizes["time_step"])
+    verdict, p = by_tests([mean_test(half.lags, ahead), mean_test(late, behind).reversed()], half.ahead.n)
     return Finding("C7", sample.hidden_size, half.ahead, verdict, p, numbers)
+
+
+def steps(rows: int) -> tuple[int, int]:
+    """How many steps ahead of the readout a probe of states over so many rows must be, and how many it may be behind the pixels."""
+    return max(1, round(AHEAD * rows)), max(1, round(LATE * rows))
+
+
+def words(dataset: xr.Dataset) -> dict[str, str]:
+    """The same in words."""
+    if "time_step" not in dataset.sizes:
+        return {"ahead": "a tenth of the rows", "behind": "a fourteenth of the rows"}
+    ahead, behind = steps(dataset.sizes["time_step"])
+    return {"ahead": f"{ahead} step{'s' * (ahead > 1)} (a tenth of the rows)", "behind": f"{behind} step{'s' * (behind > 1)}"}
 
 
 def stop_early(sample: Sample) -> Finding | None:
@@ -75,8 +90,9 @@ register_claim(
         quantity="steps by which a probe passes 50% before the readout",
         units="steps",
         test="paired t tests against the readout and against a probe of the pixels, both of which must hold",
-        rule=f"supported if the probe is more than {BOUND} steps ahead of the readout, a tenth of the image, and less than {LATE} "
-        "behind one of all pixels read so far; contradicted if either is not so",
+        rule="supported if the probe is more than {ahead} ahead of the readout, and less than {behind} behind one of all pixels "
+        "read so far; contradicted if either is not so",
+        words=words,
         phrases=(
             (
                 "probe at step {probe_step:.1f}, readout at step {readout_step:.1f}",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import xarray as xr
 
-from analysis.claims.claim import TRAINED
+from analysis.claims.claim import Claim
 from analysis.claims.finding import Finding
-from analysis.claims.registry import CLAIMS, accuracy_only
+from analysis.claims.registry import accuracy_only
 from analysis.claims.sample import Sample, present
 from analysis.dataset import provenance
 from study.schema import NOT_OF_SOURCE
@@ -28,17 +28,17 @@ def cautions(dataset: xr.Dataset) -> list[str]:
 
 def _not_learned(sample: Sample) -> list[str]:
     """A warning where the networks of one hidden size, or some of them, did not learn the task."""
-    size, n, mean = sample.hidden_size, sample.n, sample.mean_accuracy
-    learned = int((sample.arrays.test_accuracy >= TRAINED).sum())
-    if not mean >= TRAINED:
+    size, n, mean, least = sample.hidden_size, sample.n, sample.mean_accuracy, sample.trained_from
+    learned = int((sample.arrays.test_accuracy >= least).sum())
+    if not mean >= least:
         return [
             f"H = {size}: not trained. The mean test accuracy is {'unknown' if np.isnan(mean) else f'{mean:.1%}'}, and {learned} "
-            f"of {n} networks reach {TRAINED:.0%}. Where the mean is below that, claims other than {', '.join(accuracy_only())} "
+            f"of {n} networks reach {least:.0%}. Where the mean is below that, claims other than {', '.join(accuracy_only())} "
             "are not judged."
         ]
     if learned < n:
         return [
-            f"H = {size}: {n - learned} of {n} networks did not learn (test accuracy below {TRAINED:.0%}, or unknown). They count "
+            f"H = {size}: {n - learned} of {n} networks did not learn (test accuracy below {least:.0%}, or unknown). They count "
             "in all numbers and verdicts."
         ]
     return []
@@ -64,13 +64,13 @@ def _not_measured(dataset: xr.Dataset) -> list[str]:
     ]
 
 
-def unjudged(dataset: xr.Dataset, ledger: Iterable[Finding]) -> list[str]:
-    """The claims that have no finding at some hidden size with networks, and what they need; one line each."""
+def unjudged(dataset: xr.Dataset, ledger: Iterable[Finding], claims: Mapping[str, Claim]) -> list[str]:
+    """The `claims` that have no finding at some hidden size with networks, and what they need; one line each."""
     judged = {(finding.claim, finding.hidden_size) for finding in ledger}
     samples = {int(size): present(dataset, int(size)) for size in dataset.hidden_size.values}
     samples = {size: sample for size, sample in samples.items() if sample.sizes["seed"]}
     lines = []
-    for claim in CLAIMS.values():
+    for claim in claims.values():
         lacking: dict[tuple[str, ...], list[int]] = {}
         for size, sample in samples.items():
             if (claim.id, size) not in judged:

@@ -1,4 +1,4 @@
-"""A finding: the result for one claim at one hidden size, as numbers only."""
+"""A finding: the result for one claim at one hidden size, in numbers."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Finding:
 
     Attributes: `claim` (C1 ..) and `hidden_size`; the `estimate`, with its interval and n, in the units of the data (shares, not
     percent); the `verdict`; `p`, two-sided, of the verdict, NaN where there is no test; `p_adjusted` over all verdicts of the study
-    (Holm 1979), NaN until they are there; and further `numbers` by name, each a number or a short sequence, which fill the claim's
-    phrases. Numbers that are not finite are left out.
+    (Holm 1979), NaN until they are there; further `numbers` by name, each a number or a short sequence, which fill the claim's
+    phrases (those that are not finite are left out); and, where the claim does not apply, the `reason`.
     """
 
     claim: str
@@ -35,6 +35,7 @@ class Finding:
     p: float = float("nan")
     numbers: Mapping[str, float | Sequence[float]] = field(default_factory=dict)
     p_adjusted: float = float("nan")
+    reason: str = ""
 
     def __post_init__(self) -> None:
         plain = {

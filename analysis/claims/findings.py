@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from analysis.claims.cautions import cautions, unjudged
-from analysis.claims.claim import TRAINED
+from analysis.claims.claim import Claim
 from analysis.claims.finding import LEVEL, NOT_APPLICABLE, NOT_TRAINED, Finding
 from analysis.claims.registry import CLAIMS
 from analysis.claims.sample import Sample, present
@@ -54,7 +54,8 @@ class Change:
 @dataclass(frozen=True)
 class Findings:
     """The findings of a study: the `ledger` of claims; the `bands`; by hidden size, the `oscillations` of all networks and the
-    `cycles` of those that oscillate; the `trends` over hidden sizes; the `cautions` to read first; and the claims left `unjudged`.
+    `cycles` of those that oscillate; the `trends` over hidden sizes; the `cautions` to read first; the claims left `unjudged`; and
+    the `claims` with the words of the study's data.
     """
 
     ledger: list[Finding]
@@ -65,6 +66,21 @@ class Findings:
     trends: list[Change] = field(default_factory=list)
     cautions: list[str] = field(default_factory=list)
     unjudged: list[str] = field(default_factory=list)
+    claims: Mapping[str, Claim] = field(default_factory=dict)  # as they are about this study
+
+    def claim(self, name: str) -> Claim:
+        """A claim by its id, about this study."""
+        return self.claims.get(name) or CLAIMS[name].about(xr.Dataset())
+
+    def inapplicable(self) -> list[str]:
+        """The claims that do not apply to networks of the study, and why; one line per reason."""
+        sizes: dict[tuple[str, str], list[int]] = {}
+        for finding in self.ledger:
+            if finding.verdict == NOT_APPLICABLE and finding.reason:
+                sizes.setdefault((finding.claim, finding.reason), []).append(finding.hidden_size)
+        every = len({finding.hidden_size for finding in self.ledger})
+        where = {place: "" if len(some) == every else f" at H = {', '.join(map(str, some))}" for place, some in sizes.items()}
+        return [f"{name}, {self.claim(name).hypothesis}: not applicable{where[name, why]}, because {why}." for name, why in sizes]
 
     def overall(self) -> dict[str, Summary]:
         """The answer to each claim over all hidden sizes."""
@@ -81,7 +97,7 @@ class Findings:
         """
         rows = []
         for finding in self.ledger:
-            claim, estimate = CLAIMS[finding.claim], in_units(finding)
+            claim, estimate = self.claim(finding.claim), in_units(finding)
             rows.append(
                 {
                     "claim": claim.id,
@@ -93,6 +109,7 @@ class Findings:
                     "p": finding.p,
                     "p_adjusted": finding.p_adjusted,
                     "verdict": finding.verdict,
+                    "reason": finding.reason,
                     "rule": claim.decision_rule,
                     "value": estimate.value,
                     "lower": estimate.lower,
@@ -213,21 +230,23 @@ def summed_up(
     ledger = adjusted(sorted(ledger, key=lambda finding: order.index(finding.claim)))
     counts = {int(size): present(dataset, int(size)).sizes["seed"] for size in dataset.hidden_size.values}
     withheld = {size: n for size, n in counts.items() if n < FEWEST_NETWORKS}
-    return Findings(ledger, bands, oscillations, cycles, withheld, trends, cautions(dataset), unjudged(dataset, ledger))
+    about = {claim.id: claim.about(dataset) for claim in CLAIMS.values()}
+    left = unjudged(dataset, ledger, about)
+    return Findings(ledger, bands, oscillations, cycles, withheld, trends, cautions(dataset), left, about)
 
 
 def judged(sample: Sample) -> Iterator[Finding]:
-    """The findings on the networks of one hidden size; not trained where their mean test accuracy is below `TRAINED`.
+    """The findings on the networks of one hidden size; not trained where their mean test accuracy is below `Sample.trained_from`.
 
     The estimates are kept. All networks count, whether or not they learned: leaving out those that did not would select networks by
     their outcome.
     """
     for claim in CLAIMS.values():
-        finding = claim.judge(sample) if {need.partition(":")[0] for need in claim.needs} <= set(sample.arrays) else None
+        finding = claim.finding(sample)
         if finding is None:
             continue
         applies = finding.verdict != NOT_APPLICABLE and not claim.accuracy_only
-        if applies and not sample.mean_accuracy >= TRAINED:  # or unknown
+        if applies and not sample.mean_accuracy >= sample.trained_from:  # or unknown
             numbers = {**finding.numbers, "mean_test_accuracy": sample.mean_accuracy}
             finding = replace(finding, verdict=NOT_TRAINED, p=float("nan"), numbers=numbers)
         yield finding
@@ -280,7 +299,7 @@ def representatives(dataset: xr.Dataset) -> dict[int, int]:
 def step_curves(variable: xr.DataArray, source: str = SOURCES[0]) -> xr.DataArray:
     """A variable over (`seed`, step, ...), of one source, as one curve per network.
 
-    It is averaged over further dimensions, such as the digit.
+    It is averaged over further dimensions, such as the label.
     """
     curves = of_source(variable, source)
     return curves.mean(curves.dims[2:]) if curves.ndim > 2 else curves
@@ -320,10 +339,10 @@ def markdown(dataset: xr.Dataset, findings: Findings, running: bool = False, roo
     head = f"**{networks} of {dataset.run_id.size} networks** {state}."
     verdicts = "; ".join(f"{claim} {one.verdict}" for claim, one in findings.overall().items())
     overall = f"Over the hidden sizes at which each is judged: {verdicts}." if verdicts else ""
+    hypotheses = {finding.claim: findings.claim(finding.claim).hypothesis for finding in findings.ledger}
     rows = [
-        f"| {finding.claim}: {CLAIMS[finding.claim].hypothesis} | {finding.hidden_size} | {estimate_text(finding)} | "
-        f"**{finding.verdict}** |"
-        for finding in findings.ledger
+        f"| {one.claim}: {hypotheses[one.claim]} | {one.hidden_size} | {estimate_text(one)} | **{one.verdict}** |"
+        for one in findings.ledger
     ]
     notes = "\n\n".join(f"**To be read with caution:** {_plain(caution)}" for caution in findings.cautions)
     listed = counted = ""
@@ -331,7 +350,7 @@ def markdown(dataset: xr.Dataset, findings: Findings, running: bool = False, roo
         listed = "\n".join(["Missing:", "", *(f"- {_plain(name)}: {_plain(reason)}" for name, reason in missing.items())])
         counted = f"({len(missing)} networks are missing; report.pdf lists them)"
     begun = _paragraphs(f"{head}\n{overall}" if overall else head, notes)
-    unjudged = "\n".join(f"- {_plain(line)}" for line in findings.unjudged)
+    unjudged = "\n".join(f"- {_plain(line)}" for line in (*findings.inapplicable(), *findings.unjudged))
     texts = [_paragraphs(begun, _table(rows, len(rows)), unjudged, listed)]
     texts += [_paragraphs(begun, _table(rows, kept), unjudged, counted) for kept in range(len(rows), -1, -1)]
     return next((text for text in texts if len(text) <= room), head)

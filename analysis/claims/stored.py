@@ -18,10 +18,11 @@ import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import analysis
-from analysis.claims.finding import LEVEL, Finding, Verdict
+from analysis.claims.c1_test_accuracy import ASKED
+from analysis.claims.finding import LEVEL, NOT_APPLICABLE, Finding, Verdict
 from analysis.claims.findings import GRID, Change, CurveBands, Findings, evaluate, step_curves, summed_up
 from analysis.claims.registry import CLAIMS
-from analysis.claims.sample import present
+from analysis.claims.sample import Sample, present
 from analysis.statistics.bands import METHODS, Band
 from analysis.statistics.intervals import Estimate
 from analysis.statistics.oscillation import Oscillation, Periodicity, oscillation_by_tests
@@ -30,7 +31,7 @@ from analysis.statistics.trend import Difference, Trend
 from study import config, harmonics
 from study.files.untrusted import MEBIBYTE, Refused
 from study.record.network_record import versions
-from study.schema import SOURCE, SOURCES, Source, metric_name, role_of
+from study.schema import CLASS_NAMES, SOURCE, SOURCES, Source, metric_name, role_of
 
 FILE = "findings.json"
 LARGEST = 64 * MEBIBYTE  # 999 networks have 3
@@ -230,6 +231,7 @@ def restored(dataset: xr.Dataset, text: bytes) -> Findings:
                 one.verdict,
                 _number(one.p),
                 one.numbers,
+                reason=CLAIMS[one.claim].reason(Sample(networks[one.hidden_size])) if one.verdict == NOT_APPLICABLE else "",
             )
             for one in stored.ledger
         ],
@@ -315,7 +317,7 @@ def _only_once(names: Iterable[Hashable]) -> None:
 def _key(dataset: xr.Dataset) -> str:
     """The key of the findings: a digest of the dataset's numbers, the library versions, and the code of statistics and claims."""
     digest = hashlib.sha256(json.dumps(versions() | {"commit": ""}, sort_keys=True).encode())
-    digest.update(str(dataset.attrs.get("config")).encode())
+    digest.update(json.dumps([str(dataset.attrs.get(name)) for name in ("config", "data_digest", CLASS_NAMES, ASKED)]).encode())
     for text in _code():
         digest.update(text)
     for name, variable in sorted(dataset.variables.items(), key=lambda item: str(item[0])):

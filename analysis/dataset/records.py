@@ -20,7 +20,7 @@ from study.files import durable, netcdf
 from study.files.untrusted import Refused, one_line
 from study.record import earlier_layout
 from study.record.network_record import RECORD_VERSION, check, measured, read_measurements
-from study.schema import DIMENSIONS, SOURCE, with_source_names
+from study.schema import DIMENSIONS, OF_IMAGES, SOURCE, with_source_names
 from study.terminal.errors import StudyError
 
 Layout = tuple[tuple[Hashable, ...], tuple]  # of a variable: its dimensions, and its labels where it labels one
@@ -37,18 +37,18 @@ GROUPS: tuple[dict[str, tuple[str, ...]], ...] = (
         "accuracy_truncated": ("rows_shown",),
         "accuracy_appended": ("blank_rows",),
         "pca90": ("time_step",),
-        "pca90_by_digit": ("time_step", "digit"),
+        "pca90_by_label": ("time_step", "label"),
         "peak_dimension": (),
     },
-    {"accuracy_appended_by_half": ("blank_rows", "half"), "predicted": ("blank_rows", "digit")},
-    {"dimension90": (SOURCE, "time_step"), "dimension90_by_digit": (SOURCE, "time_step", "digit")},
-    {"sixes_agreement": (SOURCE,), "neighbour_agreement": ("time_step", "digit")},
-    {"early_cluster_agreement": (SOURCE, "time_step"), "early_cluster_kept": (SOURCE, "time_step")},
+    {"accuracy_appended_by_half": ("blank_rows", "half"), "predicted": ("blank_rows", "label")},
+    {"dimension90": (SOURCE, "time_step"), "dimension90_by_label": (SOURCE, "time_step", "label")},
+    {"early_class_agreement": (SOURCE,), "neighbour_agreement": ("time_step", "label")},
+    {"early_class": (), "early_cluster_agreement": (SOURCE, "time_step"), "early_cluster_kept": (SOURCE, "time_step")},
     {"probe_accuracy": (SOURCE, "time_step"), "readout_accuracy": ("time_step",)},
     {"early_accuracy": ("confidence",), "early_rows": ("confidence",)},
     {
         "twonn_by_group": (SOURCE, "time_step", "group"),
-        "twonn_by_digit": (SOURCE, "time_step", "digit"),
+        "twonn_by_label": (SOURCE, "time_step", "label"),
         "participation_ratio": (SOURCE, "time_step"),
     },
     {"eigenvalue_real": ("mode",), "eigenvalue_imaginary": ("mode",), "spectral_radius": (), "period_predicted": ()},
@@ -171,6 +171,7 @@ def stack(
         not_measured=json.dumps(_note_missing(dataset, kept, set(expected))),
         versions=provenance.gathered(made),
         data_digest=one_line(most["data set's digest"], 64) if kept else "",
+        **{name: next((one.attributes[name] for one in kept.values() if name in one.attributes), "") for name in OF_IMAGES},
     ), bad
 
 

@@ -284,7 +284,7 @@ def _latest(client: MlflowClient) -> Run:
 
 def save_tables(dataset: xr.Dataset, folder: Path) -> None:
     """Writes a dataset as CSV, one file per set of dimensions beside hidden size and seed: `networks.csv`, `by_time_step.csv`,
-    `by_time_step_digit.csv` and so on.
+    `by_time_step_label.csv` and so on.
     """
     groups: dict[tuple, list[str]] = {}
     for name, variable in dataset.data_vars.items():

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from study.config import MOST_NETWORKS, MOST_ROWS, TrailingBlanks
 from study.data.sources import Order
 from study.files.untrusted import Refused, json_object, one_line
+from study.networks.cells import WITH_BIAS
 
 PLAIN = str | int | float | bool | None  # values that settings of other versions may have
 LONGEST = 500  # characters
@@ -25,6 +26,7 @@ class Settings(BaseModel):
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], Field(min_length=1, max_length=MOST_NETWORKS)]
     hidden_sizes: Annotated[list[Count], Field(min_length=1, max_length=MOST_NETWORKS)]
     cell: Text = "tanh"
+    bias: bool = False
     epochs: Count
     learning_rate: Annotated[float, Field(gt=0)]
     batch_size: Count
@@ -50,13 +52,17 @@ class Settings(BaseModel):
 
 
 def stored_settings(text: str | bytes) -> dict:
-    """A study's configuration; raises `Refused` where the text is not a valid one."""
+    """A study's configuration, whose `cell` is the name under which the cell, with biases or without, is registered.
+
+    Raises `Refused` where the text is not a valid one.
+    """
     try:
         settings = Settings(**json_object(text)).model_dump()
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         where = ".".join(map(str, first["loc"][:2]))
         raise Refused(f"is not a valid configuration of a study: {one_line(' '.join((where, first['msg'])))}") from None
+    settings["cell"] += WITH_BIAS * settings.pop("bias")
     known = set(Settings.model_fields)
     return {
         name: value

@@ -23,7 +23,7 @@ EXAGGERATED, SETTLING, FOLLOWING = 250, 500, 300  # iterations: two phases of th
 METHODS = ("tsne", "umap")
 DIMENSIONS = {
     "points": ("time_step", "image", "axis"),
-    "digit": ("image",),
+    "label": ("image",),
     "time_step": ("time_step",),
     **dict.fromkeys(("agreement_states", "agreement_plane", "neighbours_kept"), ("time_step",)),
 }  # of an embedding
@@ -37,8 +37,8 @@ def chosen_steps(rows: int) -> tuple[int, ...]:
 def embed(network: RecurrentNetwork, test: Images, steps: Sequence[int] | None = None, method: str = "tsne") -> xr.Dataset:
     """The hidden states of test images in the plane. Each step is initialised with the one before, so that panels can be compared.
 
-    Returns `points` over (`time_step`, `image`, `axis`), with each image's `digit` along `image`, and over `time_step`:
-    `agreement_states` and `agreement_plane`, the share of an image's ten nearest neighbours that show its digit, among the states
+    Returns `points` over (`time_step`, `image`, `axis`), with each image's `label` along `image`, and over `time_step`:
+    `agreement_states` and `agreement_plane`, the share of an image's ten nearest neighbours that show its label, among the states
     and in the plane; and `neighbours_kept`, the share of neighbours among the states that are also neighbours in the plane, which
     tells how far the embedding can be trusted. `method` is ``tsne`` (van der Maaten & Hinton 2008; openTSNE; initialised by PCA,
     learning rate n / 12 as in Belkina et al. 2019) or ``umap`` (McInnes, Healy & Melville 2018; extra `umap`). Without `steps`,
@@ -56,8 +56,8 @@ def embed(network: RecurrentNetwork, test: Images, steps: Sequence[int] | None =
     agreement_states, agreement_plane, kept = np.array(measures).T.reshape(3, -1)
     share = {"units": "1", "valid_min": 0.0, "valid_max": 1.0}
     words = {
-        "agreement_states": "share of the ten nearest neighbours among the states that show the same digit",
-        "agreement_plane": "share of the ten nearest neighbours in the plane that show the same digit",
+        "agreement_states": "share of the ten nearest neighbours among the states that show the same label",
+        "agreement_plane": "share of the ten nearest neighbours in the plane that show the same label",
         "neighbours_kept": "share of the ten nearest neighbours among the states that are neighbours in the plane, too",
     }
     return xr.Dataset(
@@ -72,7 +72,7 @@ def embed(network: RecurrentNetwork, test: Images, steps: Sequence[int] | None =
             name: ("time_step", values, {"long_name": words[name]} | share)
             for name, values in zip(words, (agreement_states, agreement_plane, kept), strict=True)
         },
-        coords={"time_step": steps, "digit": ("image", test.labels.numpy())},
+        coords={"time_step": steps, "label": ("image", test.labels.numpy())},
         attrs={"method": method},
     )
 
@@ -108,10 +108,10 @@ def _all_equal(states: np.ndarray) -> bool:
     return bool((states == states[0]).all())
 
 
-def _agreements(states: np.ndarray, plane: np.ndarray, digits: np.ndarray) -> tuple[float, float, float]:
+def _agreements(states: np.ndarray, plane: np.ndarray, labels: np.ndarray) -> tuple[float, float, float]:
     among, within = _neighbours(states), _neighbours(plane)
     kept = np.mean([len(np.intersect1d(a, b)) for a, b in zip(among, within, strict=True)]) / max(1, among.shape[1])
-    same = [float(np.mean(digits[near] == digits[:, None])) for near in (among, within)]
+    same = [float(np.mean(labels[near] == labels[:, None])) for near in (among, within)]
     return same[0], same[1], float(kept)
 
 

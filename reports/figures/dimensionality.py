@@ -9,14 +9,14 @@ from reports.figures.style import BLUE, GREY, ORANGE, PURPLE
 CONTINUOUS = (
     Curve("dimension90", "all images", BLUE, "-"),
     Curve("dimension90", "all images, untrained network", GREY, "-.", "untrained"),
-    Curve("dimension90_by_digit", "one digit (mean over digits)", ORANGE, "--"),
-    Curve("dimension90_by_digit", "one digit, untrained network", PURPLE, (0, (1, 1)), "untrained"),
+    Curve("dimension90_by_label", "one class (mean)", ORANGE, "--"),
+    Curve("dimension90_by_label", "one class, untrained network", PURPLE, (0, (1, 1)), "untrained"),
 )
-COUNTS = (Curve("pca90", "all images", BLUE, "-"), Curve("pca90_by_digit", "one digit (mean over digits)", ORANGE, "--"))
+COUNTS = (Curve("pca90", "all images", BLUE, "-"), Curve("pca90_by_label", "one class (mean)", ORANGE, "--"))
 
 
 def dimensionality(analysis: Analysis) -> Figure | None:
-    """The dimension against the time step, for all images and by digit, trained and untrained, and the count of components; one
+    """The dimension against the time step, for all images and by class, trained and untrained, and the count of components; one
     column per hidden size."""
     if not sizes(analysis):
         return None
@@ -26,11 +26,11 @@ def dimensionality(analysis: Analysis) -> Figure | None:
         analysis,
         "dimensionality",
         rows if "dimension90" in analysis.dataset else rows[1:],
-        "Linear dimensionality of the hidden states at each time step, for all test images and for the images of one digit. Top: "
+        "Linear dimensionality of the hidden states at each time step, for all test images and for the images of one class. Top: "
         "the dimensions that carry 90% of the variance, where the share rises linearly within the last component, in trained and "
         "in untrained networks. Bottom: the number of principal components needed for at least 90%, as in the paper, whose mean "
         f"has no band.{blank if first_states_equal(analysis.dataset) else ''}",
         "Line charts, one column for each hidden size, of the dimension and of the number of principal components against the "
-        "time step, for all images and for the images of one digit.",
+        "time step, for all images and for the images of one class.",
         height=2.1,
     )

@@ -10,12 +10,16 @@ from matplotlib.lines import Line2D
 
 from analysis.states.embedding import chosen_steps
 from analysis.study_analysis import Analysis
-from reports.figures.figure import Figure, image_rows
+from reports.figures.figure import TALLEST, Figure, image_rows, names_of_classes
 from reports.figures.style import colours, panels, styled
 
 NAMES = {"tsne": "t-SNE", "umap": "UMAP"}
 COLUMNS = 7  # of the overview of all steps
+MOST_STEPS = 7 * COLUMNS  # in it: more would not fit on a page
 MOST_COLUMNS = 10  # of the legend
+ROOM = 84  # characters in a line of the legend
+MANY, LARGEST_POINT = 5000, 6  # images for which points are small, and how much larger they become where there are fewer
+LINE = 0.15  # inches: the height of one
 
 
 def embedding(analysis: Analysis) -> Figure | None:
@@ -27,20 +31,23 @@ def embedding(analysis: Analysis) -> Figure | None:
         size: picture.sel(time_step=[step for step in chosen if step in picture.time_step])
         for size, picture in analysis.embeddings.items()
     }
-    classes = max(int(picture.digit.max()) for picture in shown.values()) + 1
     columns = max(picture.sizes["time_step"] for picture in shown.values())
+    names = names_of_classes(analysis.dataset)
+    entries = [name if name == str(label) else f"{label} {name}" for label, name in enumerate(names)]
+    beside = max(1, min(MOST_COLUMNS, ROOM // (max(map(len, entries)) + 5)))
+    legend = LINE * (-(-len(entries) // beside) - 1)
     with styled():
-        figure, axes = panels(columns, len(shown), height=2.35)
+        figure, axes = panels(columns, len(shown), height=min(2.35 + legend / len(shown), TALLEST / len(shown)))
         for row, (size, picture) in zip(axes, shown.items(), strict=True):
             for panel, step in zip(row, picture.time_step.values, strict=True):
-                _scatter(panel, picture.sel(time_step=step), f"H = {size}, step {step}", large=True)
+                _scatter(panel, picture.sel(time_step=step), f"H = {size}, step {step}", len(entries), large=True)
         figure.legend(
             handles=[
-                Line2D([], [], color=colour, marker="o", markersize=4, linestyle="", label=str(digit))
-                for digit, colour in enumerate(colours(classes))
+                Line2D([], [], color=colour, marker="o", markersize=4, linestyle="", label=entry)
+                for entry, colour in zip(entries, colours(len(entries)), strict=True)
             ],
             loc="outside upper center",
-            ncols=min(classes, MOST_COLUMNS),
+            ncols=min(len(entries), beside),
             handletextpad=0.1,
             columnspacing=1,
         )
@@ -49,13 +56,13 @@ def embedding(analysis: Analysis) -> Figure | None:
     return Figure(
         "embedding",
         figure,
-        f"Do images of the same digit have similar hidden states? {NAMES[first.attrs['method']]} of the hidden states for "
-        f"{first.sizes['image']:,} test images, coloured by their true digit, in one network per hidden size: the one nearest the "
-        f"median test accuracy ({seeds}). Each digit is printed where its points are densest (digits overlap where their points "
+        f"Do images of the same class have similar hidden states? {NAMES[first.attrs['method']]} of the hidden states for "
+        f"{first.sizes['image']:,} test images, coloured by their true class, in one network per hidden size: the one nearest the "
+        f"median test accuracy ({seeds}). Each class is printed where its points are densest (classes overlap where their points "
         f"do). Each panel is initialised with the one to its left. Below each panel: the share of an image's ten nearest "
-        f"neighbours that show its digit, among the states and in the plane, and the share of neighbours that the plane keeps. "
+        f"neighbours that show its class, among the states and in the plane, and the share of neighbours that the plane keeps. "
         f"Single networks, so there are no bands. Distances between clusters mean little.",
-        "Scatter plots of the images, one for each hidden size and time step, coloured by digit.",
+        "Scatter plots of the images, one for each hidden size and time step, coloured by class.",
         _numbers(shown),
     )
 
@@ -68,43 +75,48 @@ def embedding_steps(analysis: Analysis) -> Figure | None:
     steps = picture.time_step.values
     if len(steps) <= len(chosen_steps(image_rows(analysis.dataset))):
         return None
+    every = -(-len(steps) // MOST_STEPS)
+    steps = steps[every - 1 :: every]
+    rows = -(-len(steps) // COLUMNS)
+    columns = -(-len(steps) // rows)  # the last row is as full as can be
+    classes = analysis.dataset.sizes["label"]
     with styled():
-        rows = -(-len(steps) // COLUMNS)
-        figure, axes = panels(COLUMNS, rows, height=1.05)
+        figure, axes = panels(columns, rows, height=1.05 * COLUMNS / columns)
         grid = [panel for row in axes for panel in row]
         for panel, step in zip(grid, steps, strict=False):
-            _scatter(panel, picture.sel(time_step=step), str(step), large=False)
+            _scatter(panel, picture.sel(time_step=step), str(step), classes, large=False)
         for panel in grid[len(steps) :]:
             panel.set_visible(False)
     return Figure(
         "embedding_steps",
         figure,
-        f"{NAMES[picture.attrs['method']]} of the hidden states after each row, for the same network (H = {size}, seed "
-        f"{picture.attrs['seed']}) and images. Each step is initialised with the one before; colours as above.",
-        "Small scatter plots of the images, one for each time step, coloured by digit.",
-        _numbers({size: picture}).drop(columns=["x", "y", "image", "digit"]).drop_duplicates(),
+        f"{NAMES[picture.attrs['method']]} of the hidden states after {'each row' if every == 1 else f'every {every} rows'}, for "
+        f"the same network (H = {size}, seed {picture.attrs['seed']}) and images. Each step is initialised with the one before; "
+        "colours as above.",
+        "Small scatter plots of the images, one for each time step, coloured by class.",
+        _numbers({size: picture}).drop(columns=["x", "y", "image", "label"]).drop_duplicates(),
     )
 
 
-def _scatter(axes: Axes, picture: xr.Dataset, title: str, large: bool) -> None:
+def _scatter(axes: Axes, picture: xr.Dataset, title: str, classes: int, large: bool) -> None:
     x, y = picture.points.values.T
-    digit = picture.digit.values
-    order = np.random.default_rng(0).permutation(len(digit))  # no digit lies on top of the others
+    label = picture.label.values
+    order = np.random.default_rng(0).permutation(len(label))  # no class lies on top of the others
     axes.scatter(
         x[order],
         y[order],
-        c=np.array(colours(int(digit.max()) + 1))[digit[order]],
-        s=1.2 if large else 0.25,
+        c=np.array(colours(classes))[label[order]],
+        s=(1.2 if large else 0.25) * max(1.0, min(LARGEST_POINT, MANY / len(label))),
         linewidth=0,
         rasterized=True,
     )
-    for d in np.unique(digit) if large else []:
+    for d in np.unique(label) if large else []:
         axes.text(
-            *_centre(x[digit == d], y[digit == d]),
+            *_centre(x[label == d], y[label == d]),
             str(d),
             ha="center",
             va="center",
-            fontsize=8,
+            fontsize=8 if classes <= MOST_COLUMNS else 5.5,
             weight="bold",
             bbox={"boxstyle": "circle,pad=0.12", "facecolor": "white", "alpha": 0.8, "linewidth": 0},
         )

@@ -21,13 +21,16 @@ from analysis.claims.findings import CurveBands, step_curves
 from analysis.claims.sample import present
 from analysis.dataset import provenance
 from analysis.study_analysis import Analysis
+from reports.figures.glyphs import shown
 from reports.figures.style import BY_SIZE, GREY, panels, styled
 from study.files import durable
-from study.schema import SOURCES, by_source
+from study.schema import SOURCES, by_source, class_names
 
 # File endings, and the metadata left out of each because it differs from one writing to the next.
 FORMATS = {".svg": {"Date": None}, ".png": {"Software": None}, ".pdf": {"CreationDate": None}}
-PERIODS = (2, 5, 10, 20, 50, 100)  # ticks of an axis of periods, in rows
+PERIODS = (2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)  # ticks of an axis of periods, in rows
+SHORTEST, LONGEST = 4, 100  # rows, of the periods shown, where a third of the image and twice the image lie between them
+TALLEST = 8.3  # inches: what heading and caption leave of a page
 TIME = "time step (rows read)"  # the x axis of most curves
 
 
@@ -62,6 +65,40 @@ def row_ticks(rows: int, last: int | None = None) -> list[int]:
     return sorted({1, last, *(tick for quarter in (1, 2, 3) if 1 < (tick := round(quarter * rows / 4)) < last)})
 
 
+MOST_LABELS = 12  # names of classes along an axis
+LONGEST_LABEL = 14  # characters of one
+
+
+def label_ticks(axes: Axes, dataset: xr.Dataset) -> None:
+    """Names the classes of a study's data, or of a network's record, along the y axis; of many, every second, third and so on."""
+    names = short_names(dataset)
+    places = range(0, len(names), -(-len(names) // MOST_LABELS))
+    axes.set_yticks(places, [names[place] for place in places])
+
+
+def short_names(dataset: xr.Dataset) -> tuple[str, ...]:
+    """The names of the classes as far as there is room for them on an axis; their numbers, where long names begin alike."""
+    names = names_of_classes(dataset)
+    cut = tuple(name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 1].rstrip()}…" for name in names)
+    return cut if len(set(cut)) == len(cut) else tuple(map(str, range(len(names))))
+
+
+def names_of_classes(dataset: xr.Dataset) -> tuple[str, ...]:
+    """The names of the classes of a study's data, or of a network's record, so that they can be drawn."""
+    return tuple(shown(name) for name in class_names(dataset.attrs, dataset.sizes["label"]))
+
+
+def period_limits(rows: int) -> tuple[int, int]:
+    """The shortest and the longest period shown, in rows, for images of so many rows: what lies beyond is drawn at the edge."""
+    return SHORTEST if rows > 3 * SHORTEST else 2, LONGEST if rows <= 0.6 * LONGEST else 2 * rows
+
+
+def period_ticks(axis: Axis, limits: tuple[float, float]) -> None:
+    """Ticks of a logarithmic axis of periods between two limits."""
+    shortest, longest = limits
+    plain_ticks(axis, [tick for tick in PERIODS if shortest <= tick <= longest])
+
+
 def image_rows(dataset: xr.Dataset) -> int:
     """The number of rows of an image, from a study's dataset or a network's record."""
     return dataset.sizes["time_step"]
@@ -75,7 +112,7 @@ def first_states_equal(dataset: xr.Dataset) -> bool:
 
 def chance(dataset: xr.Dataset) -> float:
     """The accuracy of guessing, in percent."""
-    return 100 / dataset.sizes["digit"]
+    return 100 / dataset.sizes["label"]
 
 
 def sizes(analysis: Analysis) -> list[int]:
@@ -97,7 +134,7 @@ def counts(analysis: Analysis) -> str:
 
 @dataclass(frozen=True)
 class Curve:
-    """How a variable of the dataset, of one source, is drawn; it is averaged over digits and groups."""
+    """How a variable of the dataset, of one source, is drawn; it is averaged over classes and groups."""
 
     variable: str
     label: str

@@ -12,10 +12,10 @@ MEASURES = {
     "twonn": "TwoNN\n(dimensions)",
 }
 OF = (
-    ("_by_group", "all digits", BLUE, "-", "trained"),
-    ("_by_digit", "one digit", ORANGE, "--", "trained"),
-    ("_by_group", "all digits, untrained network", GREY, "-.", "untrained"),
-    ("_by_group", "all digits, image rows", GREEN, ":", "row"),
+    ("_by_group", "all classes", BLUE, "-", "trained"),
+    ("_by_label", "one class", ORANGE, "--", "trained"),
+    ("_by_group", "all classes, untrained network", GREY, "-.", "untrained"),
+    ("_by_group", "all classes, image rows", GREEN, ":", "row"),
 )
 
 
@@ -28,10 +28,10 @@ def geometry(analysis: Analysis) -> Figure | None:
         analysis,
         "geometry",
         [Row(y, [Curve(name + part, *look) for part, *look in OF]) for name, y in MEASURES.items()],
-        f"Dimensionality of the hidden states for images of one digit and of all digits, by three measures: principal components "
+        f"Dimensionality of the hidden states for images of one class and of all classes, by three measures: principal components "
         f"for 90% of the variance, participation ratio (corrected for the number of images), and TwoNN, the intrinsic dimension "
-        f"estimated from nearest neighbours. Each is computed on {images} images, so that digits and random groups can be compared "
-        f"(means over digits, and over groups). Where all images of a digit are blank so far, their dimension is 0.",
+        f"estimated from nearest neighbours. Each is computed on {images} images, so that classes and random groups can be "
+        f"compared (means over classes, and over groups). Where all images of a class are blank so far, their dimension is 0.",
         "Line charts against the time step, one column for each hidden size and one row for each measure.",
         height=1.75,
     )

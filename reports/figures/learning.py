@@ -17,6 +17,7 @@ CURVES = (
     ("participation_peak_by_epoch", "dimensions at the peak", 1.0),
     ("participation_last_by_epoch", "dimensions at the last row", 1.0),
 )
+MODES = "the number of modes that saturation leaves at modulus 1, from R alone; "
 FIRST_TICK = 0.5  # where epoch 0, before training, is drawn on the logarithmic axis
 
 
@@ -25,10 +26,13 @@ def learning(analysis: Analysis) -> Figure | None:
     names = [name for name, *_ in CURVES]
     if not set(analysis.dataset) >= set(names) or not sizes(analysis):
         return None
+    there = [curve for curve in CURVES if analysis.dataset[curve[0]].notnull().any()]  # a cell may have no modes
+    if not there:
+        return None
     rows = []
     with styled():
-        figure, [row] = panels(len(CURVES), height=2.3)
-        for axes, (name, label, scale) in zip(row, CURVES, strict=True):
+        figure, [row] = panels(len(there), height=2.3)
+        for axes, (name, label, scale) in zip(row, there, strict=True):
             for h, colour, _ in sizes_in_colour(analysis):
                 curves = present(analysis.dataset, h)[name].transpose("seed", ...)
                 epochs = curves[curves.dims[1]].values
@@ -53,7 +57,7 @@ def learning(analysis: Analysis) -> Figure | None:
     return Figure(
         "learning",
         figure,
-        "While networks learn: test accuracy; the number of modes that saturation leaves at modulus 1, from R alone; and the "
+        f"While networks learn: test accuracy; {MODES if any(name == 'modes_by_epoch' for name, *_ in there) else ''}and the "
         "participation ratio of the hidden states of 500 test images, at the row where it is largest and at the last row. Lines: "
         "means over networks; shading: simultaneous 95% bands, where six networks have every value. Epochs 0 (before training), "
         f"the powers of two and the last; the accuracy at every epoch. Networks: {counts(analysis)}.",

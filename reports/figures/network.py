@@ -10,12 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reports.figures.early_classification import confidence_curve
-from reports.figures.figure import heat, image_rows, reference, row_ticks
+from reports.figures.figure import heat, image_rows, label_ticks, reference, row_ticks, short_names
 from reports.figures.spectrum import eigenvalues
 from reports.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, WIDTH, styled
 from reports.figures.surfaces import accuracy_surface, generalisation_matrix
 from study.measurements.attractors import KINDS
-from study.measurements.geometry import EARLY_DIGIT
 from study.schema import by_source, of_source
 
 COLUMNS = 3
@@ -69,14 +68,15 @@ def _appended(axes: Axes, record: xr.Dataset) -> None:
 
 
 def _predicted(axes: Axes, record: xr.Dataset) -> None:
-    shares = record.predicted.transpose("digit", "blank_rows")
+    shares = record.predicted.transpose("label", "blank_rows")
     axes.figure.colorbar(heat(axes, shares, (0, 0), upside_down=True), ax=axes, label="images (%)")
-    axes.set(title="predicted labels", xlabel="blank rows after the image", ylabel="label", yticks=shares.digit.values)
+    axes.set(title="predicted labels", xlabel="blank rows after the image", ylabel="class")
+    label_ticks(axes, record)
 
 
 def _dimensions(axes: Axes, record: xr.Dataset) -> None:
     _curve(axes, record.pca90, "PCA-90", BLUE)
-    _curve(axes, record.pca90_by_digit.mean("digit"), "PCA-90 by digit", SKY, "--")
+    _curve(axes, record.pca90_by_label.mean("label"), "PCA-90 by class", SKY, "--")
     if _holds(record, "participation_ratio_corrected"):
         _curve(axes, of_source(record.participation_ratio_corrected), "participation ratio", ORANGE, "-.")
         _curve(axes, of_source(record.twonn_by_group).mean("group"), "TwoNN", GREEN, ":")
@@ -100,7 +100,7 @@ def _probes(axes: Axes, record: xr.Dataset) -> None:
         title="decoding from the hidden state",
         xlabel="time step",
         ylabel="test accuracy (%)",
-        ylim=(0, 128),
+        ylim=(0, 145),
         xticks=row_ticks(image_rows(record)),
         yticks=[0, 25, 50, 75, 100],
     )
@@ -110,11 +110,12 @@ def _probes(axes: Axes, record: xr.Dataset) -> None:
 def _neighbours(axes: Axes, record: xr.Dataset) -> None:
     agreement = 100 * record.neighbour_agreement
     axes.plot(agreement.time_step, agreement.values, color=GREY, linewidth=0.5)
-    _curve(axes, agreement.mean("digit"), "mean", INK)
-    if _holds(record, "sixes_agreement"):
-        _curve(axes, agreement.sel(digit=EARLY_DIGIT), "sixes", VERMILION, "--")
+    _curve(axes, agreement.mean("label"), "mean", INK)
+    if _holds(record, "early_class"):
+        label = int(record.early_class)
+        _curve(axes, agreement.sel(label=label), f"class {short_names(record)[label]}", VERMILION, "--")
     axes.set(
-        title="nearest neighbours of the same digit",
+        title="nearest neighbours of the same class",
         xlabel="time step",
         ylabel="share (%)",
         ylim=(0, 128),
@@ -137,6 +138,8 @@ def _surface(axes: Axes, record: xr.Dataset) -> None:
 def _early(axes: Axes, record: xr.Dataset) -> None:
     confidence_curve(axes, record.early_rows, 100 * record.early_accuracy)
     axes.set(title="early classification", xlabel="mean rows read", ylabel="test accuracy (%)")
+    if "time_step" in record.sizes:
+        axes.set_xticks([0, *row_ticks(image_rows(record))[1:]])
 
 
 def _eigenvalues(axes: Axes, record: xr.Dataset) -> None:
@@ -156,7 +159,7 @@ PANELS: dict[Callable[[Axes, xr.Dataset], None], tuple[str, ...]] = {
     _experiments: ("accuracy_blanked", "accuracy_truncated"),
     _appended: ("accuracy_appended",),
     _predicted: ("predicted",),
-    _dimensions: ("pca90", "pca90_by_digit"),
+    _dimensions: ("pca90", "pca90_by_label"),
     _probes: ("probe_accuracy", "readout_accuracy"),
     _neighbours: ("neighbour_agreement",),
     _early: ("early_accuracy", "early_rows"),

@@ -14,11 +14,10 @@ from analysis.claims.findings import representatives
 from analysis.claims.sample import present
 from analysis.statistics.phase import PHASES
 from analysis.study_analysis import Analysis
-from reports.figures.figure import PERIODS, Figure, counts, heat, plain_ticks, reference, sizes
+from reports.figures.figure import TALLEST, Figure, counts, heat, period_ticks, plain_ticks, reference, sizes
 from reports.figures.style import GREY, INK, WIDTH, styled
 from study.harmonics import ACCURACY_TRANSIENT, SHORTEST
 
-TALLEST = 8.3  # inches: what heading and caption leave of a page
 NAMED = 12  # seeds are written out for up to this many networks per hidden size
 
 
@@ -101,7 +100,7 @@ def _periodogram(axes: Axes, analysis: Analysis, size: int) -> None:
     axes.scatter(result.confirmed_periods, np.full(len(result.tests), top), marker="v", s=12, color=INK, clip_on=False, linewidth=0)
     longest = (analysis.dataset.blank_rows.size - ACCURACY_TRANSIENT) / 3
     axes.set(xscale="log", yscale="log", ylim=(1, top), xlim=(2, longest), ylabel="power ratio")
-    plain_ticks(axes.xaxis, PERIODS)
+    period_ticks(axes.xaxis, (2, longest))
     plain_ticks(axes.yaxis, (1, 10, 100))
 
 

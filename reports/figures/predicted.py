@@ -7,7 +7,7 @@ import xarray as xr
 
 from analysis.claims.findings import representatives
 from analysis.study_analysis import Analysis
-from reports.figures.figure import Figure, heat
+from reports.figures.figure import Figure, heat, label_ticks
 from reports.figures.style import panels, styled
 
 
@@ -24,7 +24,8 @@ def predicted(analysis: Analysis) -> Figure | None:
         for [axes], (size, seed) in zip(grid, chosen.items(), strict=True):
             shares = _shares(analysis, size, seed)
             images.append(heat(axes, shares, (0, 0), upside_down=True, vmax=brightest))
-            axes.set(ylabel="label", yticks=shares.digit.values)
+            axes.set_ylabel("class")
+            label_ticks(axes, analysis.dataset)
             axes.set_title(f"H = {size}, seed {seed}", loc="left")
             frames.append(shares.rename("share").to_dataframe().reset_index())
         grid[-1][0].set_xlabel("blank rows after the image")
@@ -41,4 +42,4 @@ def predicted(analysis: Analysis) -> Figure | None:
 
 
 def _shares(analysis: Analysis, size: int, seed: int) -> xr.DataArray:
-    return analysis.dataset.predicted.sel(hidden_size=size, seed=seed).transpose("digit", "blank_rows")
+    return analysis.dataset.predicted.sel(hidden_size=size, seed=seed).transpose("label", "blank_rows")

@@ -12,12 +12,12 @@ from analysis.claims.sample import present
 from analysis.statistics.agreement import of_odd_map
 from analysis.study_analysis import Analysis
 from reports.cells import spectrum_words
-from reports.figures.figure import PERIODS, Figure, counts, plain_ticks, reference
+from reports.figures.figure import Figure, counts, image_rows, period_limits, period_ticks, reference
 from reports.figures.style import BLUE, GREY, INK, SKY, VERMILION, panels, styled
 from study.measurements.attractors import KINDS
 
 LOWEST = -1.5  # nat per row, of the exponents shown
-LONGEST = 100  # rows: longer periods are drawn at the edge
+SHORTEST = 2  # rows, of the periods shown: an accuracy may have half the state's
 
 
 def spectrum(analysis: Analysis) -> Figure | None:
@@ -26,6 +26,7 @@ def spectrum(analysis: Analysis) -> Figure | None:
     if not chosen or not {"eigenvalue_real_by_epoch", "period_predicted", "period_state", "lyapunov"} <= set(analysis.dataset):
         return None
     frames = []
+    longest = _longest(analysis.dataset)
     half = " and half (dashed)" if of_odd_map(analysis.dataset.period_predicted) else ""
     with styled():
         figure, (plane, periods, exponents) = panels(len(chosen), 3, height=2.3)
@@ -62,7 +63,7 @@ def spectrum(analysis: Analysis) -> Figure | None:
         f"Do the eigenvalues at rest predict the dynamics under blank rows? Top: eigenvalues of {spectrum_words(analysis.dataset)} "
         f"before and after training, the trajectory of the leading eigenvalue over the epochs, and the unit circle, in the network "
         f"of each hidden size nearest the median accuracy. Middle: measured periods of the state and of the accuracy against the "
-        f"period predicted by the leading eigenvalue, all networks; lines: equal (solid){half}; periods over {LONGEST} rows, and "
+        f"period predicted by the leading eigenvalue, all networks; lines: equal (solid){half}; periods over {longest} rows, and "
         f"predictions without rotation, are drawn at the edge. Bottom: the largest Lyapunov exponents on the attractor that most "
         f"images reach, one line per network, cut off at {LOWEST:g}. Networks: {counts(analysis)}.",
         "For each hidden size the eigenvalues in the complex plane, measured periods against predicted ones, and Lyapunov "
@@ -100,16 +101,17 @@ def _eigenvalue_paths(axes: Axes, record: xr.Dataset) -> None:
 
 
 def _periods(axes: Axes, networks: xr.Dataset, accuracy: np.ndarray) -> None:
-    ends = np.array([2, LONGEST])
+    longest = _longest(networks)
+    ends = np.array([SHORTEST, longest])
     axes.plot(ends, ends, color=GREY, linewidth=0.7)
     if of_odd_map(networks.period_predicted):
         axes.plot(2 * ends, ends, color=GREY, linewidth=0.7, linestyle="--")
-    predicted = np.nan_to_num(networks.period_predicted.values, nan=LONGEST, posinf=LONGEST).clip(max=LONGEST)
+    predicted = np.nan_to_num(networks.period_predicted.values, nan=longest, posinf=longest).clip(max=longest)
     measured = (networks.period_state.values, "state", BLUE, "o"), (accuracy, "accuracy", VERMILION, "^")
     for values, label, colour, marker in measured:
         axes.scatter(
             predicted,
-            values.clip(max=LONGEST),
+            values.clip(max=longest),
             s=12,
             marker=marker,
             facecolor="none",
@@ -119,13 +121,19 @@ def _periods(axes: Axes, networks: xr.Dataset, accuracy: np.ndarray) -> None:
             clip_on=False,
             zorder=3,
         )
-    axes.set(xscale="log", yscale="log", xlim=(2, LONGEST), ylim=(2, LONGEST), xlabel="predicted period (rows)")
+    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, xlabel="predicted period (rows)")
     for axis in (axes.xaxis, axes.yaxis):
-        plain_ticks(axis, PERIODS)
+        period_ticks(axis, (SHORTEST, longest))
 
 
 def _exponents(axes: Axes, networks: xr.Dataset) -> None:
     axes.plot(networks.exponent, networks.lyapunov.transpose("exponent", "seed"), color=INK, linewidth=0.5, alpha=0.7)
     reference(axes, 0)
     axes.set_ylim(max(LOWEST, axes.get_ylim()[0]))  # a faster contraction is over within a row or two
-    axes.set(xlabel="exponent", xticks=[1, 5, 10, 15, 20])
+    last = int(networks.lyapunov.notnull().any("seed").sum())
+    axes.set(xlabel="exponent", xticks=[1, *(tick for tick in (5, 10, 15, 20) if tick <= last)])
+
+
+def _longest(dataset: xr.Dataset) -> int:
+    """The longest period shown, in rows; longer ones are drawn at the edge."""
+    return period_limits(image_rows(dataset))[1]

@@ -20,15 +20,15 @@ WIDTH = 6.5  # inches: the text width of the A4 report, so that font sizes are t
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 GREY, INK = "#8A8A8A", "#222222"
 
-# Ten colours for ten digits, ordered so that consecutive digits differ in lightness; the digit is printed as well.
-DIGITS = ("#332288", "#88CCEE", "#117733", "#DDCC77", "#882255", "#44AA99", "#CC6677", "#999933", "#AA4499", "#BBBBBB")
+# Ten colours for classes, ordered so that consecutive ones differ in lightness; the class is printed as well.
+CLASSES = ("#332288", "#88CCEE", "#117733", "#DDCC77", "#882255", "#44AA99", "#CC6677", "#999933", "#AA4499", "#BBBBBB")
 BY_SIZE = ((BLUE, "o"), (VERMILION, "^"), (GREEN, "s"), (PURPLE, "D"), (ORANGE, "v"), (SKY, "P"))  # by hidden size, in turn
 
 
 def colours(count: int) -> list[str]:
-    """One colour per class: `DIGITS`, or a scale from dark to light where there are more classes."""
-    if count <= len(DIGITS):
-        return list(DIGITS[:count])
+    """One colour per class: `CLASSES`, or a scale from dark to light where there are more classes."""
+    if count <= len(CLASSES):
+        return list(CLASSES[:count])
     return [to_hex(matplotlib.colormaps["viridis"](place / (count - 1))) for place in range(count)]
 
 

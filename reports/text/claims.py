@@ -6,6 +6,9 @@ import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import xarray as xr
+
+from analysis.claims.claim import Claim
 from analysis.claims.finding import LEVEL, NOT_APPLICABLE, NOT_TRAINED, Finding
 from analysis.claims.findings import estimate_text
 from analysis.claims.registry import CLAIMS
@@ -18,9 +21,10 @@ UNTRAINED: Phrase = (
 )
 
 
-def sentence(finding: Finding) -> str:
-    """One claim at one hidden size in words: verdict, estimate and note."""
-    text = f"H = {finding.hidden_size}, {finding.verdict}: {CLAIMS[finding.claim].quantity} {estimate_text(finding)}"
+def sentence(finding: Finding, claim: Claim | None = None) -> str:
+    """One claim at one hidden size in words: verdict, estimate and note; the `claim` as it is about the study."""
+    quantity = (claim or CLAIMS[finding.claim].about(xr.Dataset())).quantity
+    text = f"H = {finding.hidden_size}, {finding.verdict}: {quantity} {estimate_text(finding)}"
     return "; ".join(filter(None, (text, note(finding)))) + "."
 
 
@@ -31,7 +35,7 @@ def note(finding: Finding) -> str:
     few = f"{n} network{'s' * (n != 1)}, fewer than {FEWEST_NETWORKS}: no verdict" if judged and n < FEWEST_NETWORKS else ""
     untrained = filled([UNTRAINED], finding.numbers) if finding.verdict == NOT_TRAINED else []
     lost = "p is not below 5% once adjusted over all verdicts of the study" if finding.p < 1 - LEVEL <= finding.p_adjusted else ""
-    return "; ".join(filter(None, (*untrained, *filled(CLAIMS[finding.claim].phrases, finding.numbers), few, lost)))
+    return "; ".join(filter(None, (finding.reason, *untrained, *filled(CLAIMS[finding.claim].phrases, finding.numbers), few, lost)))
 
 
 def filled(phrases: Sequence[Phrase], numbers: Mapping[str, float | Sequence[float]]) -> list[str]:

@@ -13,7 +13,7 @@ from analysis.dataset.runs import configuration
 from analysis.study_analysis import Analysis
 from reports.figures import drawn
 from reports.figures.figure import Figure
-from reports.text.glyphs import shown
+from reports.figures.glyphs import shown
 
 COMPARED = ("truncation", "oscillation", "dimensionality", "decoding", "spectrum")
 LETTERS = "AB"
@@ -82,7 +82,7 @@ def verdicts(first: Analysis, second: Analysis) -> list[dict]:
     for claim, size in sorted(ledgers[0].keys() | ledgers[1].keys(), key=lambda place: (order.index(place[0]), place[1])):
         judged = [_judged(ledger.get((claim, size))) for ledger in ledgers]
         difference = difference_in_words(contrasts[claim, size]) if (claim, size) in contrasts else ""
-        names = {"claim": claim, "hypothesis": CLAIMS[claim].hypothesis, "hidden_size": size}
+        names = {"claim": claim, "hypothesis": first.findings.claim(claim).hypothesis, "hidden_size": size}
         rows.append(names | {"studies": judged, "difference": difference})
     return rows
 

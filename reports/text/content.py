@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from analysis.claims.claim import Claim
 from analysis.claims.finding import CONTRADICTED, NOT_APPLICABLE, NOT_TRAINED, SUPPORTED, UNDECIDED, Finding
-from analysis.claims.findings import estimate_text
+from analysis.claims.findings import Findings, estimate_text
 from analysis.claims.power import MOST, for_claim
 from analysis.claims.registry import CLAIMS, accuracy_only
 from analysis.claims.sample import present
@@ -18,10 +19,12 @@ from analysis.dataset import provenance
 from analysis.dataset.runs import configuration
 from analysis.statistics.bands import FEW_NETWORKS, FEWEST_NETWORKS
 from analysis.study_analysis import Analysis
+from reports.cells import layer
 from reports.figures.figure import Figure
+from reports.figures.glyphs import shown
 from reports.text.claims import sentence
-from reports.text.glyphs import shown
-from reports.text.methods import methods
+from reports.text.methods import images, methods
+from study.networks.cells import TANH
 from study.schema import SOURCES
 
 
@@ -34,15 +37,15 @@ def content(analysis: Analysis, figures: dict[str, Figure]) -> dict:
         "subtitle": f"{shown(dataset.attrs['study_name'])} (study {shown(analysis.study, 40)})",
         "answer": _answer(analysis),
         "first": _drawn(figures, FIRST),
-        "answers": _answers(analysis.findings.ledger),
-        "verdicts": _verdicts(analysis.findings.ledger),
-        "unjudged": analysis.findings.unjudged,
+        "answers": _answers(analysis.findings),
+        "verdicts": _verdicts(analysis.findings),
+        "unjudged": [*analysis.findings.inapplicable(), *analysis.findings.unjudged],
         "warnings": _warnings(analysis, missing),
         "sections": _sections(analysis, figures),
         "trends": _trends(analysis),
         "appendix": _drawn(figures, APPENDIX),
-        "rules": _rules(analysis.findings.ledger),
-        "methods": methods(config, _judged(analysis.findings.ledger), dataset.sizes.get("digit", 0)),
+        "rules": _rules(analysis.findings),
+        "methods": methods(dataset, [analysis.findings.claim(claim) for claim in _judged(analysis.findings.ledger)]),
         "versions": [
             *_versions(dataset),
             ["data sha256", dataset.attrs["data_digest"] or "unknown"],
@@ -58,9 +61,10 @@ def _answer(analysis: Analysis) -> str:
     dataset, ledger = analysis.dataset, analysis.findings.ledger
     sizes = ", ".join(str(h) for h in dataset.hidden_size.values)
     text = (
-        "Horoi, Lajoie and Wolf (2020) described the inner dynamics of one recurrent network that reads MNIST row by row. This "
-        f"study trained {analysis.networks} such networks ({sizes} hidden units, {dataset.seed.size} "
-        f"seed{'s' * (dataset.seed.size != 1)} each) and measured each in the same way."
+        "Horoi, Lajoie and Wolf (2020) described the inner dynamics of one recurrent network, of 200 tanh units without bias that "
+        f"read MNIST row by row. This study trained {analysis.networks} networks with one layer of {_cell(dataset)} "
+        f"({sizes} hidden units, {dataset.seed.size} seed{'s' * (dataset.seed.size != 1)} each) on {images(dataset, ROOM)} and "
+        "measured each in the same way."
     )
     if not ledger:
         return text + " None could be measured."
@@ -86,7 +90,21 @@ def _answer(analysis: Analysis) -> str:
     ours = [claim for claim in claims if not CLAIMS[claim].paper]
     added = f", and {_are(ours, 'which ')} ours," if ours else ""
     added = added or ("," if overall else "")
-    return f"{text} Of the paper's claims{added}{overall} {'; '.join(parts)}.{some}"
+    return f"{text} Of the paper's claims{added}{overall} {'; '.join(parts)}.{_why_not(analysis.findings)}{some}"
+
+
+def _why_not(findings: Findings) -> str:
+    """What does not apply to any network of the study, and why."""
+    claims: dict[str, list[str]] = {}
+    for claim, one in findings.overall().items():
+        reasons = {finding.reason for finding in findings.ledger if finding.claim == claim}
+        if one.verdict == NOT_APPLICABLE and reasons != {""}:
+            claims.setdefault("; ".join(sorted(reasons - {""})), []).append(claim)
+    return "".join(f" {_are(names)} not applicable because {reason}." for reason, names in claims.items())
+
+
+def _cell(dataset: xr.Dataset) -> str:
+    return shown(layer(configuration(dataset).get("cell", TANH.name)))
 
 
 def _are(claims: list[str], between: str = "") -> str:
@@ -100,24 +118,24 @@ def _judged(ledger: list[Finding]) -> list[str]:
     return list(dict.fromkeys(finding.claim for finding in ledger))
 
 
-def _verdicts(ledger: list[Finding]) -> list[dict]:
+def _verdicts(findings: Findings) -> list[dict]:
     """One group per claim, with one row per hidden size."""
     groups: dict[str, dict] = {}
-    for finding in ledger:
-        group = groups.setdefault(
-            finding.claim, {"claim": finding.claim, "hypothesis": CLAIMS[finding.claim].hypothesis, "rows": []}
-        )
+    for finding in findings.ledger:
+        hypothesis = findings.claim(finding.claim).hypothesis
+        group = groups.setdefault(finding.claim, {"claim": finding.claim, "hypothesis": hypothesis, "rows": []})
         ps = [_p(finding.p), _p(finding.p_adjusted)]
         group["rows"].append([str(finding.hidden_size), estimate_text(finding), *ps, finding.verdict])
     return list(groups.values())
 
 
-def _answers(ledger: list[Finding]) -> list[list[str]]:
+def _answers(findings: Findings) -> list[list[str]]:
     """One row per claim, over the hidden sizes at which it is judged; none where there is one size."""
-    if len({finding.hidden_size for finding in ledger}) < 2:
+    if len({finding.hidden_size for finding in findings.ledger}) < 2:
         return []
     return [
-        [claim, CLAIMS[claim].hypothesis, estimate_text(summary), summary.verdict] for claim, summary in summaries(ledger).items()
+        [claim, findings.claim(claim).hypothesis, estimate_text(summary), summary.verdict]
+        for claim, summary in findings.overall().items()
     ]
 
 
@@ -146,6 +164,7 @@ def _warnings(analysis: Analysis, missing: dict[str, str]) -> list[str]:
     return [*lines, *(f"{line[0].upper()}{line[1:]}." for line in analysis.left_out)]
 
 
+ROOM = 120  # characters for the names of classes on the first page
 ALIKE = ("How alike the networks are", ("similarity", "degeneracy"))  # a section without a claim
 FIRST = ("theory",)  # the figure on the first page
 APPENDIX = ("networks",)
@@ -194,17 +213,18 @@ def _of_claim(analysis: Analysis, claim: str) -> dict | None:
     findings = [finding for finding in analysis.findings.ledger if finding.claim == claim]
     if not findings:
         return None
+    about = analysis.findings.claim(claim)
     return {
-        "text": f"{claim}, {CLAIMS[claim].hypothesis}:",
-        "items": [*map(sentence, findings)],
-        "change": _change(findings, analysis.findings.tested),
+        "text": f"{claim}, {about.hypothesis}:",
+        "items": [sentence(finding, about) for finding in findings],
+        "change": _change(findings, about, analysis.findings.tested),
     }
 
 
-def _change(findings: list[Finding], verdicts: int) -> str:
+def _change(findings: list[Finding], claim: Claim, verdicts: int) -> str:
     """What would change the verdicts on a claim: its rule, and how many networks would decide where it is undecided."""
     needs = [(f.hidden_size, need.networks) for f in findings if f.verdict == UNDECIDED and (need := for_claim(f, verdicts))]
-    text = f"What would change the verdict: it is {CLAIMS[findings[0].claim].decision_rule}."
+    text = f"What would change the verdict: it is {claim.decision_rule}."
     for size, count in needs:
         deciding = f"about {count} networks would decide" if count else f"even {MOST:,} networks would not decide"
         text += f" At H = {size}, {deciding} if the estimate stayed the same (80% power)."
@@ -240,8 +260,9 @@ def _versions(dataset: xr.Dataset) -> list[list[str]]:
     ]
 
 
-def _rules(ledger: list[Finding]) -> list[dict]:
-    return [{"claim": claim, "test": CLAIMS[claim].test, "rule": CLAIMS[claim].decision_rule} for claim in _judged(ledger)]
+def _rules(findings: Findings) -> list[dict]:
+    claims = map(findings.claim, _judged(findings.ledger))
+    return [{"claim": claim.id, "test": claim.test, "rule": claim.decision_rule} for claim in claims]
 
 
 def _runs(analysis: Analysis) -> list[list[str]]:

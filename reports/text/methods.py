@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.claims.claim import TRAINED
-from analysis.claims.registry import CLAIMS, accuracy_only
+import xarray as xr
+
+from analysis.claims.claim import Claim
+from analysis.claims.registry import accuracy_only
+from analysis.claims.sample import least_accuracy
+from analysis.dataset.runs import configuration
 from analysis.statistics.bands import CALIBRATED, RESAMPLES, SKEWED
 from reports.cells import layer
-from study.config import ends
+from reports.figures.glyphs import shown
+from study.config import PAPER_DATA, ends
+from study.data.sources import DATASETS
 from study.networks.cells import TANH
+from study.schema import FEATURES, class_names
 
 PRECISIONS = {
     "fp32": "single precision",
@@ -23,11 +30,29 @@ ORDERS = {
 }
 
 
-def methods(config: dict, judged: Sequence[str], classes: int) -> list[str]:
-    """One paragraph per method, for a study of this configuration, with so many classes, that judged these claims."""
-    config = {"cell": TANH.name} | config  # older studies do not name it
-    texts = [*_of_all(config, classes), *(CLAIMS[claim].method for claim in judged), TRENDS]
+def methods(dataset: xr.Dataset, judged: Sequence[Claim]) -> list[str]:
+    """One paragraph per method, for a study that judged these claims."""
+    config = {"cell": TANH.name} | configuration(dataset)  # older studies do not name it
+    texts = [*_of_all(config, dataset), *(claim.method for claim in judged), TRENDS]
     return [" ".join(text.split()) for text in texts if text]
+
+
+def images(dataset: xr.Dataset, room: int | None = None) -> str:
+    """The images of a study in words: their data set, rows, numbers in a row and classes, whose names are listed if they fit in so
+    many characters."""
+    config = configuration(dataset)
+    name = DATASETS.get(str(config.get("dataset")), str(config.get("dataset", "unnamed data")))
+    as_files_are = config.get("rows", "all") == "all" and config.get("order", "rows") == "rows"
+    if config.get("dataset") == "mnist" and as_files_are and dataset.attrs.get("data_digest", "") not in ("", PAPER_DATA):
+        name = "images in MNIST's format"
+    features = str(dataset.attrs.get(FEATURES, ""))
+    of = f" of {int(features):,} pixels" if features.isascii() and features.isdigit() else ""
+    rows, classes = dataset.sizes.get("time_step", 0), dataset.sizes.get("label", 0)
+    names = class_names(dataset.attrs, classes)
+    listed = ", ".join(map(shown, names))
+    named = "" if names == tuple(map(str, range(classes))) or len(listed) > (room or len(listed)) else f": {listed}"
+    shape = f" ({rows} rows{of}; {classes} classes{named})" if rows else ""
+    return f"{shown(name, 80)}{shape}"
 
 
 def _resampled(config: dict) -> str:
@@ -44,11 +69,12 @@ def _trailing(config: dict) -> str:
     return f" and {least} blank rows after it" if least else ""
 
 
-def _of_all(config: dict, classes: int) -> list[str]:
+def _of_all(config: dict, dataset: xr.Dataset) -> list[str]:
+    classes, least = dataset.sizes.get("label", 0), least_accuracy(dataset)
     return [
         f"""Each network has one recurrent layer of {layer(config["cell"])} and a linear readout with bias, initialised as
-        PyTorch does (uniform within one over the square root of the hidden size), and reads a {config["dataset"]} image row by
-        row{_resampled(config)}, pixels scaled to [0, 1]. It is trained on {config["train_images"]:,} images for
+        PyTorch does (uniform within one over the square root of the hidden size), and reads images, {images(dataset)}, row by
+        row{_resampled(config)}. It is trained on {config["train_images"]:,} images for
         {config["epochs"]} epochs with Adam (learning rate {config["learning_rate"]:g}, batches of {config["batch_size"]}) on the
         cross-entropy after the last row{_trailing(config)}, by backpropagation through time in
         {PRECISIONS[config["precision"]]}. All measurements use the whole test set unless stated otherwise, and single precision or
@@ -72,7 +98,7 @@ def _of_all(config: dict, classes: int) -> list[str]:
         and contradicted where one is, corrected for their number. Over all hidden sizes the estimate is the mean over sizes, each
         with the same weight, with Satterthwaite's degrees of freedom, and the verdict is that of every size.""",
         f"""Claims other than {" and ".join(accuracy_only())} are about trained networks. At a hidden size whose mean test
-        accuracy is below {TRAINED:.0%} ({TRAINED * classes:.2g} times chance with {classes} classes) they are not
+        accuracy is below {least:.0%} (four ninths of the way from chance to no mistake, with {classes} classes) they are not
         judged, and their verdict is "not trained": untrained networks show much of what the claims describe, too. A single network
         below that level counts like all others, so that none is left out because of its outcome.""",
     ]

@@ -15,10 +15,10 @@ import typst
 from analysis.study_analysis import Analysis
 from reports.figures import drawn
 from reports.figures.figure import Figure
+from reports.figures.glyphs import typesettable
 from reports.figures.style import FONTS
 from reports.text.comparison import comparison
 from reports.text.content import content
-from reports.text.glyphs import typesettable
 
 if TYPE_CHECKING:
     from typst import PDFStandards

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -13,8 +15,9 @@ from study.config import MeasureConfig
 from study.data.sources import Images, load_images, prepare_data
 from study.measurements import measure
 from study.measurements.recording import Recording
-from study.networks import weights
-from study.networks.cells import TANH, Cell
+from study.networks import foreign
+from study.networks.cells import TANH, WITH_BIAS, Cell, known
+from study.networks.cells.vanilla import VanillaCell
 from study.networks.network import RecurrentNetwork, accuracy, scaled
 from study.record.network_record import write_measurements
 from study.terminal.errors import InputError
@@ -27,7 +30,6 @@ BETTER = 0.05  # lead in accuracy that another reading needs to be named: some f
 
 # What plain PyTorch code would make of the same tensors, ours first.
 Map = Callable[[torch.Tensor], torch.Tensor]
-NONLINEARITIES: dict[str, Map] = {"tanh": torch.tanh, "relu": torch.relu}
 ORDERS: dict[str, Map] = {"rows": lambda pixels: pixels, "columns": lambda pixels: pixels.mT}
 SCALES: dict[str, Map] = {
     "pixels in [0, 1]": lambda pixels: pixels,
@@ -37,19 +39,22 @@ SCALES: dict[str, Map] = {
 }
 
 
-def measure_file(config: MeasureConfig, names: Sequence[str], out: Path, console: Console) -> None:
-    """Measures the network in a safetensors file (all measurements by default) and writes `out`.
+def measure_file(
+    config: MeasureConfig, names: Sequence[str], out: Path, console: Console, tensors: Mapping[str, str] | None = None
+) -> None:
+    """Measures the network in a file of weights (all measurements by default) and writes `out`; for `tensors` see `foreign.read`.
 
-    Its test accuracy is printed first, with what the file does not say, and a warning where the network may be another. Raises
-    `InputError`, with nothing written, where the accuracy is not the expected one or the file holds another network.
+    Its test accuracy is printed, with how the network was recognised, what the file does not say, and a warning where the network
+    may be another. Raises `InputError`, with nothing written, where the accuracy is not the expected one or the file holds another
+    network.
     """
 
     def say(line: str) -> None:
         console.print(line, highlight=False)
 
     path, expected = config.weights, config.expect_accuracy
-    held = weights.read(path)
-    network = RecurrentNetwork.from_state_dict(held.state, str(path), held.cell)
+    held = foreign.read(path, tensors, config.cell)
+    network = held.network
     source = prepare_data(config.dataset, config.data_dir, rows=config.rows, order=config.order)
     test = load_images(source, train=False)
     network.checked_for(test, str(path))
@@ -59,9 +64,11 @@ def measure_file(config: MeasureConfig, names: Sequence[str], out: Path, console
             f"expect_accuracy={expected:g}: {path} has a test accuracy of {share:.2%}, which differs by more than "
             f"half a point, so nothing was measured: {_what_may_be_wrong(network, test)}"
         )
+    for note in held.notes:
+        say(note)
     say(f"test accuracy {share:.2%}")
     if held.unsaid:
-        say(f"taken as {_taken(held.cell)}: the file does not say ({', '.join(held.unsaid)})")
+        say(f"taken as {_taken(network.cell)}: the file does not say ({', '.join(held.unsaid)})")
     bound = NEAR_CHANCE / test.classes
     if share < bound:
         say(f"warning: near chance (below {bound:.0%}): {_what_may_be_wrong(network, test)}")
@@ -87,31 +94,24 @@ def _what_may_be_wrong(network: RecurrentNetwork, test: Images) -> str:
 def _better_reading(network: RecurrentNetwork, test: Images) -> str | None:
     """Another reading of the weights, in words, if it classifies clearly more images correctly; else None.
 
-    Among readings that hardly differ the one that departs least from ours is named. Only of the paper's cell is it known what else
-    its weights may be.
+    Among readings that hardly differ the one that departs least from ours is named. Weights of a vanilla cell may also be those of
+    the other one.
     """
-    if network.cell is not TANH:
-        return None
+    ours, bias = network.cell.name.removesuffix(WITH_BIAS), WITH_BIAS * network.cell.name.endswith(WITH_BIAS)
+    kinds = sorted(("tanh", "relu"), key=ours.__ne__) if isinstance(network.cell, VanillaCell) else [ours]
     pixels, labels = scaled(test.images[:TRIED]), test.labels[:TRIED]
     shares = {}
-    for reading in product(NONLINEARITIES, ORDERS if pixels.shape[1] == pixels.shape[2] else ["rows"], SCALES):
-        nonlinearity, order, scale = reading
-        last = _last_state(network, SCALES[scale](ORDERS[order](pixels)), NONLINEARITIES[nonlinearity])
-        shares[reading] = float((network.predict(last) == labels).double().mean())
-    ours = next(iter(shares))
-    if max(shares.values()) <= shares[ours] + BETTER:
+    for reading in product(kinds, ORDERS if pixels.shape[1] == pixels.shape[2] else ["rows"], SCALES):
+        kind, order, scale = reading
+        other = replace(network, cell=known(kind + bias)) if kind != ours else network
+        last = deque(other.rows(SCALES[scale](ORDERS[order](pixels))), maxlen=1).pop()
+        shares[reading] = float((other.predict(last) == labels).double().mean())
+    first = next(iter(shares))
+    if max(shares.values()) <= shares[first] + BETTER:
         return None
     close = [reading for reading, share in shares.items() if share > max(shares.values()) - BETTER]
-    likely = min(close, key=lambda reading: sum(part != own for part, own in zip(reading, ours, strict=True)))
+    likely = min(close, key=lambda reading: sum(part != own for part, own in zip(reading, first, strict=True)))
     return (
         f"as a {likely[0]} network that reads {likely[1]} of {likely[2]} it is right on {shares[likely]:.1%} of the first "
-        f"{len(labels):,} test images, as {_taken(network.cell)} on {shares[ours]:.1%}"
+        f"{len(labels):,} test images, as {_taken(network.cell)} on {shares[first]:.1%}"
     )
-
-
-def _last_state(network: RecurrentNetwork, pixels: torch.Tensor, nonlinearity: Map) -> torch.Tensor:
-    """The state `[N, H]` after the last row of images `[N, T, features]`."""
-    state = pixels.new_zeros(len(pixels), network.hidden_size)
-    for row in pixels.unbind(dim=1):
-        state = nonlinearity(row @ network.input.mT + state @ network.recurrent.mT)
-    return state

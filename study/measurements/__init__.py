@@ -8,11 +8,12 @@ that were stored before are measured on their stored weights.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, overload
 
 import torch
 import xarray as xr
@@ -31,16 +32,28 @@ from study.measurements import (
     modes,
     probes,
 )
+from study.measurements.of_module import Data, recording_of
 from study.measurements.recording import Extent, Recording, nothing_more
-from study.schema import MEASURED, labelled, measured_in_words, with_measurement, with_sources_of_both
+from study.networks.network import Lacking
+from study.schema import (
+    CLASS_NAMES,
+    FEATURES,
+    LEFT_OUT,
+    MEASURED,
+    NETWORK,
+    labelled,
+    measured_in_words,
+    with_measurement,
+    with_sources_of_both,
+)
 from study.terminal.errors import InputError, quoted
 
 # Each set includes those before it: what the paper reports; the default of a study; everything.
 SETS = ("paper", "standard", "full")
 NAME = re.compile("[a-z][a-z0-9_]*", re.ASCII)
-DROPPED = "weights_dropped"
+DROPPED, OVERFLOWED = "weights_dropped", "images_overflowed"
 OWN = "expected a name of its own, or another source"
-TAKEN = {DROPPED, "hidden_size", "seed", "run_id"}  # the last three by the dataset of a study
+TAKEN = {DROPPED, OVERFLOWED, "hidden_size", "seed", "run_id"}  # the last three by the dataset of a study
 
 
 @dataclass(frozen=True)
@@ -66,7 +79,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "experiments": Measurement(experiments.accuracies, "paper", version=2),
     "dimensionality": Measurement(dimensionality.pca90, "paper", version=2, reads_blank_rows=False),
     "dimensionality_null": Measurement(dimensionality.null, "standard", reads_blank_rows=False, memory=dimensionality.null_memory),
-    "geometry": Measurement(geometry.geometry, "standard", reads_blank_rows=False),
+    "geometry": Measurement(geometry.geometry, "standard", version=2, reads_blank_rows=False),
     "geometry_nulls": Measurement(geometry.nulls, "full", reads_blank_rows=False, memory=geometry.nulls_memory),
     "geometry_appended": Measurement(geometry.appended, "full"),
     "probes": Measurement(probes.accuracies, "standard", reads_blank_rows=False, memory=probes.memory),
@@ -74,7 +87,9 @@ MEASUREMENTS: dict[str, Measurement] = {
     "probe_controls": Measurement(probes.controls, "full", version=2, reads_blank_rows=False, memory=probes.controls_memory),
     "temporal_generalisation": Measurement(probes.generalisation, "full", reads_blank_rows=False, memory=probes.memory),
     "early_classification": Measurement(early.early_classification, "standard", reads_blank_rows=False, memory=probes.memory),
-    "early_cluster": Measurement(early_cluster.early_cluster, "standard", reads_blank_rows=False, memory=early_cluster.memory),
+    "early_cluster": Measurement(
+        early_cluster.early_cluster, "standard", version=2, reads_blank_rows=False, memory=early_cluster.memory
+    ),
     "spectrum": Measurement(eigenvalues.recurrent_spectrum, "standard", reads_blank_rows=False),
     "attractors": Measurement(attractors.attractors, "standard", version=2, reads_blank_rows=False),
     "modes": Measurement(modes.from_weights, "standard", reads_blank_rows=False),
@@ -132,21 +147,64 @@ def known(names: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def measure(recording: Recording, names: Sequence[str] | None = None) -> xr.Dataset:
+@overload
+def measure(module: Recording, data: Sequence[str] | None = None) -> xr.Dataset: ...
+@overload
+def measure(
+    module: object, data: Data, only: Sequence[str] | None = None, *, blank_rows: int = 500, seed: int = 0, untrained: object = None
+) -> xr.Dataset: ...
+@torch.no_grad()
+def measure(
+    module: object,
+    data: Any = None,
+    only: Sequence[str] | None = None,
+    *,
+    blank_rows: int = 500,
+    seed: int = 0,
+    untrained: object = None,
+) -> xr.Dataset:
     """Measurements of one network (all, where none are named), as one dataset whose variables carry units and a description.
 
-    The attribute `measured` names them with their versions, that of a variable, `measurement`, the one it is of: for those who read
-    the record when there are more. Several may make one variable, each of other sources. A network whose weights are not all finite
-    has no states to measure: `weights_dropped`, how many are not, is then all there is. Raises `InputError` where a measurement
-    yields a variable that something else has.
+    The network is any object with a step, a readout and a state size, or an `nn.Module` of one recurrent and one linear layer
+    (`study.networks.modules` says what they must be); `data` are the images it is shown (`study.data.given.images_of`). `only`
+    names measurements; `blank_rows` is the longest run of blank rows; `seed` that of the untrained network with which PyTorch's
+    layers are compared; `untrained` the same kind of object before training. Or the network and its images are a `Recording`, and
+    the second argument names the measurements.
+
+    The attribute `measured` names the measurements with their versions, that of a variable, `measurement`, the one it is of: for
+    those who read the record when there are more. Several may make one variable, each of other sources. `left_out`, a JSON object,
+    gives for each measurement that cannot be made of this network the reason. A network whose weights are not all finite has no
+    states to measure: `weights_dropped`, how many are not, is then all there is. Likewise `images_overflowed`: the images whose
+    states overflow while they are read, as they may if the cell is not bounded.
+
+    Raises `InputError` where network or data are not accepted, and where a measurement yields a variable that something else has.
     """
-    weights = torch.cat([weight.flatten() for weight in recording.network.state_dict().values()])
-    dropped = int((~weights.isfinite()).sum())
-    chosen = {name: one for name, one in MEASUREMENTS.items() if not dropped and (names is None or name in names)}
+    if isinstance(module, Recording):
+        return _of_recording(module, data if only is None else only)
+    names = known([only] if isinstance(only, str) else list(only)) if only is not None else None
+    recording = recording_of(module, data, blank_rows, seed, untrained)
+    return _of_recording(recording, names).assign_attrs({NETWORK: recording.network.cell.description})
+
+
+def _of_recording(recording: Recording, names: Sequence[str] | None) -> xr.Dataset:
+    """The measurements of a recording."""
+    dropped = sum(int((~weight.isfinite()).sum()) for weight in recording.network.state_dict().values())
     arrays: dict[str, xr.DataArray] = {}
+    overflowed = 0
+    if not dropped and not recording.network.cell.bounded:
+        overflowed = int((~recording.states.isfinite().all(dim=2).all(dim=0)).sum())
+        arrays[OVERFLOWED] = labelled(OVERFLOWED, overflowed, {}, "test images whose states are too large to be numbers")
+    whole = not dropped and not overflowed
+    chosen = {name: one for name, one in MEASUREMENTS.items() if whole and (names is None or name in names)}
+    left_out: dict[str, str] = {}
     with _one_plain_thread():
         for name, one in chosen.items():
-            for array in one.function(recording):
+            try:
+                made = list(one.function(recording))
+            except Lacking as lacking:
+                left_out[name] = str(lacking)
+                continue
+            for array in made:
                 variable, array = str(array.name), with_measurement(array, name)
                 try:
                     arrays[variable] = with_sources_of_both(arrays[variable], array) if variable in arrays else array
@@ -155,7 +213,10 @@ def measure(recording: Recording, names: Sequence[str] | None = None) -> xr.Data
                 if variable in TAKEN:
                     raise InputError(f"measurement {name} yields {quoted(variable)}, which is taken; {OWN}")
     arrays[DROPPED] = labelled(DROPPED, dropped, {}, "weights that are not finite")
-    return xr.Dataset(arrays, attrs={MEASURED: measured_in_words(versions_of(chosen))})
+    test = recording.test
+    of_images = {CLASS_NAMES: json.dumps(test.names), FEATURES: str(test.shape.features)}
+    attributes = {MEASURED: measured_in_words(versions_of(name for name in chosen if name not in left_out))} | of_images
+    return xr.Dataset(arrays, attrs=attributes | ({LEFT_OUT: json.dumps(left_out)} if left_out else {}))
 
 
 @contextmanager

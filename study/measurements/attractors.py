@@ -1,4 +1,4 @@
-"""The attractors of a network's blank map that test images reach, and what they reveal about the digit.
+"""The attractors of a network's blank map that test images reach, and what they reveal about the class.
 
 Everything is computed in float64, on whole states. If the map is odd, an attractor and its mirror image count as two, unless they
 are the same set.
@@ -14,6 +14,7 @@ import xarray as xr
 from scipy.fft import irfft, rfft, rfftfreq
 
 from study.measurements import lyapunov
+from study.measurements.lyapunov import LyapunovExponents
 from study.measurements.recording import Recording
 from study.networks.cells.cell import BlankMap
 from study.schema import labelled
@@ -27,19 +28,23 @@ AT_ZERO = 1e-6  # root mean square state below which an orbit is at 0, or approa
 EXPONENTS = 20  # the largest
 LYAPUNOV_STEPS = 10_000
 LEAST_GROWTH = 1e-3  # nat per row: a leading exponent above it, and above three standard errors, is chaos; smaller: 0
-KINDS = ("fixed_point", "cycle", "closed_curve", "chaos", "unresolved", "torus")  # stored as an index: new ones at the end
+NOWHERE = -1  # the number of no attractor
+PART = WINDOW // 10  # blank rows at the beginning and at the end of the window, of which the sizes of states are compared
+GROWN = 2  # times as large at the end as at the beginning: the state grows without bound
+KINDS = ("fixed_point", "cycle", "closed_curve", "chaos", "unresolved", "torus", "diverging")  # by index: new ones at the end
 
 
 @dataclass(frozen=True)
 class Orbits:
     """Test images after `STATE_TRANSIENT` blank rows.
 
-    Attributes: their `states` `[n, D]`, `digits` `[n]` and the `attractor` each is on, numbered from the one that most reach;
-    `main`, the orbit `[WINDOW, D]` that follows, of one image on number 0.
+    Attributes: their `states` `[n, D]`, `labels` `[n]` and the `attractor` each is on, numbered from the one that most reach, and
+    `NOWHERE` where the state grows without bound; `main`, the orbit `[WINDOW, D]` that follows, of one image on number 0, empty
+    where there is none.
     """
 
     states: np.ndarray
-    digits: np.ndarray
+    labels: np.ndarray
     attractor: np.ndarray
     main: np.ndarray
 
@@ -52,25 +57,36 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
     `attractor_recurrence`, how close it comes back, both in units of its root mean square; `period_state`, that of the strongest
     oscillation of the state, and `period_recurrence`, the rows after which it comes closest to where it was.
 
-    Of all: `attractors`, their number; `attractor_share`, the share of images on the first; `basin_tells_digit`, the adjusted
-    mutual information of attractor and digit; `phase_tells_digit`, the share of the variance of the phase on the first attractor
-    that the digit explains, less what it would by chance (epsilon squared).
+    Of cells whose states are not bounded, `diverging`: the share of images whose state grows without bound. If that is the fate of
+    more images than reach any attractor, `attractor_kind` says so, and the rest of the evidence is missing.
+
+    Of all: `attractors`, their number; `attractor_share`, the share of images on the first; `basin_tells_label`, the adjusted
+    mutual information of attractor and class; `phase_tells_label`, the share of the variance of the phase on the first attractor
+    that the class explains, less what it would by chance (epsilon squared).
     """
     from sklearn.metrics import adjusted_mutual_info_score
 
-    orbits, step = recording.cached(followed), recording.network.cell.blank_map(recording.network.parameters)
-    main = orbits.main
-    size = _size(main)
-    motion = float(np.linalg.norm(np.diff(main, axis=0), axis=1).max()) / size if size >= AT_ZERO else 0.0
-    lag, closeness = recurrence(main)
-    growth = lyapunov.exponents(step.tangent, main[-1], min(EXPONENTS, main.shape[1]), LYAPUNOV_STEPS)
-    separation = lyapunov.leading_by_separation(step, main[-1], LYAPUNOV_STEPS)
-    kind = attractor_kind(motion, closeness, growth.exponents, growth.error)
-    period = strongest_period(main) if motion > NO_DISTANCE else np.nan
-    first = orbits.attractor == 0
-    phase = _phases(step, orbits.states[first], main, period)
-    still = "the state stands still"
-    exponents = {"exponent": np.arange(1, len(growth.exponents) + 1)}
+    cell, orbits = recording.network.cell, recording.cached(followed)
+    step, main = cell.blank_map(recording.network.parameters), orbits.main
+    first, diverging = orbits.attractor == 0, float(np.mean(orbits.attractor == NOWHERE))
+    followed_on = first.mean() >= diverging and first.any()
+    size = _size(main) if followed_on else np.nan
+    unknown = np.full(min(EXPONENTS, orbits.states.shape[1]), np.nan)
+    growth, separation = LyapunovExponents(unknown, unknown), np.nan
+    kind, motion, lag, closeness, period, phase = "diverging", np.nan, np.nan, np.nan, np.nan, np.zeros((0, 2))
+    if followed_on:
+        motion = float(np.linalg.norm(np.diff(main, axis=0), axis=1).max()) / size if size >= AT_ZERO else 0.0
+        lag, closeness = recurrence(main)
+        if cell.smooth_at_rest or size >= AT_ZERO:
+            growth = lyapunov.exponents(step.tangent, main[-1], len(unknown), LYAPUNOV_STEPS)
+            separation = lyapunov.leading_by_separation(step, main[-1], LYAPUNOV_STEPS)
+        kind = attractor_kind(motion, closeness, growth.exponents, growth.error)
+        period = strongest_period(main) if motion > NO_DISTANCE else np.nan
+        phase = _phases(step, orbits.states[first], main, period)
+    grows = "" if cell.bounded else "the state grows without bound"
+    still = "; or ".join(filter(None, ("the state stands still", grows)))
+    no_slope = "; or ".join(filter(None, ("" if cell.smooth_at_rest else "the state rests where the map has no derivative", grows)))
+    exponents = {"exponent": np.arange(1, len(unknown) + 1)}
     yield labelled(
         "attractor_kind",
         KINDS.index(kind),
@@ -81,13 +97,56 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
         flag_values=np.arange(len(KINDS)),
         flag_meanings=" ".join(KINDS),
     )
-    yield labelled("attractor_motion", motion, {}, "longest step of the state in one row, in units of its root mean square")
-    yield labelled("attractor_recurrence", closeness, {}, "distance after the best recurrence, in units of the root mean square")
     yield labelled(
-        "lyapunov", growth.exponents, exponents, "Lyapunov exponents", units="nat/row", role="curve", metric="attractor/lyapunov"
+        "attractor_motion",
+        motion,
+        {},
+        "longest step of the state in one row, in units of its root mean square",
+        missing=grows or None,
     )
-    yield labelled("lyapunov_error", growth.error, exponents, "standard errors of the Lyapunov exponents", units="nat/row")
-    yield labelled("lyapunov_by_separation", separation, {}, "largest Lyapunov exponent, from two orbits", units="nat/row")
+    yield labelled(
+        "attractor_recurrence",
+        closeness,
+        {},
+        "distance after the best recurrence, in units of the root mean square",
+        missing=grows or None,
+    )
+    yield labelled(
+        "lyapunov",
+        growth.exponents,
+        exponents,
+        "Lyapunov exponents",
+        units="nat/row",
+        role="curve",
+        metric="attractor/lyapunov",
+        missing=no_slope or None,
+    )
+    yield labelled(
+        "lyapunov_error",
+        growth.error,
+        exponents,
+        "standard errors of the Lyapunov exponents",
+        units="nat/row",
+        missing=no_slope or None,
+    )
+    yield labelled(
+        "lyapunov_by_separation",
+        separation,
+        {},
+        "largest Lyapunov exponent, from two orbits",
+        units="nat/row",
+        missing=no_slope or None,
+    )
+    if not cell.bounded:
+        yield labelled(
+            "diverging",
+            diverging,
+            {},
+            "share of images whose state grows without bound under blank rows",
+            role="number",
+            metric="attractor/diverging",
+            share=True,
+        )
     yield labelled(
         "period_state",
         period,
@@ -107,30 +166,30 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
     )
     yield labelled(
         "attractors",
-        len(np.unique(orbits.attractor)),
+        len(np.unique(orbits.attractor[orbits.attractor != NOWHERE])),
         {},
         "distinct attractors that test images reach",
         role="number",
         metric="attractor/number",
-        images=len(orbits.digits),
+        images=len(orbits.labels),
     )
     yield labelled("attractor_share", float(first.mean()), {}, "share of images on the most frequented attractor")
     yield labelled(
-        "basin_tells_digit",
-        float(adjusted_mutual_info_score(orbits.digits, orbits.attractor)),
+        "basin_tells_label",
+        float(adjusted_mutual_info_score(orbits.labels, orbits.attractor)),
         {},
-        "adjusted mutual information of attractor and digit",
+        "adjusted mutual information of attractor and class",
         role="number",
-        metric="attractor/basin_tells_digit",
+        metric="attractor/basin_tells_label",
     )
     yield labelled(
-        "phase_tells_digit",
-        explained(phase, orbits.digits[first]),
+        "phase_tells_label",
+        explained(phase, orbits.labels[first]),
         {},
-        "share of the variance of the phase on the attractor that the digit explains, less chance",
+        "share of the variance of the phase on the attractor that the class explains, less chance",
         role="number",
-        metric="attractor/phase_tells_digit",
-        missing="no image on the attractor has a phase, or no digit has two",
+        metric="attractor/phase_tells_label",
+        missing="no image on the attractor has a phase, or no class has two",
     )
 
 
@@ -139,17 +198,25 @@ def followed(recording: Recording) -> Orbits:
     images = min(IMAGES, len(recording.test))
     step = recording.network.cell.blank_map(recording.network.parameters)
     state = recording.states[-1, :images].double().cpu().numpy()
-    for _ in range(STATE_TRANSIENT):
-        state = step(state)
-    start, mean, square = state, np.zeros_like(state), np.zeros_like(state)
-    for _ in range(WINDOW):
-        state = step(state)
-        mean += state
-        square += state * state
-    mean, square = mean / WINDOW, square / WINDOW
-    attractor = distinct(np.hstack([mean, np.sqrt(square)]), _size(np.sqrt(square)))
-    main = [start[np.flatnonzero(attractor == 0)[:1]]]
-    while len(main) < WINDOW:
+    sizes = []  # of each image's state, up to the end of the first part of the window and to the beginning of the last
+    with np.errstate(all="ignore"):  # a state that is not bounded may overflow
+        for _ in range(STATE_TRANSIENT):
+            state = step(state)
+        start, mean, square = state, np.zeros_like(state), np.zeros_like(state)
+        for row in range(WINDOW):
+            state = step(state)
+            mean += state
+            square += state * state
+            if row in (PART - 1, WINDOW - PART - 1):
+                sizes.append(square.sum(axis=1))
+        early, late = sizes[0], square.sum(axis=1) - sizes[1]
+        grows = late > GROWN**2 * np.maximum(early, PART * AT_ZERO**2)
+    stays = np.isfinite(late) & (recording.network.cell.bounded | ~grows)
+    mean, square = mean[stays] / WINDOW, square[stays] / WINDOW
+    attractor = np.full(images, NOWHERE)
+    attractor[stays] = distinct(np.hstack([mean, np.sqrt(square)]), _size(np.sqrt(square)))
+    main = [start[attractor == 0][:1]]
+    while len(main) < WINDOW and len(main[0]):
         main.append(step(main[-1]))
     return Orbits(start, recording.test.labels[:images].cpu().numpy(), attractor, np.concatenate(main))
 
@@ -246,10 +313,10 @@ def _phases(step: BlankMap, states: np.ndarray, main: np.ndarray, period: float)
     return np.stack([np.cos(phase), np.sin(phase)], axis=1) * moving[:, None]
 
 
-def explained(phase: np.ndarray, digits: np.ndarray) -> float:
-    """The share of the variance of phases `[n, 2]` between digits, less chance: 1 - (within / (n - K)) / (total / (n - 1)); NaN
-    where there is no variance or no digit twice."""
-    names, index = np.unique(digits[: len(phase)], return_inverse=True)
+def explained(phase: np.ndarray, labels: np.ndarray) -> float:
+    """The share of the variance of phases `[n, 2]` between classes, less chance: 1 - (within / (n - K)) / (total / (n - 1)); NaN
+    where there is no variance or no class twice."""
+    names, index = np.unique(labels[: len(phase)], return_inverse=True)
     count = len(phase)
     if count <= len(names):
         return float("nan")
@@ -260,5 +327,5 @@ def explained(phase: np.ndarray, digits: np.ndarray) -> float:
 
 
 def _size(states: np.ndarray) -> float:
-    """The root mean square norm of states `[n, H]`."""
-    return float(np.sqrt(np.mean(np.sum(states**2, axis=1))))
+    """The root mean square norm of states `[n, H]`, 0 where there are none."""
+    return 0.0 if not len(states) else float(np.sqrt(np.mean(np.sum(states**2, axis=1))))

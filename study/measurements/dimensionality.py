@@ -17,13 +17,13 @@ SHARE = 0.9  # of the variance (Horoi, Lajoie & Wolf 2020, section 2)
 def pca90(recording: Recording) -> Iterator[xr.DataArray]:
     """Principal components needed for at least 90% of the variance of the hidden states at each time step.
 
-    Yields `pca90` over `time_step`, `pca90_by_digit` over (`time_step`, `digit`), and `peak_dimension`, the largest value of
+    Yields `pca90` over `time_step`, `pca90_by_label` over (`time_step`, `label`), and `peak_dimension`, the largest value of
     `pca90`. A count is 0 where the total variance is 0. Besides, of the trained network, `dimension90` over (`source`, `time_step`)
-    and `dimension90_by_digit` over (`source`, `time_step`, `digit`): the same as continuous numbers. Within a component the share
+    and `dimension90_by_label` over (`source`, `time_step`, `label`): the same as continuous numbers. Within a component the share
     of the variance is taken to rise linearly, so that they lie above the count less one and are at most the count.
     """
-    whole, by_digit = (np.apply_along_axis(_components, -1, variances) for variances in recording.cached(principal_variances))
-    digits, steps = np.arange(recording.test.classes), {"time_step": recording.time_steps}
+    whole, by_label = (np.apply_along_axis(_components, -1, variances) for variances in recording.cached(principal_variances))
+    labels, steps = np.arange(recording.test.classes), {"time_step": recording.time_steps}
     yield labelled(
         "pca90",
         whole,
@@ -34,13 +34,13 @@ def pca90(recording: Recording) -> Iterator[xr.DataArray]:
         metric="pca90/whole",
     )
     yield labelled(
-        "pca90_by_digit",
-        by_digit,
-        steps | {"digit": digits},
-        "principal components for 90% of the variance, images of one digit",
+        "pca90_by_label",
+        by_label,
+        steps | {"label": labels},
+        "principal components for 90% of the variance, images of one class",
         units="components",
         role="curve",
-        metric="pca90/by_digit_mean",
+        metric="pca90/by_label_mean",
     )
     yield labelled(
         "peak_dimension",
@@ -54,7 +54,7 @@ def pca90(recording: Recording) -> Iterator[xr.DataArray]:
 
 
 def null(recording: Recording) -> Iterator[xr.DataArray]:
-    """Yields `dimension90` and `dimension90_by_digit` of the untrained network of the seed."""
+    """Yields `dimension90` and `dimension90_by_label` of the untrained network of the seed."""
     yield from _dimensions(recording.untrained.cached(principal_variances), "untrained", recording)
 
 
@@ -64,7 +64,7 @@ def null_memory(extent: Extent) -> int:
 
 
 def _dimensions(variances: tuple[np.ndarray, np.ndarray], source: str, recording: Recording) -> Iterator[xr.DataArray]:
-    whole, by_digit = (np.apply_along_axis(continuous, -1, part)[None] for part in variances)
+    whole, by_label = (np.apply_along_axis(continuous, -1, part)[None] for part in variances)
     at = {"source": [source], "time_step": recording.time_steps}
     yield labelled(
         "dimension90",
@@ -76,13 +76,13 @@ def _dimensions(variances: tuple[np.ndarray, np.ndarray], source: str, recording
         metric="dimension90/whole",
     )
     yield labelled(
-        "dimension90_by_digit",
-        by_digit,
-        at | {"digit": np.arange(recording.test.classes)},
-        "dimensions that carry 90% of the variance, images of one digit",
+        "dimension90_by_label",
+        by_label,
+        at | {"label": np.arange(recording.test.classes)},
+        "dimensions that carry 90% of the variance, images of one class",
         units="dimensions",
         role="curve",
-        metric="dimension90/by_digit_mean",
+        metric="dimension90/by_label_mean",
     )
 
 
@@ -99,7 +99,7 @@ def _variances(parts: list[Spread]) -> np.ndarray:
 
 
 def spreads(recording: Recording) -> list[Spread]:
-    """The spread of the hidden states of all test images at each time step, and between digits; ask for them with
+    """The spread of the hidden states of all test images at each time step, and between classes; ask for them with
     `Recording.cached`."""
     test = recording.test
     return [Spread.of(states, test.labels, test.classes) for states in recording.hidden]

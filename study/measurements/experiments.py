@@ -19,7 +19,8 @@ from study.schema import labelled
 @dataclass(frozen=True)
 class Answers:
     """The readout's answers after some numbers of `blank` rows, int64 `[B]` in rising order: the share of correct images, float64
-    `[B]`, the same for even and odd image numbers, `[B, 2]`, and the share of images given each label, `[B, classes]`."""
+    `[B]`, the same for even and odd image numbers, `[B, 2]`, and the share of images given each label, `[B, classes + 1]`, the last
+    of which stands for none: the logits are not finite."""
 
     blank: np.ndarray
     accuracy: np.ndarray
@@ -37,9 +38,9 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
 
     Yields `accuracy_blanked` (1: all later rows blank) and `accuracy_truncated` (2: read at once) over `rows_shown` 1 .. T-1,
     `accuracy_appended` (3) over `blank_rows` 0 .. K, with `accuracy_appended_by_half`, that of each half of the images, and
-    `predicted`, the share of images given each label. Besides,
-    `test_accuracy`, that on the images as they are, and `period`, that of the appended curve, NaN where it does not oscillate
-    beyond noise (whether the oscillation lasts is tested in `analysis.statistics.oscillation`).
+    `predicted`, the share of images given each label; of cells whose states are not bounded `overflowed`, the share given none.
+    Besides, `test_accuracy`, that on the images as they are, and `period`, that of the appended curve, NaN where it does not
+    oscillate beyond noise (whether the oscillation lasts is tested in `analysis.statistics.oscillation`).
     """
     rows, shown = recording.rows, np.arange(1, recording.rows)
     partial = np.array([answers(recording, n, [0, rows - n]).accuracy for n in map(int, shown)]).reshape(-1, 2)
@@ -81,11 +82,21 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
     )
     yield labelled(
         "predicted",
-        whole.predicted,
-        blank | {"digit": np.arange(recording.test.classes)},
+        whole.predicted[:, :-1],
+        blank | {"label": np.arange(recording.test.classes)},
         "share of images to which the readout gives this label",
         share=True,
     )
+    if not recording.network.cell.bounded:
+        yield labelled(
+            "overflowed",
+            whole.predicted[:, -1],
+            blank,
+            "share of images whose logits are too large to be numbers, and which count as wrong, under appended blank rows",
+            role="curve",
+            metric="appended/overflowed",
+            share=True,
+        )
     yield labelled("test_accuracy", whole.accuracy[0], {}, "accuracy on the whole image", role="number", share=True)
     settled = whole.accuracy[ACCURACY_TRANSIENT:]
     if len(settled) >= SHORTEST:
@@ -136,8 +147,9 @@ def _roll(recording: Recording, shown: int, blank: np.ndarray) -> Answers:
     state = recording.state(shown, 0, len(labels))
     moving = state.any(dim=1) if network.cell.rests_at_zero else torch.ones_like(labels, dtype=torch.bool)
     # A code for each answer: the label given, the true one, the half of the images and the step, in that order of significance.
-    of_image = classes * labels + classes**2 * (torch.arange(len(labels), device=labels.device) % 2)
-    size, read = 2 * classes**2, {int(rows): at for at, rows in enumerate(blank)}
+    given = classes + 1  # or none
+    of_image = given * labels + given * classes * (torch.arange(len(labels), device=labels.device) % 2)
+    size, read = 2 * given * classes, {int(rows): at for at, rows in enumerate(blank)}
     codes = network.predict(torch.zeros_like(state[:1])) + of_image[~moving]
     counts = torch.bincount(codes, minlength=size).expand(len(read), size).clone()
     for states, image in zip(state[moving].split(recording.chunk), of_image[moving].split(recording.chunk), strict=True):
@@ -147,7 +159,7 @@ def _roll(recording: Recording, shown: int, blank: np.ndarray) -> Answers:
                 predicted[read[rows]] = network.predict(rolled)
         codes = predicted + image + size * torch.arange(len(read), device=labels.device)[:, None]
         counts += torch.bincount(codes.flatten(), minlength=counts.numel()).view_as(counts)
-    confusion = counts.view(len(read), 2, classes, classes).cpu().numpy()  # [step, half, true label, predicted label]
+    confusion = counts.view(len(read), 2, classes, given).cpu().numpy()  # [step, half, true label, predicted label]
     right = np.trace(confusion, axis1=2, axis2=3)
     halves = np.maximum(confusion.sum(axis=(2, 3)), 1)
     return Answers(blank, right.sum(axis=1) / len(labels), right / halves, confusion.sum(axis=(1, 2)) / len(labels))

@@ -21,7 +21,7 @@ DESCRIBED = 16  # at most
 
 def fixed_points(recording: Recording) -> Iterator[xr.DataArray]:
     """The fixed points found from states that test images pass through; 0 among them where the cell rests there, and the mirror
-    image of each where it is odd.
+    image of each where it is odd. Where the map has no derivative, as that of rectified units at 0, nothing is said of stability.
 
     Yields `fixed_points`, how many were found, `fixed_points_stable`, how many attract, and `fixed_point_searches_failed`, the
     share of searches that ended elsewhere; over `fixed_point`, for the first `DESCRIBED` in the order of their norms,
@@ -31,9 +31,12 @@ def fixed_points(recording: Recording) -> Iterator[xr.DataArray]:
     cell, weights = recording.network.cell, recording.network.double().parameters
     points, failed = search(cell, weights, _starts(recording))
     multipliers = torch.linalg.eigvals(cell.jacobian(weights, points, points)).abs()
-    largest, unstable = multipliers.max(dim=1).values, (multipliers > 1).sum(dim=1)
+    largest, unstable = multipliers.max(dim=1).values, (multipliers > 1).sum(dim=1).double()
+    if not cell.smooth_at_rest:
+        kink = ~points.any(dim=1)
+        largest[kink], unstable[kink] = torch.nan, torch.nan
     order = {"fixed_point": np.arange(1, DESCRIBED + 1)}
-    none = "fewer fixed points were found"
+    none = "fewer fixed points were found" + ("" if cell.smooth_at_rest else "; or the map has no derivative there")
     yield labelled("fixed_points", len(points), {}, "fixed points found", role="number", metric="fixed_points/number")
     yield labelled(
         "fixed_points_stable",

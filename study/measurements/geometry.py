@@ -1,7 +1,7 @@
-"""Geometry of the hidden states: dimensionality by three measures, scatter between digits, neighbours; and the controls.
+"""Geometry of the hidden states: dimensionality by three measures, scatter between classes, neighbours; and the controls.
 
-Measures that depend on the number of images use the same number for each digit and for random groups of images of any digit
-(`by_group`). A digit is compared with a group, never with all images.
+Measures that depend on the number of images use the same number for each class and for random groups of images of any class
+(`by_group`). A class is compared with a group, never with all images.
 """
 
 from __future__ import annotations
@@ -16,15 +16,14 @@ import xarray as xr
 
 from study.data.sources import Images
 from study.measurements.dimensionality import components, spreads
+from study.measurements.early_class import NEIGHBOUR_IMAGES, early_class
 from study.measurements.neighbours import FEWEST, neighbour_agreement, two_nearest_neighbours
 from study.measurements.recording import Extent, Recording
 from study.networks.network import scaled
 from study.networks.variance import Spread
 from study.schema import labelled
 
-NEIGHBOUR_IMAGES = 2500  # the first test images, among which neighbours are searched for
-EARLY_STEP, EARLY_DIGIT = 4, 6  # where the paper saw the first cluster (section 4, figure 4)
-IMAGES_EACH = 500  # at most, per digit and per group: the cost of neighbours is quadratic
+IMAGES_EACH = 500  # at most, per class and per group: the cost of neighbours is quadratic
 EVERY = 9  # slow measures are made at every so many blank rows, beyond the number of rows of an image
 
 RATIO = "participation ratio of the states' covariance"
@@ -39,7 +38,7 @@ MEASURES = (
 WHOLE = (
     ("participation_ratio", RATIO, "dimensions"),
     ("participation_ratio_corrected", CORRECTED, "dimensions"),
-    ("between_class_share", "share of the states' scatter that lies between the means of the digits", "1"),
+    ("between_class_share", "share of the states' scatter that lies between the means of the classes", "1"),
 )
 APPENDED, UNDER_BLANK_ROWS = "_appended", ", under appended blank rows"
 FEW = f"fewer than {FEWEST} of the images differ, too few to tell"
@@ -49,11 +48,11 @@ def geometry(recording: Recording) -> Iterator[xr.DataArray]:
     """Geometry at each time step.
 
     Yields over (`source`, `time_step`), of the trained network: `participation_ratio` and `participation_ratio_corrected` of all
-    images, and `between_class_share`, the share of the scatter that lies between digits; the two ratios, `pca90` and `twonn` over
-    `digit` as well, as `..._by_digit` (but `pca90_matched_by_digit`, on equal image numbers), and over `group`, as `..._by_group`;
+    images, and `between_class_share`, the share of the scatter that lies between classes; the two ratios, `pca90` and `twonn` over
+    `label` as well, as `..._by_label` (but `pca90_matched_by_label`, on equal image numbers), and over `group`, as `..._by_group`;
     `twonn_dropped`, the share of images TwoNN left out because they coincide. Besides, `neighbour_agreement` over (`time_step`,
-    `digit`), the share of an image's ten nearest neighbours that show the same digit, and `sixes_agreement` over `source`, that of
-    the sixes at step 4, in the trained and the untrained network and in the pixels.
+    `label`), the share of an image's ten nearest neighbours that show the same class, and `early_class_agreement` over `source`,
+    that of the class that separates early, in the trained and the untrained network and in the pixels.
     """
     yield from _over_time({"trained": (recording.hidden, recording.cached(spreads))}, recording.test)
     near = recording.test.first(NEIGHBOUR_IMAGES)
@@ -61,50 +60,51 @@ def geometry(recording: Recording) -> Iterator[xr.DataArray]:
     yield labelled(
         "neighbour_agreement",
         agreement,
-        {"time_step": recording.time_steps, "digit": np.arange(near.classes)},
-        "share of the ten nearest neighbours that show the same digit",
+        {"time_step": recording.time_steps, "label": np.arange(near.classes)},
+        "share of the ten nearest neighbours that show the same class",
         role="curve",
         metric="neighbours/agreement",
         share=True,
         images=len(near),
     )
-    yield from _sixes(recording, near, agreement)
+    yield from _early(recording, near, agreement)
 
 
-def _sixes(recording: Recording, near: Images, agreement: np.ndarray) -> Iterator[xr.DataArray]:
-    """Whether the sixes separate by step 4 (section 4 of the paper), and whether they do so without training, or in the pixels
-    alone; NaN where the data set has no sixes or no step 4.
+def _early(recording: Recording, near: Images, agreement: np.ndarray) -> Iterator[xr.DataArray]:
+    """Whether a class separates early (section 4 of the paper), and whether it does so without training, or in the pixels alone.
+
+    NaN where the data set has no such class.
     """
-    values, missing = [np.nan] * 3, f"the images have no label {EARLY_DIGIT}, or fewer than {EARLY_STEP} rows"
-    if recording.rows >= EARLY_STEP and near.classes > EARLY_DIGIT:
-        rows, missing = scaled(near.images[:, :EARLY_STEP]), None
-        *_, untrained = recording.untrained.network.rows(rows)
-        others = [recording.network.cell.observed(untrained), rows.flatten(1)]
-        values = [agreement[EARLY_STEP - 1, EARLY_DIGIT]]
-        values += [neighbour_agreement(points, near.labels, near.classes)[EARLY_DIGIT] for points in others]
+    named = recording.cached(early_class)
+    values = dict.fromkeys([*recording.by_source, "pixels"], np.nan)
+    if named.label is not None:
+        rows = scaled(near.images[:, : named.step])
+        others = {"pixels": rows.flatten(1)}
+        if "untrained" in values:
+            untrained = recording.untrained.network
+            *_, state = untrained.rows(rows)
+            others["untrained"] = untrained.cell.observed(state)
+        values |= {source: neighbour_agreement(at, near.labels, near.classes)[named.label] for source, at in others.items()}
+        values["trained"] = agreement[named.step - 1, named.label]
     yield labelled(
-        "sixes_agreement",
-        np.array(values),
-        {"source": ["trained", "untrained", "pixels"]},
-        "share of the ten nearest neighbours of sixes that are sixes, at step 4",
+        "early_class_agreement",
+        np.array(list(values.values())),
+        {"source": list(values)},
+        f"share of the ten nearest neighbours of images of the early class that are of it, at step {named.step}",
         role="number",
-        metric="neighbours/sixes_step_4",
-        missing=missing,
+        metric="neighbours/early_class",
+        missing=named.missing or None,
         share=True,
     )
 
 
 def nulls(recording: Recording) -> Iterator[xr.DataArray]:
-    """The same geometry, but for the neighbours, of the untrained network and of the image rows read last."""
+    """The same geometry, but for the neighbours, of the untrained network, if there is one, and of the image rows read last."""
     rows = scaled(recording.test.images).transpose(0, 1).contiguous()
-    test = recording.test
-    yield from _over_time(
-        {
-            "untrained": (recording.untrained.hidden, recording.untrained.cached(spreads)),
-            "row": (rows, [Spread.of(pixels, test.labels, test.classes) for pixels in rows]),
-        },
-        test,
-    )
+    test, networks = recording.test, recording.by_source
+    states = {source: (networks[source].hidden, networks[source].cached(spreads)) for source in networks if source != "trained"}
+    of_rows = [Spread.of(pixels, test.labels, test.classes) for pixels in rows]
+    yield from _over_time(states | {"row": (rows, of_rows)}, test)
 
 
 def nulls_memory(extent: Extent) -> int:
@@ -118,7 +118,7 @@ def appended(recording: Recording) -> Iterator[xr.DataArray]:
     Fast measures are made after every blank row, over `blank_rows`; slow ones after some, over `blank_rows_sampled`.
     """
     members = _members(recording.test)
-    images = torch.cat(members[0])  # as many of each digit
+    images = torch.cat(members[0])  # as many of each class
     test = Images(recording.test.images[images], recording.test.labels[images], recording.test.classes)
     members = _members(test)
     steps = np.arange(recording.blank_rows + 1)
@@ -146,12 +146,12 @@ def _over_time(states: Mapping[str, tuple[torch.Tensor, Sequence[Spread]]], test
 
 
 def _members(test: Images) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """The images of each digit, and those of as many random groups: as many of each as the rarest digit has, at most
+    """The images of each class, and those of as many random groups: as many of each as the rarest class has, at most
     `IMAGES_EACH`."""
-    of_digit = [torch.nonzero(test.labels == digit)[:, 0] for digit in range(test.classes)]
-    count = min(IMAGES_EACH, *(len(images) for images in of_digit if len(images)))
+    of_label = [torch.nonzero(test.labels == label)[:, 0] for label in range(test.classes)]
+    count = min(IMAGES_EACH, *(len(images) for images in of_label if len(images)))
     order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0)).to(test.labels.device)
-    return [images[:count] for images in of_digit], list(order[: test.classes * count].split(count))
+    return [images[:count] for images in of_label], list(order[: test.classes * count].split(count))
 
 
 def _whole(spread: Spread) -> tuple[float, float, float]:
@@ -175,7 +175,7 @@ def _labelled_whole(values: np.ndarray, at: Mapping[str, Any], suffix: str = "")
 
 
 def _parts(states: torch.Tensor, members: tuple[list[torch.Tensor], list[torch.Tensor]]) -> list[np.ndarray]:
-    """Each measure of the images of each digit, and of each group: a pair of arrays `[measures, K]`."""
+    """Each measure of the images of each class, and of each group: a pair of arrays `[measures, K]`."""
     return [np.array([_of_part(states[images]) for images in part]).T for part in members]
 
 
@@ -191,9 +191,9 @@ def _gathered(values: list[list[np.ndarray]]) -> list[np.ndarray]:
 
 
 def _labelled_parts(parts: list[np.ndarray], at: Mapping[str, Any], images: int, suffix: str = "") -> Iterator[xr.DataArray]:
-    """The measures of images of one digit, and of random groups of as many: a pair of arrays `[measures, ..., K]`."""
+    """The measures of images of one class, and of random groups of as many: a pair of arrays `[measures, ..., K]`."""
     for measured, where, of in zip(
-        parts, ("digit", "group"), ("images of one digit", "random images, as many as of one digit"), strict=True
+        parts, ("label", "group"), ("images of one class", "random images, as many as of one class"), strict=True
     ):
         for (name, words, units), array in zip(MEASURES, measured, strict=True):
             yield labelled(

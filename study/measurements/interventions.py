@@ -43,7 +43,7 @@ def interventions(recording: Recording) -> Iterator[xr.DataArray]:
     strongest mode by how much more its removal changes each outcome than that of the subspaces: `mode_effect_accuracy`,
     `mode_effect_tuning`, `mode_effect_oscillation`.
     """
-    network, images = recording.network, scaled(recording.test.images[:IMAGES])
+    network, images = recording.recurrent_network, scaled(recording.test.images[:IMAGES])
     labels, last = recording.test.labels[:IMAGES], recording.hidden[-1, :IMAGES].double().cpu().numpy()
     found = recording.cached(modes.found)
     unread, without, slower = (np.full((MOST_MODES, 3), np.nan) for _ in range(3))
@@ -83,8 +83,8 @@ def interventions(recording: Recording) -> Iterator[xr.DataArray]:
         unread[place], unread_plane[place] = part[0], part[1:]
     at = {"neutral_mode": np.arange(1, MOST_MODES + 1)}
     outcome, planes = {"outcome": np.arange(1, 4)}, {"plane": np.arange(1, PLANES + 1)}
-    none = "; or ".join((modes.NOT_OF_THIS_FORM, modes.NOT_CONVERGED, modes.NONE_LEFT))
-    fewer = f"{modes.FEWER}, or it is not among the {STRONGEST} strongest; or {none}"
+    weak = f"it is not among the {STRONGEST} strongest"
+    fewer = modes.reasons(network.cell, modes.FEWER, weak, modes.NOT_CONVERGED, modes.NONE_LEFT)
     told = f"outcomes with {{}} ({OUTCOMES})"
     yield labelled("intact_outcome", intact, outcome, told.format("the network as it is"))
     for name, values, words in (
@@ -97,7 +97,7 @@ def interventions(recording: Recording) -> Iterator[xr.DataArray]:
         slower,
         at | outcome,
         told.format(f"a mode's period {SLOWER:g} times as long"),
-        missing=f"{modes.NO_TURN}; or {fewer}",
+        missing=modes.reasons(network.cell, modes.NO_TURN, fewer),
     )
     for name, values, words in (
         ("without_plane_outcome", without_plane, "a random subspace of the mode's energy taken out of R"),
@@ -157,7 +157,7 @@ def compression(recording: Recording) -> Iterator[xr.DataArray]:
     after a random rotation; and `accuracy_compressed_early`: with the states of row p projected on as many of their principal
     components as the last row needs, before the rest of the image is read; each less the test accuracy.
     """
-    network = recording.network
+    network = recording.recurrent_network
     dimension = np.array([continuous(one) for one in recording.cached(principal_variances)[0]])
     peak = int(np.argmax(dimension))
     expanded = rotated = early = np.nan
@@ -175,7 +175,7 @@ def compression(recording: Recording) -> Iterator[xr.DataArray]:
             expanded, rotated = (
                 _accuracy(network, last + (factor - 1) * added, labels) - accuracy for added in (minor, minor @ rotation)
             )
-        if network.cell.state_size(network.hidden_size) == network.hidden_size:
+        if network.state_size == network.hidden_size:
             states = recording.hidden[peak].double()
             mean, _, directions = _principal(states)
             projected = mean + (states - mean) @ directions[:, :kept] @ directions[:, :kept].mT

@@ -35,7 +35,11 @@ def fit(states: torch.Tensor, labels: torch.Tensor, classes: int, start: torch.T
     centred = states - centre  # bias and weights are then separate: no column of ones
     curvature = torch.matmul(centred.mT, centred).double().mul_(0.5)
     curvature.diagonal(dim1=-2, dim2=-1).add_(PENALTY)
-    factor = torch.linalg.cholesky(curvature)
+    factor, failed = torch.linalg.cholesky_ex(curvature)
+    if failed.any():  # states so large that their products have lost the penalty to rounding: any larger bound serves as well
+        diagonal = curvature.diagonal(dim1=-2, dim2=-1)
+        diagonal.add_(diagonal.max(dim=-1, keepdim=True).values, alpha=features * torch.finfo(states.dtype).eps)
+        factor = torch.linalg.cholesky(curvature)
     # Classes before images throughout: long rows are multiplied and exponentiated several times as fast as rows of ten.
     target = torch.nn.functional.one_hot(labels, classes).to(states.dtype).mT.contiguous()
     weights = start if start is not None else states.new_zeros(sets, classes, features)

@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 import xarray as xr
 
 from study.measurements import attractors
 from study.measurements.recording import Recording
+from study.networks.cells import Cell
 from study.networks.quasilinear import (
     MOST_MODES,
     Modes,
+    has_theory,
     modes_of,
     nonlinearity,
     of_network,
@@ -29,16 +30,21 @@ from study.schema import labelled
 NEAR = 0.15  # of 1: the moduli of the modes of an orbit, which is no sinusoid and has harmonics
 DMD_ROWS = 60  # blank rows after the image
 DMD_VARIANCE = 0.99  # of the states, which the directions of the fitted map carry
-NOT_OF_THIS_FORM = "the cell's blank map is not h -> f(R h)"
+NOT_OF_THIS_FORM = "the cell's blank map is not h -> f(R h) with an odd f"
 NOT_CONVERGED = "the iteration of the gains did not converge"
 NONE_LEFT = "no mode is left at modulus 1, and the state decays"
 NO_TURN = "the mode does not turn"
 FEWER = "there are fewer modes"
 
 
+def reasons(cell: Cell, *words: str) -> str:
+    """Why a mode may be missing: for one of several reasons, or because the theory is not about this cell."""
+    return "; or ".join(words) if has_theory(cell) else NOT_OF_THIS_FORM
+
+
 def found(recording: Recording) -> Modes | None:
     """The modes of a network, as `quasilinear.of_network` has them; ask for them with `Recording.cached`."""
-    return of_network(recording.network)
+    return of_network(recording.recurrent_network)
 
 
 def from_weights(recording: Recording) -> Iterator[xr.DataArray]:
@@ -53,35 +59,40 @@ def from_weights(recording: Recording) -> Iterator[xr.DataArray]:
     is; `modes_stable`, how many are; `quasilinear_residual` and `quasilinear_iterations`; and over `saturated_mode` all eigenvalues
     of D R, `saturated_real` and `saturated_imaginary`.
     """
-    modes, recurrent = recording.cached(found), recurrent_matrix(recording.network)
-    f = nonlinearity(recording.network)
+    network, modes = recording.recurrent_network, recording.cached(found)
+    f, recurrent = nonlinearity(network), recurrent_matrix(network)
     eigenvalues, energy = (modes.eigenvalues, modes.energy) if modes else (np.empty(0, complex), np.empty(0))
     own = [own_orbit(f, recurrent, *one) for one in zip(eigenvalues, modes.vectors.T, energy, strict=True)] if modes else []
     alone = periods(np.array([orbit.eigenvalue if orbit.exists else 1 for orbit in own], dtype=complex))
     stable = [place for place, orbit in enumerate(own) if orbit.stable]
     quasilinear = periods(eigenvalues[:1])[0] if len(eigenvalues) else np.nan
     at = {"neutral_mode": np.arange(1, MOST_MODES + 1)}
-    none = "; or ".join((NOT_OF_THIS_FORM, NOT_CONVERGED, NONE_LEFT))
-    fewer = f"{FEWER}; or {none}"
+    cell = network.cell
+    none, fewer = reasons(cell, NOT_CONVERGED, NONE_LEFT), reasons(cell, FEWER, NOT_CONVERGED, NONE_LEFT)
     yield labelled(
         "mode_period",
         _filled(periods(eigenvalues)),
         at,
         "periods of the modes that saturation leaves at modulus 1, from R alone",
         units="rows",
-        missing=f"{NO_TURN}; or {fewer}",
+        missing=reasons(cell, NO_TURN, fewer),
     )
     yield labelled("mode_energy", _filled(energy / energy.sum()), at, "share of the modes' energy", missing=fewer, share=True)
     yield labelled("mode_modulus", _filled(np.abs(eigenvalues)), at, "moduli of these modes", missing=fewer)
     yield labelled(
-        "mode_own_period", _filled(alone), at, "period of each mode's own orbit", units="rows", missing=f"{NO_TURN}; or {fewer}"
+        "mode_own_period",
+        _filled(alone),
+        at,
+        "period of each mode's own orbit",
+        units="rows",
+        missing=reasons(cell, NO_TURN, fewer),
     )
     yield labelled(
         "mode_growth",
         _filled(np.array([orbit.growth if orbit.exists else np.nan for orbit in own])),
         at,
         "largest growth of another mode beside each mode's own orbit, per row",
-        missing=f"the mode has no orbit of its own; or {fewer}",
+        missing=reasons(cell, "the mode has no orbit of its own", fewer),
     )
     yield labelled(
         "period_quasilinear",
@@ -90,7 +101,7 @@ def from_weights(recording: Recording) -> Iterator[xr.DataArray]:
         "period of the mode with most energy, from R alone",
         units="rows",
         role="number",
-        missing=f"{NO_TURN}; or {none}",
+        missing=reasons(cell, NO_TURN, none),
     )
     yield labelled(
         "period_selected",
@@ -99,7 +110,7 @@ def from_weights(recording: Recording) -> Iterator[xr.DataArray]:
         "period of the mode whose own orbit is stable, or else of the one with most energy, from R alone",
         units="rows",
         role="number",
-        missing=f"{NO_TURN}; or {none}",
+        missing=reasons(cell, NO_TURN, none),
     )
     yield labelled(
         "mode_tie",
@@ -110,9 +121,9 @@ def from_weights(recording: Recording) -> Iterator[xr.DataArray]:
         missing=none,
         share=True,
     )
-    spectrum = modes.spectrum if modes is not None else np.full(len(recurrent), np.nan, complex)
+    spectrum = modes.spectrum if modes is not None else np.full(network.hidden_size, np.nan, complex)
     spectrum = spectrum[np.argsort(-np.abs(spectrum), kind="stable")]
-    each = {"saturated_mode": np.arange(1, len(recurrent) + 1)}
+    each = {"saturated_mode": np.arange(1, len(spectrum) + 1)}
     for name, part in (("real", np.real(spectrum)), ("imaginary", np.imag(spectrum))):
         yield labelled(f"saturated_{name}", part, each, f"eigenvalues of D R, {name} part", missing=none)
     yield labelled("modes_stable", float(len(stable)), {}, "modes whose own orbit is stable", role="number")
@@ -121,10 +132,14 @@ def from_weights(recording: Recording) -> Iterator[xr.DataArray]:
         modes.residual if modes and np.isfinite(modes.residual) else np.nan,
         {},
         "change of the gains in the last iteration",
-        missing=f"{NOT_OF_THIS_FORM}; or the iteration overflowed",
+        missing=reasons(cell, "the iteration overflowed"),
     )
     yield labelled(
-        "quasilinear_iterations", modes.iterations if modes else np.nan, {}, "iterations of the gains", missing=NOT_OF_THIS_FORM
+        "quasilinear_iterations",
+        modes.iterations if modes else np.nan,
+        {},
+        "iterations of the gains",
+        missing=None if modes else NOT_OF_THIS_FORM,
     )
 
 
@@ -135,25 +150,25 @@ def of_orbit(recording: Recording) -> Iterator[xr.DataArray]:
 
     The gain of a unit is <h u>/<u^2> over the orbit, where u = R h of the row before.
     """
-    main = recording.cached(attractors.followed).main
+    network, main = recording.recurrent_network, recording.cached(attractors.followed).main
     eigenvalues, energy = np.empty(0, complex), np.empty(0)
-    moves = float(np.abs(np.diff(main, axis=0)).max()) > attractors.NO_DISTANCE
-    if moves and recording.network.cell.nonlinearity(torch.zeros(1)) is not None:
-        recurrent = recurrent_matrix(recording.network)
+    if has_theory(network.cell) and float(np.abs(np.diff(main, axis=0)).max()) > attractors.NO_DISTANCE:
+        recurrent = recurrent_matrix(network)
         drive, answer = main[:-1] @ recurrent.T, main[1:]
         square = np.mean(drive**2, axis=0)
         gain = np.divide(np.mean(answer * drive, axis=0), square, out=np.zeros_like(square), where=square > 0)
         eigenvalues, energy, *_ = modes_of(gain, recurrent, answer.T @ answer / len(answer), NEAR)
     at = {"neutral_mode": np.arange(1, MOST_MODES + 1)}
-    none = f"{NOT_OF_THIS_FORM}; or the state stands still; or no mode is near modulus 1"
-    fewer = f"{FEWER}; or {none}"
+    why = ("the state stands still", "no mode is near modulus 1")
+    cell = network.cell
+    fewer = reasons(cell, FEWER, *why)
     yield labelled(
         "orbit_mode_period",
         _filled(periods(eigenvalues)),
         at,
         "periods of the modes that the gains on the orbit leave",
         units="rows",
-        missing=f"{NO_TURN}; or {fewer}",
+        missing=reasons(cell, NO_TURN, fewer),
     )
     yield labelled(
         "orbit_mode_energy", _filled(energy / energy.sum()), at, "share of these modes' energy", missing=fewer, share=True
@@ -166,7 +181,7 @@ def of_orbit(recording: Recording) -> Iterator[xr.DataArray]:
         "period of the mode with most energy, from the gains on the orbit",
         units="rows",
         role="number",
-        missing=f"{NO_TURN}; or {none}",
+        missing=reasons(cell, NO_TURN, *why),
     )
 
 
@@ -184,9 +199,10 @@ def dynamic_modes(recording: Recording) -> Iterator[xr.DataArray]:
     orbit = [state]
     for _ in range(DMD_ROWS):
         orbit.append(step(orbit[-1]))
-    eigenvalues, energy = fitted_modes(np.array(orbit))
+    finite = np.isfinite(orbit).all()
+    eigenvalues, energy = fitted_modes(np.array(orbit)) if finite else (np.empty(0, complex), np.empty(0))
     at = {"dmd_mode": np.arange(1, MOST_MODES + 1)}
-    none = "the state stands at 0"
+    none = "the state stands at 0" + ("" if network.cell.bounded else "; or it grows beyond what numbers hold")
     fewer = f"{FEWER}; or {none}"
     yield labelled(
         "dmd_period",
@@ -219,7 +235,7 @@ def fitted_modes(orbits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     square = before.T @ before / len(before)
     variance, directions = np.linalg.eigh(square)
     variance, directions = variance[::-1], directions[:, ::-1]
-    if variance[0] <= attractors.AT_ZERO**2:
+    if not variance[0] > attractors.AT_ZERO**2:
         return np.empty(0, complex), np.empty(0)
     rank = int(np.searchsorted(np.cumsum(variance) / variance.sum(), DMD_VARIANCE)) + 1
     basis = directions[:, :rank]

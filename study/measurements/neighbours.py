@@ -1,4 +1,4 @@
-"""Nearest neighbours of states: intrinsic dimension, and whether neighbours show the same digit."""
+"""Nearest neighbours of states: intrinsic dimension, and whether neighbours have the same label."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLOSE = 1e-4  # of the largest squared norm: the fast formula has a relative err
 CANDIDATES = 6  # nearest by the fast formula, among which the two nearest of a close point are found by exact differences
 NOISE = 1e-12  # of the largest squared norm: a generous bound on the error of the fast formula
 TIE = 1e-6  # of the largest squared distance: smaller differences count as ties
-NEIGHBOURS = 10  # whose digits are compared
+NEIGHBOURS = 10  # whose labels are compared
 BLOCK = 1 << 18  # distances that are worked on together, so that a core's cache holds them
 
 
@@ -36,11 +36,13 @@ def two_nearest_neighbours(states: torch.Tensor) -> IntrinsicDimension:
     differ, but fewer than `FEWEST` are distinct.
     """
     distinct = _distinct(states.double())
+    if len(distinct) > 1:
+        distinct -= distinct.mean(dim=0)
+        distinct /= distinct.abs().max()  # squares of tiny distances would underflow, and the dimension has no scale
+        distinct = _distinct(distinct)  # some may have differed by less than rounding
     dropped = len(states) - len(distinct)
     if len(distinct) < FEWEST:
         return IntrinsicDimension(0.0 if len(distinct) < 2 else float("nan"), dropped)
-    distinct -= distinct.mean(dim=0)
-    distinct /= distinct.abs().max()  # squares of tiny distances would underflow, and the dimension has no scale
     first, second = _two_least_squares(distinct).sqrt().cpu().numpy().T
     ratios = np.sort(second / first)
     kept = max(1, int(len(ratios) * (1 - DISCARDED)))

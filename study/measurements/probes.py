@@ -51,12 +51,12 @@ def accuracies(recording: Recording) -> Iterator[xr.DataArray]:
 
 def controls(recording: Recording) -> Iterator[xr.DataArray]:
     """What a probe may be compared with: yields `probe_accuracy` over (`source`, `time_step`), of the untrained network of the same
-    seed and of permuted labels (chance)."""
+    seed, if there is one, and of permuted labels (chance)."""
     train, test = recording.train.first(LEARNED), recording.test
-    untrained = _fitted(recording.untrained, train.labels).test
+    logits = {source: _fitted(one, train.labels).test for source, one in recording.by_source.items() if source != "trained"}
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(recording.seed)).to(train.labels.device)
-    permuted = _fitted(recording, train.labels[order]).test
-    yield _labelled([_accuracy(logits, test.labels) for logits in (untrained, permuted)], ["untrained", "permuted"], recording)
+    logits["permuted"] = _fitted(recording, train.labels[order]).test
+    yield _labelled([_accuracy(one, test.labels) for one in logits.values()], list(logits), recording)
 
 
 def of_pixels(recording: Recording) -> Iterator[xr.DataArray]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from study.data.sources import Images
-from study.networks.network import RecurrentNetwork, scaled
+from study.networks.network import Lacking, Network, RecurrentNetwork, scaled
 
 CPU_CHUNK = 500  # images rolled out together on a CPU: two states of 200 units then fit into a core's cache
 Result = TypeVar("Result")
@@ -47,14 +47,16 @@ class Recording:
     """One network and the images it is shown.
 
     Attributes: the `network`; `test`, the images it is measured on; `train`, the training images from which probes learn;
-    `blank_rows`, the longest run of blank rows it is shown; `seed`, that of the untrained network it is compared with.
+    `blank_rows`, the longest run of blank rows it is shown; `seed`, that of the untrained network it is compared with, unless this
+    is given, as the network `before` training.
     """
 
-    network: RecurrentNetwork
+    network: Network
     test: Images
     train: Images
     blank_rows: int = 500
     seed: int = 0
+    before: Network | None = None
     _kept: dict[Callable, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -95,8 +97,7 @@ class Recording:
 
     def states_of(self, images: Images) -> torch.Tensor:
         """The states s_1 .. s_T of any images, float32 `[T, N, D]`."""
-        size = self.network.cell.state_size(self.network.hidden_size)
-        states = torch.empty(self.rows, len(images), size, device=images.images.device)
+        states = torch.empty(self.rows, len(images), self.network.state_size, device=images.images.device)
         for start in range(0, len(images), self.chunk):
             stop = start + self.chunk
             for t, state in enumerate(self.network.rows(scaled(images.images[start:stop]))):
@@ -109,8 +110,21 @@ class Recording:
         for states in zip(*parts, strict=True):
             yield torch.cat(states)
 
+    @property
+    def recurrent_network(self) -> RecurrentNetwork:
+        """The network, where it is given by matrices; raises `Lacking` where it is a module of someone's own."""
+        if isinstance(self.network, RecurrentNetwork):
+            return self.network
+        raise Lacking("it needs the recurrent matrix and that of the readout, which a module does not tell")
+
+    @property
+    def by_source(self) -> dict[str, Recording]:
+        """This recording as `trained`, and the `untrained` one where there is one."""
+        known = self.before is not None or isinstance(self.network, RecurrentNetwork)
+        return {"trained": self} | ({"untrained": self.untrained} if known else {})
+
     @cached_property
     def untrained(self) -> Recording:
-        """The same images shown to the untrained network of the seed."""
-        network = self.network.untrained(self.seed).to(self.test.images.device)
+        """The same images shown to the untrained network; raises `Lacking` where there is none."""
+        network = (self.before or self.network.untrained(self.seed)).to(self.test.images.device)
         return Recording(network, self.test, self.train, self.blank_rows, self.seed)

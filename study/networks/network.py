@@ -9,11 +9,13 @@ For the paper's cell, s = h and h_t = tanh(W x_t + R h_{t-1}), h_0 = 0 (Horoi, L
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import torch
 
@@ -26,16 +28,106 @@ from study.networks.weights import READOUT
 from study.terminal.errors import InputError
 
 
+class Lacking(Exception):
+    """A network does not have what a measurement needs; the message, the end of "left out, since ...", says what."""
+
+
 @dataclass(frozen=True)
-class RecurrentNetwork:
+class Network(ABC):
+    """What is measured: a `cell`, its `parameters` by name, and a readout of states; `study.networks.modules` has another kind than
+    the one below."""
+
+    cell: Cell
+    parameters: Mapping[str, torch.Tensor]
+
+    @property
+    @abstractmethod
+    def hidden_size(self) -> int:
+        """The numbers H in a hidden state, which probes and measures of geometry see."""
+
+    @property
+    @abstractmethod
+    def features(self) -> int:
+        """The number of pixels per row."""
+
+    @property
+    @abstractmethod
+    def classes(self) -> int:
+        """The number of labels that the readout chooses from."""
+
+    @property
+    def state_size(self) -> int:
+        """The numbers D in a state."""
+        return self.cell.state_size(self.hidden_size)
+
+    @abstractmethod
+    def logits(self, state: torch.Tensor) -> torch.Tensor:
+        """The readout's logits `[N, classes]` of states `[N, D]`."""
+
+    @abstractmethod
+    def untrained(self, seed: int) -> Network:
+        """The untrained network of a seed, with the same cell and sizes; raises `Lacking` where there is none."""
+
+    @abstractmethod
+    def to(self, device: torch.device | str) -> Network:
+        """The same network on a device."""
+
+    @abstractmethod
+    def double(self) -> Network:
+        """The same weights in float64."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """The weights by name."""
+
+    def checked_for(self, images: Images, origin: str) -> Self:
+        """This network; raises `InputError`, naming its `origin`, where it does not read such images."""
+        if self.features != images.images.shape[2] or self.classes != images.classes:
+            raise InputError(
+                f"{origin} reads rows of {self.features} pixels into {self.classes} classes: the data set has rows of "
+                f"{images.images.shape[2]} pixels and {images.classes} classes"
+            )
+        return self
+
+    def predict(self, state: torch.Tensor) -> torch.Tensor:
+        """The label the readout gives each state `[N, D]`: int64 `[N]`.
+
+        It is `classes`, which is none of them, where a logit is not finite: a state that is not bounded may overflow.
+        """
+        logits = self.logits(state)
+        labels = logits.argmax(dim=-1)
+        return labels if self.cell.bounded else labels.where(logits.isfinite().all(dim=-1), self.classes)
+
+    def start(self, count: int) -> torch.Tensor:
+        """The states `[count, D]` before the first row."""
+        return self.cell.start(self.parameters, count)
+
+    def rows(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
+        """The states s_1 .. s_T `[N, D]` of images `[N, T, features]` (float32), each a new tensor."""
+        return self.cell.rows(self.parameters, images)
+
+    def blank_rows(self, state: torch.Tensor, count: int) -> Iterator[torch.Tensor]:
+        """The states after 1 .. `count` blank rows from `state` `[N, D]`; each may be overwritten two steps later."""
+        return self.cell.blank_rows(self.parameters, state, count)
+
+    @cached_property
+    def rest_jacobian(self) -> torch.Tensor | None:
+        """The Jacobian `[D, D]` of the blank map at its rest state (R, for the paper's cell); None where no rest state is found, or
+        where the map has no derivative there."""
+        if not self.cell.smooth_at_rest:
+            return None
+        rest = rest_state(self.cell, self.parameters)
+        return None if rest is None else self.cell.jacobian(self.parameters, rest.to(self.start(1).dtype)[None])[0]
+
+
+@dataclass(frozen=True)
+class RecurrentNetwork(Network):
     """One network's weights (float32), or those of a stack of S networks with a leading dimension S.
 
     Attributes: its `cell` and the cell's `parameters` by name, among them `input` and `recurrent`; `readout` V `[classes, H]`,
     `bias` c `[classes]`. The states and logits of a stack have the leading dimension S too; images are shared.
     """
 
-    cell: Cell
-    parameters: Mapping[str, torch.Tensor]
     readout: torch.Tensor
     bias: torch.Tensor
 
@@ -122,42 +214,11 @@ class RecurrentNetwork:
         held = weights.read(path)
         return cls.from_state_dict(held.state, str(path), held.cell)
 
-    def checked_for(self, images: Images, origin: str) -> RecurrentNetwork:
-        """This network; raises `InputError`, naming its `origin`, where it does not read such images."""
-        if self.features != images.images.shape[2] or self.classes != images.classes:
-            raise InputError(
-                f"{origin} reads rows of {self.features} pixels into {self.classes} classes: the data set has rows of "
-                f"{images.images.shape[2]} pixels and {images.classes} classes"
-            )
-        return self
-
     def logits(self, state: torch.Tensor) -> torch.Tensor:
         """The readout V h + c of states `[N, D]`: `[N, classes]`."""
         hidden = self.cell.observed(state)
         here = kernels.in_use(hidden) if hidden.ndim == self.readout.ndim == 2 else kernels.TORCH
         return here.product(hidden, self.readout.mT).add_(self.bias[..., None, :])
-
-    def predict(self, state: torch.Tensor) -> torch.Tensor:
-        """The label the readout gives each state `[N, D]`: int64 `[N]`."""
-        return self.logits(state).argmax(dim=-1)
-
-    def start(self, count: int) -> torch.Tensor:
-        """The states `[count, D]` before the first row."""
-        return self.cell.start(self.parameters, count)
-
-    def rows(self, images: torch.Tensor) -> Iterator[torch.Tensor]:
-        """The states s_1 .. s_T `[N, D]` of images `[N, T, features]` (float32), each a new tensor."""
-        return self.cell.rows(self.parameters, images)
-
-    def blank_rows(self, state: torch.Tensor, count: int) -> Iterator[torch.Tensor]:
-        """The states after 1 .. `count` blank rows from `state` `[N, D]`; each may be overwritten two steps later."""
-        return self.cell.blank_rows(self.parameters, state, count)
-
-    @cached_property
-    def rest_jacobian(self) -> torch.Tensor | None:
-        """The Jacobian `[D, D]` of the blank map at its rest state; None where no rest state is found. R for the paper's cell."""
-        rest = rest_state(self.cell, self.parameters)
-        return None if rest is None else self.cell.jacobian(self.parameters, rest.to(self.readout.dtype)[None])[0]
 
 
 def tanh_network(input: torch.Tensor, recurrent: torch.Tensor, readout: torch.Tensor, bias: torch.Tensor) -> RecurrentNetwork:

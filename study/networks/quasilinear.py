@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from scipy.linalg import lu_factor, lu_solve
 
+from study.networks.cells import Cell
 from study.networks.network import RecurrentNetwork
 
 Nonlinearity = Callable[[np.ndarray], np.ndarray]
@@ -138,13 +139,18 @@ def neutral_modes(f: Nonlinearity, recurrent: np.ndarray) -> Modes:
 
 
 def of_network(network: RecurrentNetwork) -> Modes | None:
-    """The modes of a network, none where the iteration did not converge; None where its blank map is not h -> f(R h)."""
-    if network.cell.nonlinearity(torch.zeros(1)) is None:
+    """The modes of a network, none where the iteration did not converge; None where its blank map is not h -> f(R h), f odd."""
+    if not has_theory(network.cell):
         return None
     modes = neutral_modes(nonlinearity(network), recurrent_matrix(network))
     if modes.residual > CONVERGED:
         return replace(modes, eigenvalues=modes.eigenvalues[:0], energy=modes.energy[:0], vectors=modes.vectors[:, :0])
     return modes
+
+
+def has_theory(cell: Cell) -> bool:
+    """Whether the theory is about a cell: its blank map is h -> f(R h), and odd, so that a Gaussian state keeps its mean of 0."""
+    return cell.odd and cell.nonlinearity(torch.zeros(1)) is not None
 
 
 def nonlinearity(network: RecurrentNetwork) -> Nonlinearity:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,7 +20,7 @@ from safetensors.torch import save as serialized
 
 from study.files import durable, untrusted
 from study.files.untrusted import Refused
-from study.networks.cells import CELLS, TANH, Cell, known
+from study.networks.cells import BUILT_IN, CELLS, TANH, WITH_BIAS, Cell, known
 from study.terminal.errors import InputError, quoted, reason
 
 # Together with the names of the paper's cell, these are the names in a plain PyTorch module with `rnn = nn.RNN(features, H,
@@ -28,7 +30,7 @@ FLOATS = {"F16", "BF16", "F32", "F64", "torch.float16", "torch.bfloat16", "torch
 MOST, MOST_HEADER = 1 << 30, 1 << 20  # bytes of a file (some 16,000 hidden units) and of its header (ours has 500)
 LISTED = 12  # tensors named in a message
 
-NO = ("false", "none", "no", "0")
+NO, YES = ("false", "none", "no", "0"), ("true", "both", "yes", "1")
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,7 @@ READING = {
     "bidirectional": Fact(("bidirectional",), NO),
 }
 CELL = ("cell", "cell_type", "rnn_type")
-# Names that other programs have for the paper's cell.
-OF_TANH = {
-    "nonlinearity": Fact(("nonlinearity", "activation", "mode"), ("tanh", "rnn_tanh")),
-    "cell": Fact(CELL, ("rnn", "rnn_tanh", "elman", "vanilla", "tanh")),
-    "bias": Fact(("bias",), NO),
-}
+NONLINEARITY = ("nonlinearity", "activation", "mode")
 NEEDED = ("nonlinearity", "reads", "pixels")  # not determined by the tensors
 
 Tensors = Mapping[str, tuple[str, tuple[int, ...]]]  # the type and shape of each tensor by name
@@ -81,7 +78,15 @@ def computed(cell: Cell) -> str:
 
 
 def _facts(cell: Cell) -> dict[str, Fact]:
-    return READING | (OF_TANH if cell is TANH else {"cell": Fact(CELL, (cell.name,))})
+    """What a file may say about a network of a cell; of the built-in ones under the names that other programs have for them."""
+    if cell not in BUILT_IN:
+        return READING | {"cell": Fact(CELL, (cell.name,))}
+    kind, biased = cell.name.removesuffix(WITH_BIAS), cell.name.endswith(WITH_BIAS)
+    facts = READING | {"bias": Fact(("bias",), YES if biased else NO)}
+    if kind in ("tanh", "relu"):
+        names = (f"rnn_{kind}", "rnn", "elman", "vanilla", kind, cell.name)
+        return facts | {"nonlinearity": Fact(NONLINEARITY, (kind, f"rnn_{kind}")), "cell": Fact(CELL, names)}
+    return facts | {"cell": Fact((*CELL, "mode"), (kind, cell.name))}
 
 
 def _ours(cell: Cell) -> dict[str, str]:
@@ -100,27 +105,47 @@ def read(path: Path) -> Held:
 
     Raises `InputError` where the file is missing, not a safetensors file, too large, or holds or declares another network.
     """
+    with opened(path) as (tensors, said, ours, file):
+        cell = cell_said(said, ours, str(path))
+        check(tensors, str(path), cell)
+        hidden, features = (tensors[cell.names[name]][1][-1] for name in ("recurrent", "input"))
+        check_said(said, hidden, features, str(path), cell)
+        return Held(cell, {name: file.get_tensor(name) for name in tensors}, unsaid(said, cell))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Tensors, Statements, bool, Any]]:
+    """A safetensors file: its tensors' types and shapes, what its metadata say, whether it is this project's, and the open file, to
+    read tensors from.
+
+    Raises `InputError` where the file is missing, unreadable, no safetensors file or too large.
+    """
     _plausible(path)
     try:
         with safe_open(path, "pt") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
             tensors = {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
             metadata = file.metadata() or {}
-            said = _statements(metadata)
-            cell = _cell_said(said, "network" in metadata, str(path))
-            check(tensors, str(path), cell)
-            _check_said(said, tensors, str(path), cell)
-            state = {name: file.get_tensor(name) for name in tensors}
+            yield tensors, statements(metadata), "network" in metadata, file
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} cannot be read as safetensors ({reason(error)}): expected a .safetensors file") from None
+
+
+def described(state: Mapping[str, torch.Tensor]) -> Tensors:
+    """The type and shape of each tensor."""
+    return {name: (str(value.dtype), tuple(value.shape)) for name, value in state.items()}
+
+
+def unsaid(said: Statements, cell: Cell) -> tuple[str, ...]:
+    """Which properties of `NEEDED` a file does not state."""
     names, facts = {name for name, _ in said}, _facts(cell)
-    return Held(cell, state, tuple(fact for fact in NEEDED if fact in facts and not names & {*facts[fact].names}))
+    return tuple(fact for fact in NEEDED if fact in facts and not names & {*facts[fact].names})
 
 
-def _cell_said(said: Statements, ours: bool, origin: str) -> Cell:
-    """The registered cell that a file names; the paper's where it names none, or uses another program's name for it."""
+def cell_said(said: Statements, ours: bool, origin: str) -> Cell:
+    """The registered cell that a file names: any that a file of this project names, or a user's own; else the paper's."""
     for name, value in said:
-        if name in CELL and value not in OF_TANH["cell"].agree and (ours or value in CELLS):
+        if name in CELL and value not in _facts(TANH)["cell"].agree and (ours or (value in CELLS and CELLS[value] not in BUILT_IN)):
             return known(value, f"{origin}: {name}")
     return TANH
 
@@ -129,9 +154,9 @@ def check(tensors: Tensors, origin: str, cell: Cell) -> None:
     """Raises `InputError`, naming `origin` and its content, where the tensors are not those of one network with this cell."""
 
     def refuse(words: str) -> InputError:
-        return InputError(f"{origin} {words}; it holds {_listed(tensors)}")
+        return InputError(f"{origin} {words}; it holds {listed(tensors)}")
 
-    if cell is TANH and (kind := _other_kind(tensors)):
+    if cell is TANH and (kind := other_kind(tensors)):
         raise refuse(f"is {kind}: expected the weights of nn.RNN(features, H, bias=False), {computed(cell)}")
     names = state_names(cell)
     expected = names.values()
@@ -193,7 +218,7 @@ def _plausible(path: Path) -> None:
         )
 
 
-def _statements(metadata: Mapping[str, str]) -> Statements:
+def statements(metadata: Mapping[str, str]) -> Statements:
     """Names and values in metadata, including those inside JSON objects, in lower case and without spaces."""
     pairs: list[tuple[str, object]] = []
     for name, value in metadata.items():
@@ -205,9 +230,8 @@ def _statements(metadata: Mapping[str, str]) -> Statements:
     return [(name.strip().lower(), re.sub(r"\s", "", str(value).lower())) for name, value in pairs]
 
 
-def _check_said(said: Statements, tensors: Tensors, origin: str, cell: Cell) -> None:
+def check_said(said: Statements, hidden: int, features: int, origin: str, cell: Cell) -> None:
     """Raises `InputError` where a file declares another network than the one measured here."""
-    hidden, features = (tensors[cell.names[name]][1][-1] for name in ("recurrent", "input"))
     facts = [*_facts(cell).values(), Fact(("hidden_size",), (str(hidden),)), Fact(("input_size",), (str(features),))]
     for name, value in said:
         for fact in facts:
@@ -218,7 +242,7 @@ def _check_said(said: Statements, tensors: Tensors, origin: str, cell: Cell) -> 
                 )
 
 
-def _other_kind(tensors: Tensors) -> str | None:
+def other_kind(tensors: Tensors) -> str | None:
     """The kind of recurrent network the tensors belong to, judged by PyTorch's names; None where it may be ours."""
     parts = {name: match for name in tensors if (match := re.search(r"weight_(ih|hh|hr)(?:_l(\d+))?(_reverse)?$", name))}
     projected = any(match[1] == "hr" for match in parts.values())
@@ -237,7 +261,7 @@ def _other_kind(tensors: Tensors) -> str | None:
     return " ".join([cell, *words]) if words or cell != "an RNN" else None
 
 
-def _listed(tensors: Tensors) -> str:
+def listed(tensors: Tensors) -> str:
     """The tensors with shapes and types; only the first `LISTED` where there are many."""
     if not tensors:
         return "no tensors"

@@ -1,7 +1,8 @@
-"""Records as they were written before variables had roles and sources: read as if they had been written today.
+"""Records of earlier layouts, read as if they had been written today.
 
-What a variable is of was glued to its name then (`probe_pixels`), only those with a `metric` were shown, the readout's accuracy at
-each step was told as a gap, and no variable named its measurement.
+In the first of them what a variable is of was glued to its name (`probe_pixels`), only those with a `metric` were shown, the
+readout's accuracy at each step was told as a gap, and no variable named its measurement. In the second, too, labels were called
+digits, since all images showed some (`pca90_by_digit`), and the class that separates early was the sixes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import xarray as xr
 from study.files.untrusted import Refused
 from study.schema import DIMENSIONS, MEASURED, MEASUREMENT, NOBODY, NOT_OF_SOURCE, SOURCE, SOURCES, measured_in_words
 
-VERSION = "4"
+GLUED_VERSION, DIGITS_VERSION = "4", "5"  # of records before variables had sources, and before labels were called so
+SIXES = 6.0
 Variables = dict[str, xr.Variable]
 
 WHOLE = ("participation_ratio", "participation_ratio_corrected", "between_class_share")
@@ -46,18 +48,73 @@ MADE_BY = {
     r"fixed_point.*": "fixed_points",
     r"attractor.*|lyapunov.*|period_state|period_recurrence|(basin|phase)_tells_digit": "attractors",
 }
+WITH_DIGITS = re.compile(
+    rf"digit|sixes_agreement|(basin|phase)_tells_digit|({'|'.join(PARTS)})_by_digit(_appended)?|(pca90|dimension90)_by_digit"
+)
 
 
 def is_earlier(attributes: Mapping[str, object]) -> bool:
-    """Whether a record's attributes say that it is of this layout."""
-    return attributes.get("record_version") == VERSION
+    """Whether the attributes of a record, or of a dataset of records, say that it is of an earlier layout."""
+    return str(attributes.get("record_version")) in (GLUED_VERSION, DIGITS_VERSION)
 
 
 def as_of_today(variables: Mapping[str, xr.Variable], attributes: Mapping[str, Any]) -> tuple[Variables, dict[str, Any]]:
-    """The variables and attributes of a record of the earlier layout in that of today.
+    """The variables and attributes of a record of an earlier layout in that of today.
 
     Its `record_version` stays: it says how the file is written. Raises `Refused` where the variables are not those of that layout.
     """
+    if attributes.get("record_version") == GLUED_VERSION:
+        variables, attributes = _with_sources(variables, attributes)
+    return _with_early_class(_with_labels(variables)), dict(attributes)
+
+
+def dataset_of_today(dataset: xr.Dataset) -> xr.Dataset:
+    """A dataset of records, for example one opened from netCDF, by the names of today."""
+    if not is_earlier(dataset.attrs):
+        return dataset
+    variables = _with_early_class(_with_labels({str(name): variable for name, variable in dataset.variables.items()}))
+    labels = {_name_today(str(name)) for name in dataset.coords}
+    parts = ({name: variable for name, variable in variables.items() if (name in labels) == kind} for kind in (False, True))
+    return xr.Dataset(*parts, attrs=dataset.attrs)
+
+
+def _with_labels(variables: Mapping[str, xr.Variable]) -> Variables:
+    """The variables by the names of today."""
+    today: Variables = {}
+    for former, variable in variables.items():
+        name, attributes = _name_today(former), dict(variable.attrs)
+        if name != former and name in variables:
+            raise Refused(f"holds {name}, which records of its version have not")
+        if name != former and "metric" in attributes:
+            attributes["metric"] = attributes["metric"].replace("digit", "label").replace("sixes_step_4", "early_class")
+        dimensions = [_name_today(str(dimension)) for dimension in variable.dims]
+        today[name] = xr.Variable(dimensions, variable.values, attributes, variable.encoding)
+    return today
+
+
+def _with_early_class(variables: Variables) -> Variables:
+    """The variables with the class that separates early, where its cluster was measured: always the sixes."""
+    cluster = variables.get("early_cluster_agreement")
+    if cluster is None or "early_class" in variables:
+        return variables
+    words = {
+        "long_name": "the class that separates early",
+        "units": "1",
+        "role": "detail",
+        "missing": cluster.attrs.get("missing", ""),
+    }
+    described = words | {MEASUREMENT: "early_cluster"} if cluster.attrs else {}
+    there = cluster.notnull().any(cluster.dims[-2:])  # of a record, or of each network of a dataset
+    return variables | {"early_class": xr.Variable(there.dims, np.where(there, SIXES, np.nan), described)}
+
+
+def _name_today(former: str) -> str:
+    known = WITH_DIGITS.fullmatch(former)
+    return former.replace("digit", "label").replace("sixes", "early_class") if known else former
+
+
+def _with_sources(variables: Mapping[str, xr.Variable], attributes: Mapping[str, Any]) -> tuple[Variables, dict[str, Any]]:
+    """Those of the first layout in the second."""
     former = dict(variables)
     measured = {made_by(name): 1 for name in former if name not in DIMENSIONS and made_by(name)}
     today: Variables = {}

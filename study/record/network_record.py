@@ -37,7 +37,7 @@ from study.schema import (
     with_source_names,
 )
 
-RECORD_VERSION = 5  # raised whenever the layout of a record changes; measurements have versions of their own
+RECORD_VERSION = 6  # raised whenever the layout of a record changes; measurements have versions of their own
 LIBRARIES = ("torch", "torchvision", "mlflow", "numpy", "scipy", "xarray", "h5netcdf", "safetensors")
 
 WEIGHTS = "weights.safetensors"

@@ -15,7 +15,7 @@ from study.measurements import MEASUREMENTS, names_in_set, versions_of
 from study.networks.network import RecurrentNetwork
 from study.record.keys import record_key
 from study.record.network_record import made_with, measured
-from study.schema import MEASURED, NOBODY, measured_in_words, measurements_of, with_sources_of_both, without
+from study.schema import MEASURED, NOBODY, OF_IMAGES, measured_in_words, measurements_of, with_sources_of_both, without
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +60,7 @@ class StoredNetwork:
         except ValueError:
             raise Refused("has other labels along a dimension than what is measured now") from None
         told = {MEASURED: measured_in_words({name: held[name] for name in order if name in held})}
+        told |= {name: made.attrs[name] for name in OF_IMAGES if name in made.attrs}
         return joined.assign_attrs(told, versions=_joined_versions(self.record.attrs.get("versions", "{}"), made_with(self.config)))
 
     @cached_property

@@ -19,7 +19,7 @@ CHARTS = {
     "truncated/accuracy": "experiment 2: accuracy by rows shown, stopped early",
     "appended/accuracy": "experiment 3: accuracy by blank rows after the image",
     "dimension90/whole": "dimensionality by time step, all images",
-    "dimension90/by_digit_mean": "dimensionality by time step, one digit",
+    "dimension90/by_label_mean": "dimensionality by time step, one class",
     "probe/accuracy": "accuracy of the probe by time step",
 }
 

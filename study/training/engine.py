@@ -17,24 +17,35 @@ from threadpoolctl import threadpool_limits
 from study.config import NetworkConfig
 from study.data.sources import Images
 from study.networks import kernels
-from study.networks.cells import TANH, known
+from study.networks.cells import Cell, known
+from study.networks.cells.gated import GatedCell, GruCell, LstmCell
+from study.networks.cells.vanilla import VanillaCell
 from study.networks.kernels import KernelsName
 from study.networks.network import RecurrentNetwork, accuracy
 from study.networks.seeding import blanks, permutation
 from study.terminal.errors import StudyError
 from study.training.autograd import AutogradLane
-from study.training.hand_derived import TanhLane
+from study.training.gated_lane import GruLane, LstmLane
+from study.training.hand_derived import VanillaLane
 from study.training.lane import Lane, Layout
 from study.training.numpy_lane import NumpyLane
 
 ENGINE_VERSION = "1"  # raised whenever the same configuration would give other weights
-# The hand-derived lanes, by cell and kernels.
-LANES: dict[tuple[str, KernelsName], type[Lane]] = {(TANH.name, "torch"): TanhLane, (TANH.name, "numpy"): NumpyLane}
+# The hand-derived lanes, by kind of cell and kernels.
+LANES: dict[tuple[type[Cell], KernelsName], type[Lane]] = {
+    (VanillaCell, "torch"): VanillaLane,
+    (VanillaCell, "numpy"): NumpyLane,
+    (GruCell, "torch"): GruLane,
+    (LstmCell, "torch"): LstmLane,
+}
 
 
 def lanes_of(config: NetworkConfig) -> type[Lane]:
     """The kind of lane that trains a network."""
-    return LANES.get((config.cell, config.kernels), AutogradLane)
+    cell = known(config.cell)
+    if isinstance(cell, GatedCell) and config.precision == "bf16":
+        return AutogradLane
+    return next((lane for (kind, name), lane in LANES.items() if isinstance(cell, kind) and name == config.kernels), AutogradLane)
 
 
 @contextmanager
@@ -91,8 +102,8 @@ def train(config: NetworkConfig, images: Images) -> RecurrentNetwork:
 class TrainingStack:
     """S networks that share hidden size, images and regime, each with its own seed, batches and Adam state.
 
-    The paper's cell has hand-derived lanes for each kind of kernels (`LANES`); every other cell is trained by autograd. Train in
-    a context of `arithmetic`.
+    The built-in cells have hand-derived lanes (`LANES`); every other cell is trained by autograd. Train in a context of
+    `arithmetic`.
 
     Parameters: `configs` of the S networks; `train`, their images, on the device that trains; `states` to continue from, one per
     network and all at the same epoch; `dtype`, float64 for checking gradients. `diverged` `[S]` holds the epoch in which a

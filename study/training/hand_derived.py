@@ -1,13 +1,13 @@
-"""The fast path for the paper's cell: hand-derived backpropagation through time.
+"""The fast path for vanilla cells, the paper's among them: hand-derived backpropagation through time.
 
-Forward, for a batch of B images with T rows, where x_t is row t of all images:
+Forward, for a batch of B images with T rows, where x_t is row t of all images, and f is the tanh or the rectifier:
 
-    h_t = tanh(W x_t + R h_{t-1}),   logits = V h_T + c,   loss = mean cross-entropy
+    h_t = f(W x_t + R h_{t-1} + b),   logits = V h_T + c,   loss = mean cross-entropy
 
-Backward, with d_t = dloss / d(W x_t + R h_{t-1}) and * elementwise:
+Backward, with d_t = dloss / d(W x_t + R h_{t-1} + b) and * elementwise:
 
-    d_T = (dlogits V) * (1 - h_T^2),   d_t = (d_{t+1} R) * (1 - h_t^2)
-    dW = sum_t d_t' x_t,   dR = sum_{t>1} d_t' h_{t-1},   dV = dlogits' h_T,   dc = sum dlogits
+    d_T = (dlogits V) * f'_T,   d_t = (d_{t+1} R) * f'_t,   f'_t = 1 - h_t^2 for the tanh, 1 where h_t > 0 for the rectifier
+    dW = sum_t d_t' x_t,   dR = sum_{t>1} d_t' h_{t-1},   db = sum_t d_t,   dV = dlogits' h_T,   dc = sum dlogits
 
 (Werbos 1990). Blank rows that follow in training are further rows with x = 0, and the readout sees the last of them. The input
 product W x and both weight gradients are single products over all rows; only the two recurrences run row by row, in place.
@@ -29,14 +29,15 @@ import torch
 
 from study.config import NetworkConfig
 from study.data.sources import Images
-from study.training.lane import Batch, Lane, Layout
+from study.networks.cells.cell import BIASES
+from study.networks.cells.vanilla import VanillaCell
+from study.training.lane import Batch, Lane, Layout, cross_entropy
 
-TANH_BACKWARD = torch.ops.aten.tanh_backward.grad_input
 WARM_UP = 3  # iterations before a CUDA graph is captured, so that the libraries' workspaces exist
 
 
-class TanhLane(Lane):
-    """Networks of the paper's cell whose products are computed together by torch: a whole stack on a GPU, one network on a CPU.
+class VanillaLane(Lane):
+    """Networks of a vanilla cell whose products are computed together by torch: a whole stack on a GPU, one network on a CPU.
 
     The tensors below have a leading dimension S on a GPU, and none on a CPU.
     """
@@ -46,12 +47,15 @@ class TanhLane(Lane):
 
     def __init__(self, weights: torch.Tensor, layout: Layout, config: NetworkConfig, train: Images):
         super().__init__(weights, layout, config, train)
-        self._first_rows = None if weights.is_cuda else first_rows(train.images)
+        assert isinstance(layout.cell, VanillaCell)
+        self.cell = layout.cell
+        self._first_rows = None if weights.is_cuda or self.cell.biased else first_rows(train.images)
         self._buffers: dict[int, _Buffers] = {}
         self._graphs: dict[tuple[int, int], torch.cuda.CUDAGraph] = {}  # by images and blank rows of a batch
 
     def batches(self, order: torch.Tensor, size: int) -> Iterator[Batch]:
-        """An epoch's batches, by first row with ink; on a GPU, whose captured iteration has a fixed shape, in the given order."""
+        """An epoch's batches, by first row with ink; in the given order on a GPU, whose captured iteration has a fixed shape, and
+        where a bias moves the state before there is ink."""
         if self._first_rows is None:
             yield from super().batches(order, size)
         else:
@@ -95,33 +99,34 @@ class TanhLane(Lane):
 
         transposed = buffers.transposed.copy_(weights.recurrent.mT)  # so that both factors are read along their rows
         # Before an image has begun, its x and h are 0, and so are products with them.
-        product(x.flatten(-3, -2), weights.input.mT, out=h[..., :rows, :, :].flatten(-3, -2))
+        drives = h[..., :rows, :, :].flatten(-3, -2)
+        product(x.flatten(-3, -2), weights.input.mT, out=drives)
+        if (shift := self.cell.shift(weights.parameters)) is not None:
+            drives.add_(shift)
         states, deltas, last = buffers.states, buffers.deltas, len(active) - 1
-        states[begun, active[begun]].tanh_()
+        self.cell.activate(states[begun, active[begun]])
         for t in range(begun + 1, rows):
             before = active[t - 1]
             add_product(states[t, before], states[t - 1, before], transposed)
-            states[t, active[t]].tanh_()
+            self.cell.activate(states[t, active[t]])
         for t in range(rows, last + 1):
             product(states[t - 1, batch], transposed, out=states[t, batch])
-            states[t, batch].tanh_()
+            if shift is not None:
+                states[t, batch].add_(shift)
+            self.cell.activate(states[t, batch])
         state = states[last, batch]
 
         logits = product(state, weights.readout.mT).add_(weights.bias[..., None, :]).to(self.weights.dtype)
-        log_probability = logits.log_softmax(dim=-1)
-        loss = -log_probability.gather(-1, labels).mean(dim=(-2, -1))
-        d_logits = log_probability.exp_()
-        d_logits.scatter_add_(-1, labels, d_logits.new_full(labels.shape, -1.0))
-        d_logits /= labels.shape[-2]
+        loss, d_logits = cross_entropy(logits, labels)
         torch.sum(d_logits, dim=-2, out=gradients.bias)
 
         d_logits = d_logits.to(x.dtype)
         product(d_logits, weights.readout, out=deltas[last, batch])
-        _through_tanh(deltas[last, batch], state)
+        self.cell.times_slope(deltas[last, batch], state)
         for t in range(last - 1, begun - 1, -1):
             count = active[t]
             product(deltas[t + 1, count], weights.recurrent, out=deltas[t, count])
-            _through_tanh(deltas[t, count], states[t, count])
+            self.cell.times_slope(deltas[t, count], states[t, count])
 
         # From row `full` on, all images have begun: one product. Each earlier row is added with the images that have begun by then.
         full = next((t for t, count in enumerate(active) if count == batch), last)
@@ -141,6 +146,10 @@ class TanhLane(Lane):
                 add_product(gradients.recurrent, delta, source)
             else:
                 gradients.recurrent.add_(product(delta, source))
+        if shift is not None:
+            of_shift = d[..., : last + 1, :, :].flatten(-3, -2).sum(dim=-2, dtype=loss.dtype)
+            for name in BIASES:
+                gradients.parameters[name].copy_(of_shift)
         return loss
 
     def buffers(self, batch: int) -> _Buffers:
@@ -228,8 +237,3 @@ def first_rows(images: torch.Tensor) -> torch.Tensor:
     """The index of the first non-blank row of each image `[N, T, features]`, T where all are blank; int64 `[N]`."""
     seen = (images != 0).any(dim=2)
     return torch.where(seen.any(dim=1), seen.byte().argmax(dim=1), images.shape[1])
-
-
-def _through_tanh(delta: torch.Tensor, hidden: torch.Tensor) -> None:
-    """delta *= 1 - hidden^2, in one pass."""
-    TANH_BACKWARD(delta, hidden, grad_input=delta)

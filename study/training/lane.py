@@ -121,5 +121,15 @@ class Lane(ABC):
         )
 
 
+def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The mean cross-entropy `[..]` of logits `[.., B, K]` for labels `[.., B, 1]`, and its gradient with respect to the logits."""
+    log_probability = logits.log_softmax(dim=-1)
+    loss = -log_probability.gather(-1, labels).mean(dim=(-2, -1))
+    gradient = log_probability.exp_()
+    gradient.scatter_add_(-1, labels, gradient.new_full(labels.shape, -1.0))
+    gradient /= labels.shape[-2]
+    return loss, gradient
+
+
 def _tensors(network: RecurrentNetwork) -> dict[str, torch.Tensor]:
     return {**network.parameters, **{name: getattr(network, name) for name in READOUT}}

@@ -1,12 +1,13 @@
-"""The paper's cell trained with NumPy's kernels: the mathematics of `study.training.hand_derived`, laid out for few large products.
+"""Vanilla cells trained with NumPy's kernels: the mathematics of `study.training.hand_derived`, laid out for few large products.
 
 A batch is sorted by the first row with ink, and only images that have begun are kept at each row. Their previous states and rows of
 pixels stand side by side in one matrix Z, the rows of an image below one another:
 
-    Z = [h_{t-1} x_t],   h_t = tanh(Z [R W]'),   [dR dW] = sum_t d_t' [h_{t-1} x_t] = D' Z
+    Z = [h_{t-1} x_t],   h_t = f(Z [R W]'),   [dR dW] = sum_t d_t' [h_{t-1} x_t] = D' Z
 
 Recurrence and input are one product, and so are all gradients of the cell. States and pixels before an image has begun are not 0
-in these sums, they are not in them at all. Blank rows after the image have Z with x = 0.
+in these sums, they are not in them at all. Blank rows after the image have Z with x = 0. A bias is one more input, which is 1 on
+every row; with it, all images begin at the first row.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ import torch
 
 from study.config import NetworkConfig
 from study.data.sources import Images
+from study.networks.cells.cell import BIASES
+from study.networks.cells.vanilla import VanillaCell
 from study.training.hand_derived import by_first_row, first_rows
 from study.training.lane import Batch, Lane, Layout
 
 
 class NumpyLane(Lane):
-    """One network of the paper's cell, on a CPU.
+    """One network of a vanilla cell, on a CPU.
 
     Every step works in the same memory, of the size of the largest batch. NumPy's arrays are views of the torch tensors of weights
     and gradients.
@@ -36,7 +39,10 @@ class NumpyLane(Lane):
 
     def __init__(self, weights: torch.Tensor, layout: Layout, config: NetworkConfig, train: Images):
         super().__init__(weights, layout, config, train)
-        self._first_rows = first_rows(train.images)
+        assert isinstance(layout.cell, VanillaCell)
+        self.cell = layout.cell
+        begin = first_rows(train.images)
+        self._first_rows = torch.zeros_like(begin) if self.cell.biased else begin
         self._pixels = train.images.flatten(0, 1).numpy()  # [N T, features]
         self._labels = train.labels.numpy()
         self._memory: _Memory | None = None
@@ -60,10 +66,13 @@ class NumpyLane(Lane):
             tensor.numpy() for tensor in (self.network.recurrent, self.network.input, self.network.readout, self.network.bias)
         )
         gradients = self.gradients
-        transposed = memory.transposed  # [R W]'
-        transposed[:hidden], transposed[hidden:] = recurrent.T, input_.T
+        seen = hidden + self.images.shape[2]
+        transposed = memory.transposed  # [R W b]'
+        transposed[:hidden], transposed[hidden:seen] = recurrent.T, input_.T
         z, d, scratch = memory.z, memory.d, memory.scratch
-        states, pixels = z[:, :hidden], z[:, hidden:]
+        states, pixels = z[:, :hidden], z[:, hidden:seen]
+        if (shift := self.cell.shift(self.network.parameters)) is not None:
+            transposed[seen:], z[:, seen:] = shift.numpy(), 1
 
         # Rows of pixels in the order of Z: all images that have begun by the first row, then by the second ...
         place = np.arange(of_image)[:, None] + of_image * indices
@@ -75,18 +84,18 @@ class NumpyLane(Lane):
         for t in range(begun, rows):
             count, start, end = active[t], starts[t], ends[t]
             if t == begun:
-                drive = np.matmul(pixels[start:end], transposed[hidden:], out=scratch[:count])
+                drive = np.matmul(z[start:end, hidden:], transposed[hidden:], out=scratch[:count])
                 states[start:end] = 0
-            elif t < of_image:
+            elif t < of_image or shift is not None:
                 drive = np.matmul(z[start:end], transposed, out=scratch[:count])
             else:
                 drive = np.matmul(states[start:end], transposed[:hidden], out=scratch[:count])
             if t + 1 < rows:
                 following = ends[t]
-                np.tanh(drive, out=states[following : following + count])
+                self.cell.activate_array(drive, states[following : following + count])
                 states[following + count : ends[t + 1]] = 0  # of images that begin there
             else:
-                np.tanh(drive, out=last[:count])
+                self.cell.activate_array(drive, last[:count])
 
         # Classes before images: long rows are exponentiated several times as fast as rows of ten.
         logits = readout @ last.T
@@ -111,24 +120,25 @@ class NumpyLane(Lane):
             else:
                 np.matmul(d_logits.T[:count], readout, out=delta)
                 state = last[:count]
-            slope = np.multiply(state, state, out=scratch[:count])
-            np.subtract(1, slope, out=slope)
-            delta *= slope
+            delta *= self.cell.slope_array(state, scratch[:count])
         whole = np.matmul(d[: ends[-1]].T, z[: ends[-1]], out=memory.gradient)
-        gradients.recurrent.numpy()[:], gradients.input.numpy()[:] = whole[:, :hidden], whole[:, hidden:]
+        gradients.recurrent.numpy()[:], gradients.input.numpy()[:] = whole[:, :hidden], whole[:, hidden:seen]
+        if shift is not None:
+            for name in BIASES:
+                gradients.parameters[name].numpy()[:] = whole[:, seen]
         return torch.tensor(loss)
 
     def _memory_for(self, rows: int) -> _Memory:
         if self._memory is None or len(self._memory.z) < rows:
             dtype = self.network.readout.numpy().dtype
-            hidden, features = self.network.hidden_size, self.images.shape[2]
+            hidden, inputs = self.network.hidden_size, self.images.shape[2] + self.cell.biased
             self._scale = dtype.type(1 if self.images.is_floating_point() else 255)
             self._memory = _Memory(
-                z=np.empty((rows, hidden + features), dtype),
+                z=np.empty((rows, hidden + inputs), dtype),
                 d=np.empty((rows, hidden), dtype),
                 scratch=np.empty((rows // self.images.shape[1], hidden), dtype),
-                transposed=np.empty((hidden + features, hidden), dtype),
-                gradient=np.empty((hidden, hidden + features), dtype),
+                transposed=np.empty((hidden + inputs, hidden), dtype),
+                gradient=np.empty((hidden, hidden + inputs), dtype),
             )
         return self._memory
 
@@ -136,7 +146,7 @@ class NumpyLane(Lane):
 @dataclass(frozen=True)
 class _Memory:
     """Working memory: Z and D, with one row for each image that has begun at each row; a `scratch` matrix `[B, H]`; [R W]' and
-    the gradient of [R W]."""
+    the gradient of [R W], or of [R W b]."""
 
     z: np.ndarray
     d: np.ndarray

@@ -18,12 +18,12 @@ from reports.figures import FIGURES
 from reports.text.claims import filled
 from reports.text.content import APPENDIX, sections
 from study.measurements.attractors import STATE_TRANSIENT, WINDOW
-from study.measurements.geometry import EARLY_STEP
+from study.measurements.early_class import LEAST
 from study.measurements.probes import LEARNED
 
 
 def test_methods_name_the_numbers_that_the_measurements_use():
-    assert f"in the first {EARLY_STEP} rows" in " ".join(CLAIMS["C6"].method.split())
+    assert f"A class whose mean is below {LEAST:g} does not separate early." in " ".join(CLAIMS["C6"].method.split())
     assert f"of {LEARNED:,} training images" in " ".join(CLAIMS["C7"].method.split())
     for claim in ("C4", "C8"):
         assert f"after {STATE_TRANSIENT:,} blank rows" in " ".join(CLAIMS[claim].method.split())

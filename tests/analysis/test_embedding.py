@@ -15,7 +15,7 @@ def embedded(network, test_images):
     return embed(network, test_images.first(1500), (1, 14, 15))
 
 
-def test_a_picture_keeps_neighbours_and_shows_digits(embedded):
+def test_a_picture_keeps_neighbours_and_shows_labels(embedded):
     assert embedded.points.sizes == {"time_step": 3, "image": 1500, "axis": 2}
     assert np.isfinite(embedded.points).all()
     later = embedded.sel(time_step=[14, 15])

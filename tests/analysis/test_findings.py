@@ -46,7 +46,7 @@ def test_numbers_are_followed_over_hidden_sizes():
     assert changes["test_accuracy"].trend.slope == pytest.approx(0.03, abs=0.005)
     assert changes["test_accuracy"].trend.p < 0.01
     assert changes["test_accuracy"].pairs[0].p_adjusted < 0.01
-    assert changes["sixes_agreement"].trend.p > 0.01
+    assert changes["early_class_agreement"].trend.p > 0.01
 
 
 def test_what_was_not_measured_is_no_finding():
@@ -66,9 +66,9 @@ def test_every_logged_curve_has_a_band(findings):
         "accuracy_truncated",
         "accuracy_appended",
         "pca90",
-        "pca90_by_digit",
+        "pca90_by_label",
         "dimension90",
-        "dimension90_by_digit",
+        "dimension90_by_label",
         "early_cluster_agreement",
         "early_cluster_kept",
         "probe_accuracy",

@@ -42,13 +42,13 @@ def _record(seed: int, blank: int = 60) -> xr.Dataset:
         labelled("test_accuracy", 0.5 + 0.01 * random.random(), {}, "accuracy", role="number", share=True),
         labelled("pca90", random.integers(1, 8, 28), steps, "dimensions", units="components", role="curve", metric="pca90/whole"),
         labelled(
-            "pca90_by_digit",
+            "pca90_by_label",
             random.integers(1, 8, (28, 10)),
-            steps | {"digit": np.arange(10)},
+            steps | {"label": np.arange(10)},
             "dimensions",
             units="components",
             role="curve",
-            metric="pca90/by_digit_mean",
+            metric="pca90/by_label_mean",
         ),
         labelled("peak_dimension", 7, {}, "peak", units="components", role="number"),
         labelled(

@@ -21,7 +21,7 @@ from study.tracking.store import fetch
 def test_a_study_is_one_labelled_dataset(real_study, tmp_path):
     dataset = runs.load(real_study.run_id, real_study.client)
     assert dataset.accuracy_appended.dims == ("hidden_size", "seed", "blank_rows")
-    assert dataset.pca90_by_digit.sizes == {"hidden_size": 2, "seed": 7, "time_step": 28, "digit": 10}
+    assert dataset.pca90_by_label.sizes == {"hidden_size": 2, "seed": 7, "time_step": 28, "label": 10}
     assert dataset.hidden_size.values.tolist() == [8, 16]
     assert not dataset.accuracy_blanked.isnull().any()
     assert json.loads(dataset.attrs["missing"]) == {}
@@ -52,9 +52,9 @@ def test_a_dataset_opens_as_tables_without_this_project(real_study, tmp_path):
     networks = pd.read_csv(tmp_path / "networks.csv")
     assert len(networks) == 14
     assert networks.test_accuracy.tolist() == dataset.test_accuracy.values.ravel().tolist()
-    steps = pd.read_csv(tmp_path / "by_time_step_digit.csv")
+    steps = pd.read_csv(tmp_path / "by_time_step_label.csv")
     assert len(steps) == 14 * 28 * 10
-    assert {"hidden_size", "seed", "time_step", "digit", "pca90_by_digit"} <= set(steps.columns)
+    assert {"hidden_size", "seed", "time_step", "label", "pca90_by_label"} <= set(steps.columns)
 
 
 def test_networks_of_different_size_have_room_in_one_dataset(real_study):

@@ -21,7 +21,7 @@ from study.measurements.attractors import KINDS
 
 
 def _judged(claim: str, dataset: xr.Dataset) -> Finding:
-    finding = CLAIMS[claim].judge(Sample(present(dataset, int(dataset.hidden_size.values[0]))))
+    finding = CLAIMS[claim].finding(Sample(present(dataset, int(dataset.hidden_size.values[0]))))
     assert finding is not None
     return finding
 

@@ -27,7 +27,7 @@ from study.tracking.study_run import network_config
 
 pytestmark = pytest.mark.slow
 
-SINCE = ("dimension90", "dimension90_by_digit", "source")  # what earlier code did not measure
+SINCE = ("dimension90", "dimension90_by_label", "source")  # what earlier code did not measure
 QUICK = {"seeds": "0-5", "epochs": "2"}  # six networks: as many as a band needs
 MINE = """
 import os, time

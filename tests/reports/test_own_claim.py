@@ -139,6 +139,6 @@ def test_a_claim_that_lacks_what_it_needs_is_said_to_wherever_claims_are_listed(
     for text in (*told.printed.values(), told.report, described):
         if "report of study" not in text:  # the command prints no claims
             assert NOT_JUDGED in text
-    needed = "C6, training separates the sixes from other digits by step 4: not judged, because it needs early_cluster_agreement"
+    needed = "C6, training separates one class early: not judged, because it needs early_class and early_cluster_agreement"
     assert needed in told.printed["analysis"]
     assert "X2" not in set(pd.read_csv(told.folder / "out" / "findings.csv").claim)

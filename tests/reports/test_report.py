@@ -24,10 +24,10 @@ from analysis.dataset import runs
 from analysis.study_analysis import Analysis, analyse
 from reports.figures import FIGURES
 from reports.figures.figure import counts
+from reports.figures.glyphs import DRAWN, shown
 from reports.figures.style import FONTS, styled
 from reports.text.comparison import comparison, settings, verdicts
 from reports.text.content import content
-from reports.text.glyphs import DRAWN, shown
 from reports.typesetting.pdf import _typeset, build_comparison, build_report
 
 

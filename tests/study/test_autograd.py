@@ -9,12 +9,13 @@ from test_training import DEVICES, _trained, configs
 from torch import nn
 
 from study.data.sources import Images
-from study.networks.cells import TANH
+from study.networks.cells.vanilla import VanillaCell
 from study.networks.seeding import permutation
 from study.training import engine
 from study.training.autograd import AutogradLane
 from study.training.engine import TrainingStack, lanes_of
-from study.training.hand_derived import TanhLane
+from study.training.gated_lane import GruLane, LstmLane
+from study.training.hand_derived import VanillaLane
 from study.training.lane import Batch
 
 
@@ -23,15 +24,18 @@ def few(train_images, request) -> Images:
     return train_images.first(250).to(request.param)
 
 
-def test_the_hand_derived_lane_is_that_of_the_paper_s_cell_alone():
-    assert lanes_of(configs()[0]) is TanhLane
+def test_the_built_in_cells_have_hand_derived_lanes_and_others_are_differentiated():
+    for cell, lane in {"tanh": VanillaLane, "relu": VanillaLane, "gru": GruLane, "lstm": LstmLane}.items():
+        for bias in (False, True):
+            assert lanes_of(configs(cell=cell, bias=bias)[0]) is lane
     assert lanes_of(configs(cell=BIASED.name)[0]) is AutogradLane
+    assert lanes_of(configs(cell="gru", precision="bf16")[0]) is AutogradLane
 
 
 @pytest.mark.parametrize("trailing", ["0", "0-9"])
 def test_both_engines_agree_on_the_paper_s_cell(few, trailing, monkeypatch):
     fast = _trained(TrainingStack(configs("0-1", trailing_blanks=trailing), few))
-    monkeypatch.delitem(engine.LANES, (TANH.name, "torch"))
+    monkeypatch.delitem(engine.LANES, (VanillaCell, "torch"))
     stack = TrainingStack(configs("0-1", trailing_blanks=trailing), few)
     assert all(isinstance(lane, AutogradLane) for lane in stack.lanes)
     for one, other in zip(fast, _trained(stack), strict=True):

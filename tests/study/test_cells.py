@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import pickle
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from biased_cell import BIASED, BiasedTanh
 from conftest import ROOT, run_command
 from mlflow.pyfunc import PythonModelContext
@@ -24,10 +27,10 @@ from study.execution.stacks import stacks, training_memory
 from study.measurements import measure
 from study.measurements.fixed_points import search
 from study.measurements.recording import Recording
-from study.networks.cells import CELLS, TANH, Cell, known, register_cell, tanh_classifier
+from study.networks.cells import BUILT_IN, CELLS, TANH, Cell, classifier, known, register_cell
 from study.networks.cells.cell import BlankMap
 from study.networks.cells.checks import faults
-from study.networks.cells.tanh import TanhCell
+from study.networks.cells.vanilla import ReluCell, TanhCell
 from study.networks.network import RecurrentNetwork, accuracy, scaled
 from study.networks.rest import rest_state
 from study.record.keys import fused_network_key, training_key
@@ -35,9 +38,9 @@ from study.terminal.errors import InputError
 
 
 class LSTM(Cell):
-    """As `nn.LSTM`, without biases: the state is h and c, of which h is observed."""
+    """As a user may write it: the state is h and c, of which h is observed."""
 
-    name = "lstm"
+    name = "own_lstm"
     description = "LSTM units without bias"
     names = {"input": "rnn.weight_ih_l0", "recurrent": "rnn.weight_hh_l0"}  # noqa: RUF012
     rests_at_zero = True
@@ -58,7 +61,7 @@ class LSTM(Cell):
         return torch.cat([o.sigmoid() * c.tanh(), c], dim=-1)
 
 
-CELLS_TRIED = {"tanh": TANH, "biased_tanh": BIASED, "lstm": LSTM()}
+CELLS_TRIED = {cell.name: cell for cell in (*BUILT_IN, BIASED, LSTM())}
 
 
 @pytest.mark.parametrize("cell", CELLS_TRIED.values(), ids=CELLS_TRIED)
@@ -75,6 +78,7 @@ def _altered(base: type[Cell], **changes) -> Cell:
     [
         (_altered(TanhCell, odd=False), "says that it is not odd"),
         (_altered(TanhCell, rests_at_zero=False), "says that it does not rest at 0"),
+        (_altered(ReluCell, bounded=True), "says that its states are bounded"),
         (_altered(BiasedTanh, odd=True), "says that it is odd"),
         (_altered(BiasedTanh, rests_at_zero=True), "says that it rests at 0"),
         (
@@ -101,7 +105,7 @@ def _altered(base: type[Cell], **changes) -> Cell:
 def test_a_cell_that_is_not_what_it_says_is_refused(cell, words):
     with pytest.raises(InputError, match=words):
         register_cell(cell)
-    assert set(CELLS.values()) == {TANH, BIASED}
+    assert set(CELLS.values()) == {*BUILT_IN, BIASED}
 
 
 def test_a_name_belongs_to_one_cell():
@@ -113,7 +117,7 @@ def test_a_name_belongs_to_one_cell():
 
 @pytest.mark.parametrize("name", ["none", "os", "../tanh", 3, None, ["tanh"], "biased_cell"])
 def test_a_name_that_is_not_registered_is_one_line_that_says_what_to_do(name):
-    with pytest.raises(InputError, match="expected one of tanh, biased_tanh, or a module that registers it in HIDDEN_ORBITS_EXTEN"):
+    with pytest.raises(InputError, match=r"one of tanh, relu, .*, biased_tanh, or a module that registers it in HIDDEN_ORBITS_EXT"):
         known(name)
     with pytest.raises(InputError, match=r"cell=.*no cell of this name is registered"):
         validated(StudyConfig, {"cell": name})
@@ -182,9 +186,11 @@ def test_a_biased_network_that_has_seen_nothing_goes_on_from_its_initial_state(t
         assert float(measured.accuracy.sel(shown=0, blank=blank)) == pytest.approx(share)
 
 
-def test_the_logged_model_s_own_code_gives_what_the_cell_gives(network, test_images, tmp_path):
+@pytest.mark.parametrize("cell", BUILT_IN, ids=lambda cell: cell.name)
+def test_the_logged_model_s_own_code_gives_what_the_cell_gives(cell, test_images, tmp_path):
+    network = RecurrentNetwork.initial(0, 24, 28, 10, cell)
     network.save(tmp_path / "w.safetensors")
-    model = tanh_classifier.RowByRowClassifier()
+    model = classifier.RowByRowClassifier()
     context = PythonModelContext({"weights": str(tmp_path / "w.safetensors")}, {})
     model.load_context(context)
     images = scaled(test_images.images[:2000])
@@ -248,24 +254,129 @@ def test_a_report_names_a_cell_that_a_stored_study_made_up_and_no_more(name):
     assert layer(name) == f"the cell {name[:40]}, which is not registered here"
     assert jacobian(name) == "the Jacobian at rest"
     config = {"cell": name, "dataset": "mnist", "train_images": 1, "epochs": 1, "learning_rate": 1, "batch_size": 1}
-    paragraphs = methods(config | {"precision": "fp32", "blank_rows": 1}, set(), 10)
+    config |= {"precision": "fp32", "blank_rows": 1}
+    paragraphs = methods(xr.Dataset(attrs={"config": json.dumps(config)}), [])
     assert "which is not registered here" in paragraphs[0]
     assert len(paragraphs[0]) < 1000
 
 
-def test_sixes_are_missing_with_their_reason_where_there_are_none():
+def test_a_class_that_separates_early_is_missing_with_its_reason_where_there_is_none():
     draw = torch.Generator().manual_seed(0)
     images = Images(torch.randint(256, (80, 12, 9), generator=draw, dtype=torch.uint8), torch.arange(80) % 4)
     measured = measure(Recording(RecurrentNetwork.initial(0, 8, 9, 4), images, images, blank_rows=30))
     assert measured.sizes["shown"] == 13
     assert measured.sizes["blank"] == 25
     assert measured.sizes["scored_step"] == 36
-    assert measured.sixes_agreement.isnull().all()
-    assert measured.sixes_agreement.attrs["missing"].startswith("the images have no label 6, or fewer than 4 rows; or ")
-    assert measured.sizes["group"] == measured.sizes["digit"] == 4
+    assert measured.early_class_agreement.isnull().all()
+    assert np.isnan(measured.early_class)
+    for name in ("early_class", "early_class_agreement", "early_cluster_agreement", "early_cluster_kept"):
+        assert measured[name].isnull().all()
+        assert measured[name].attrs["missing"].startswith("no class stands apart in the training images' first 2 rows")
+    assert measured.sizes["group"] == measured.sizes["label"] == 4
 
 
 def test_a_cell_that_comes_from_another_process_is_the_one_of_its_name():
     assert pickle.loads(pickle.dumps(TANH)) is TANH
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         assert pool.submit(RecurrentNetwork.initial, 0, 4, 3, 2).result().cell is TANH
+
+
+def _few(images: Images, of_each: int = 30) -> Images:
+    at = torch.cat([torch.nonzero(images.labels == label)[:of_each, 0] for label in range(images.classes)])
+    return Images(images.images[at], images.labels[at])
+
+
+def _measured(network: RecurrentNetwork, test: Images, train: Images, *names: str, blank_rows: int = 60):
+    return measure(Recording(network, _few(test), train.first(3000), blank_rows), names or None)
+
+
+def _times(network: RecurrentNetwork, factor: float) -> RecurrentNetwork:
+    """The network with all weights of its recurrence times a factor."""
+    parameters = network.parameters | {"recurrent": network.recurrent * factor}
+    return RecurrentNetwork(network.cell, parameters, network.readout, network.bias)
+
+
+@pytest.mark.parametrize("cell", [cell for cell in BUILT_IN if cell is not TANH], ids=lambda cell: cell.name)
+def test_every_measurement_is_made_of_every_cell_or_says_why_not(cell, test_images, train_images):
+    network = RecurrentNetwork.initial(1, 12, 28, 10, cell)
+    measured = _measured(network, test_images, train_images)
+    nothing = {str(name): array.attrs.get("missing", "") for name, array in measured.items() if array.isnull().all()}
+    assert all(nothing.values()), nothing
+    assert {"period_quasilinear", "mode_energy", "period_secant", "without_mode_outcome"} <= set(nothing)
+    assert nothing["mode_energy"] == nothing["mode_effect_accuracy"] == "the cell's blank map is not h -> f(R h) with an odd f"
+    for name in ("pca90", "probe_accuracy", "accuracy_appended", "twonn", "attractor_kind", "period_dmd", "fixed_points"):
+        assert name == "period_dmd" or name not in nothing
+    full = 2 * 12 if cell.name.startswith("lstm") else 12
+    assert measured.sizes["mode"] == measured.sizes["exponent"] == full if full < 20 else measured.sizes["exponent"] == 20
+    if cell.name == "relu":
+        assert nothing["spectral_radius"] == "the blank map has no derivative at its rest state"
+        return
+    # The oracle: the derivative of PyTorch's own layer, after one row of zeros, at the state where it rests.
+    rest = rest_state(cell, network.double().parameters)
+    radius = np.abs(np.linalg.eigvals(_of_pytorch(network, rest))).max()
+    assert float(measured.spectral_radius) == pytest.approx(radius, abs=1e-6)
+    # A network at rest forgets at the rate of the leading eigenvalue.
+    assert float(measured.lyapunov[0]) == pytest.approx(np.log(radius), abs=2e-3)
+
+
+def _of_pytorch(network: RecurrentNetwork, rest: torch.Tensor) -> np.ndarray:
+    kind = network.cell.name.removesuffix("_bias")
+    layer = {"tanh": nn.RNNCell, "relu": partial(nn.RNNCell, nonlinearity="relu"), "gru": nn.GRUCell, "lstm": nn.LSTMCell}[kind]
+    cell = layer(28, network.hidden_size, bias=network.cell.name.endswith("_bias")).double()
+    names = {full.removeprefix("rnn.").removesuffix("_l0"): name for name, full in network.cell.names.items()}
+    cell.load_state_dict({ours: network.parameters[name].double() for ours, name in names.items()})
+
+    def blank(state: torch.Tensor) -> torch.Tensor:
+        row = torch.zeros(1, 28, dtype=torch.float64)
+        if kind == "lstm":
+            return torch.cat(cell(row, tuple(state[None].chunk(2, dim=1))), dim=1)[0]
+        return cell(row, state[None])[0]
+
+    assert (blank(rest) - rest).abs().max() < 1e-8
+    return torch.autograd.functional.jacobian(blank, rest).numpy()
+
+
+@pytest.mark.parametrize("cell", ["relu", "relu_bias"])
+def test_a_state_that_grows_without_bound_is_measured_and_said(cell, test_images, train_images):
+    network = _times(RecurrentNetwork.initial(2, 12, 28, 10, known(cell)), 6)
+    measured = _measured(network, test_images, train_images, blank_rows=300)
+    overflowed, accuracy = measured.overflowed.values, measured.accuracy_appended.values
+    assert overflowed[0] == 0
+    assert overflowed[-1] > 0.9  # the others fall to 0, or stay
+    assert (np.diff(overflowed) >= 0).all()
+    assert (accuracy + overflowed <= 1).all()
+    plain = _plain_states(network, _few(test_images), 300)
+    assert overflowed[-1] == pytest.approx(float((~network.logits(plain).isfinite().all(dim=1)).double().mean()))
+    kinds = measured.attractor_kind.attrs["flag_meanings"].split()
+    assert kinds[int(measured.attractor_kind)] == "diverging"
+    assert float(measured.diverging) > 0.9
+    assert measured.lyapunov.isnull().all()
+    assert "the state grows without bound" in measured.lyapunov.attrs["missing"]
+    assert np.isfinite(measured.pca90).all()
+
+
+def _plain_states(network: RecurrentNetwork, images: Images, blanks: int) -> torch.Tensor:
+    state = network.start(len(images))
+    rows = [*scaled(images.images).unbind(dim=1), *[torch.zeros(len(images), 28)] * blanks]
+    for row in rows:
+        state = network.cell.step(network.parameters, state, row)
+    return state
+
+
+def test_a_cell_that_is_bounded_has_no_share_that_overflows(network, test_images, train_images):
+    measured = _measured(network, test_images, train_images, "experiments", "attractors")
+    assert "overflowed" not in measured
+    assert "diverging" not in measured
+
+
+def test_the_bias_is_asked_for_beside_the_cell():
+    [gru] = StudyConfig(seeds="0", hidden_sizes="8", cell="gru", bias="true", device="cpu").networks()
+    assert gru.cell == "gru_bias"
+    assert StudyConfig(seeds="0", hidden_sizes="8", cell="gru", device="cpu").networks()[0].cell == "gru"
+    for values, words in (
+        ({"cell": "gru_bias"}, "give cell=gru and bias=true"),
+        ({"cell": "biased_tanh", "bias": "true"}, "cell=biased_tanh is not registered with biases"),
+        ({"bias": "yes"}, "expected true or false"),
+    ):
+        with pytest.raises(InputError, match=words):
+            validated(StudyConfig, values)

@@ -67,7 +67,7 @@ def test_a_contraction_falls_to_a_fixed_point():
     assert found["lyapunov"] == pytest.approx(np.full(12, math.log(0.7)), abs=1e-6)
     assert found["lyapunov_by_separation"] == pytest.approx(math.log(0.7), abs=1e-3)
     assert np.isnan(found["period_state"])
-    assert np.isnan(found["phase_tells_digit"])
+    assert np.isnan(found["phase_tells_label"])
 
 
 def test_a_rotation_that_still_decays_is_on_its_way_to_a_fixed_point():
@@ -134,13 +134,13 @@ def test_periods_of_a_sampled_circle():
     assert distance < 1e-9
 
 
-def test_a_phase_that_follows_the_digit_is_explained_and_a_random_one_is_not():
+def test_a_phase_that_follows_the_label_is_explained_and_a_random_one_is_not():
     draw = np.random.default_rng(0)
-    digits = np.arange(300) % 10
-    follows = 2 * np.pi * digits / 10 + 0.1 * draw.standard_normal(300)
-    assert explained(np.stack([np.cos(follows), np.sin(follows)], 1), digits) > 0.95
+    labels = np.arange(300) % 10
+    follows = 2 * np.pi * labels / 10 + 0.1 * draw.standard_normal(300)
+    assert explained(np.stack([np.cos(follows), np.sin(follows)], 1), labels) > 0.95
     random = draw.uniform(0, 2 * np.pi, 300)
-    assert abs(explained(np.stack([np.cos(random), np.sin(random)], 1), digits)) < 0.05
+    assert abs(explained(np.stack([np.cos(random), np.sin(random)], 1), labels)) < 0.05
 
 
 def test_eigenvalues_are_sorted_and_a_positive_leading_one_predicts_no_period():

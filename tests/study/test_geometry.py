@@ -161,13 +161,13 @@ def test_a_few_images_that_hold_all_the_variance_give_a_possible_dimension(moved
         assert np.isnan(two_nearest_neighbours(states).value)  # too few points are distinct
 
 
-def test_digits_and_groups_have_as_many_images(test_images):
-    digits, groups = _members(test_images)
-    assert {len(images) for images in digits + groups} == {500}
+def test_classes_and_groups_have_as_many_images(test_images):
+    labels, groups = _members(test_images)
+    assert {len(images) for images in labels + groups} == {500}
     few = Images(test_images.images[:200], test_images.labels[:200])
     assert {len(images) for part in _members(few) for images in part} == {int(torch.bincount(few.labels).min())}
-    for digit, images in enumerate(digits):
-        assert (test_images.labels[images] == digit).all()
+    for label, images in enumerate(labels):
+        assert (test_images.labels[images] == label).all()
     together = torch.cat(groups)
     assert len(together.unique()) == len(together)
     assert len(test_images.labels[groups[0]].unique()) == 10

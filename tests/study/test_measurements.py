@@ -103,9 +103,9 @@ def test_component_counts_equal_scikit_learn_s(network, measured, test_images, s
         return int(np.searchsorted(np.cumsum(PCA().fit(points).explained_variance_ratio_), 0.9)) + 1
 
     assert int(measured.pca90.sel(time_step=step)) == count(states)
-    for digit in (0, 6):
-        members = states[test_images.labels.numpy() == digit]
-        assert int(measured.pca90_by_digit.sel(time_step=step, digit=digit)) == count(members)
+    for label in (0, 6):
+        members = states[test_images.labels.numpy() == label]
+        assert int(measured.pca90_by_label.sel(time_step=step, label=label)) == count(members)
 
 
 def test_identical_states_have_dimension_zero(measured):

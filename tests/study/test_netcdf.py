@@ -20,7 +20,7 @@ from study.schema import labelled
 
 
 def _record() -> xr.Dataset:
-    steps, digits = {"time_step": np.arange(1, 4)}, {"digit": np.arange(2)}
+    steps, labels = {"time_step": np.arange(1, 4)}, {"label": np.arange(2)}
     arrays = [
         labelled(
             "curve",
@@ -32,7 +32,7 @@ def _record() -> xr.Dataset:
             missing="unknown",
             share=True,
         ),
-        labelled("by_digit", np.array([[1, 3], [2, 2], [0, 4]]), steps | digits, "by digit", units="components"),
+        labelled("by_label", np.array([[1, 3], [2, 2], [0, 4]]), steps | labels, "by label", units="components"),
         labelled("spectrum", np.array([1, 2, 3], dtype=np.float32), steps, "in single precision"),
         labelled("compared", np.ones((1, 3)), {"source": ["pixels"]} | steps, "compared"),
         labelled("kind", 2, {}, "a kind", role="category", flag_values=np.arange(3), flag_meanings="a b c", images=500),
@@ -67,7 +67,7 @@ def test_labels_that_are_words_come_back(tmp_path):
 
 
 def test_labels_that_are_no_dimension_of_their_own_are_coordinates_again(tmp_path):
-    points = xr.Dataset({"points": (("image", "axis"), np.zeros((3, 2)))}, coords={"digit": ("image", [4, 5, 6])})
+    points = xr.Dataset({"points": (("image", "axis"), np.zeros((3, 2)))}, coords={"label": ("image", [4, 5, 6])})
     points.to_netcdf(tmp_path / "points.nc", engine="h5netcdf")
     assert netcdf.read(tmp_path / "points.nc").identical(points)
 
@@ -169,7 +169,7 @@ def _attribute_of_texts(file: h5py.File, outside: Path) -> None:
 
 
 def _pointer(file: h5py.File, outside: Path) -> None:
-    file["curve"].attrs["metric"] = file["by_digit"].ref
+    file["curve"].attrs["metric"] = file["by_label"].ref
 
 
 def _odd_name(file: h5py.File, outside: Path) -> None:
@@ -181,7 +181,7 @@ def _no_dimension(file: h5py.File, outside: Path) -> None:
 
 
 def _twice_the_same(file: h5py.File, outside: Path) -> None:
-    file["digit"].attrs["_Netcdf4Dimid"] = file["time_step"].attrs["_Netcdf4Dimid"]
+    file["label"].attrs["_Netcdf4Dimid"] = file["time_step"].attrs["_Netcdf4Dimid"]
 
 
 def _too_short(file: h5py.File, outside: Path) -> None:
@@ -243,7 +243,7 @@ def test_what_is_no_plain_array_in_the_file_itself_is_refused_before_a_value_is_
         ("calendar", "noleap"),
         ("dtype", "bool"),
         ("_Unsigned", "true"),
-        ("coordinates", "by_digit"),
+        ("coordinates", "by_label"),
     ],
 )
 def test_no_attribute_changes_a_value(attribute, value, file):
@@ -263,7 +263,7 @@ def test_no_attribute_changes_a_value(attribute, value, file):
         ("curve", "role", "hero", "a role"),
         ("curve", "role", "number", "a role"),
         ("kind", "role", "curve", "a role"),
-        ("by_digit", "role", "curve", "a role"),
+        ("by_label", "role", "curve", "a role"),
         ("time_step", "grows", 2.0, "grows"),
         ("compared", "measurement", "probes -", "of each source"),
         ("curve", "metric", "a\nb", "a metric"),

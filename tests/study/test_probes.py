@@ -26,7 +26,7 @@ def test_a_probe_reads_more_than_the_readout(measured):
     np.testing.assert_array_equal(readout[:-1], measured.accuracy_truncated)
     assert float(readout[-1]) == float(measured.test_accuracy)
     assert float((probe - readout)[10]) > 0.1
-    assert float(probe[0]) == pytest.approx(0.1135, abs=0.02)  # row 1 is blank: the commonest digit
+    assert float(probe[0]) == pytest.approx(0.1135, abs=0.02)  # row 1 is blank: the commonest class
 
 
 def test_controls_stand_where_they_must(measured):
@@ -86,15 +86,15 @@ def test_every_variable_says_what_it_is_and_what_is_missing(measured):
 
 def test_the_geometry_agrees_with_what_is_counted_on_all_images(measured):
     trained = measured.sel(source="trained")
-    assert float(abs(trained.pca90_matched_by_digit - measured.pca90_by_digit).max()) <= 2
+    assert float(abs(trained.pca90_matched_by_label - measured.pca90_by_label).max()) <= 2
     corrected = trained.participation_ratio_corrected
     assert (abs(trained.participation_ratio_corrected_by_group.mean("group") / corrected - 1)[8:] < 0.05).all()
     assert (trained.between_class_share[20:] > of_source(measured.between_class_share, "untrained")[20:]).all()
     assert int(trained.pca90_matched_by_group[0].max()) == 0
     np.testing.assert_allclose(measured.between_class_share_appended[0], trained.between_class_share[-1], atol=0.03)
-    np.testing.assert_allclose(measured.predicted.sum("digit"), 1)
+    np.testing.assert_allclose(measured.predicted.sum("label"), 1)
     assert [source for source, _ in by_source(measured.twonn_by_group)] == ["trained", "untrained", "row"]
-    assert [source for source, _ in by_source(measured.sixes_agreement)] == ["trained", "untrained", "pixels"]
+    assert [source for source, _ in by_source(measured.early_class_agreement)] == ["trained", "untrained", "pixels"]
 
 
 def test_a_measurement_is_the_same_alone_and_again(network, test_images, train_images, measured):

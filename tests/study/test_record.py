@@ -9,11 +9,11 @@ from study.schema import labelled
 
 
 def _measured() -> xr.Dataset:
-    steps, digits = {"time_step": np.arange(1, 4)}, {"digit": np.arange(2)}
+    steps, labels = {"time_step": np.arange(1, 4)}, {"label": np.arange(2)}
     counts = np.array([[1, 3], [2, 2], [0, 4]])
     arrays = [
         labelled("curve", np.array([0.5, np.nan, 0.25]), steps, "a curve", role="curve", metric="curve/whole", missing="unknown"),
-        labelled("by_digit", counts, steps | digits, "by digit", units="components", role="curve", metric="curve/mean"),
+        labelled("by_label", counts, steps | labels, "by label", units="components", role="curve", metric="curve/mean"),
         labelled("number", 7, {}, "a number", role="number"),
         labelled("silent", 1.5, {}, "not shown"),
         labelled("kind", 1, {}, "a kind", role="category", flag_meanings="one other"),

@@ -6,12 +6,15 @@ import copyreg
 
 from study.networks.cells.cell import Cell
 from study.networks.cells.checks import faults
-from study.networks.cells.tanh import TanhCell
+from study.networks.cells.gated import BiasedGruCell, BiasedLstmCell, GruCell, LstmCell
+from study.networks.cells.vanilla import BiasedReluCell, BiasedTanhCell, ReluCell, TanhCell
 from study.terminal.errors import InputError, quoted
 from study.terminal.extensions import EXTENSIONS
 
 TANH = TanhCell()
-CELLS: dict[str, Cell] = {TANH.name: TANH}
+WITH_BIAS = "_bias"  # ends the name of a cell that is another one with biases
+BUILT_IN = (TANH, ReluCell(), GruCell(), LstmCell(), BiasedTanhCell(), BiasedReluCell(), BiasedGruCell(), BiasedLstmCell())
+CELLS: dict[str, Cell] = {cell.name: cell for cell in BUILT_IN}
 
 
 def register_cell(cell: Cell) -> Cell:
@@ -41,9 +44,15 @@ def known(name: object, origin: str = "cell") -> Cell:
     )
 
 
+def with_bias(name: str) -> Cell | None:
+    """The registered cell that is the one of this name with biases, if there is one."""
+    return CELLS.get(name + WITH_BIAS)
+
+
 def _by_name(cell: Cell) -> tuple:
     """How a cell goes from process to process: there is one object of it in each."""
     return known, (cell.name,)
 
 
-copyreg.pickle(TanhCell, _by_name)
+for _cell in BUILT_IN:
+    copyreg.pickle(type(_cell), _by_name)

@@ -16,6 +16,9 @@ from torch.func import jacrev, vmap
 from study.networks.kernels import KernelsName
 
 Weights = Mapping[str, torch.Tensor]
+# The biases of PyTorch's recurrent layers: parameters and their names in a state dictionary.
+BIASES = {"input_bias": "rnn.bias_ih_l0", "recurrent_bias": "rnn.bias_hh_l0"}
+BUILT_IN_CLASSIFIER = Path(__file__).parent / "classifier.py"
 
 
 class Cell(ABC):
@@ -29,17 +32,20 @@ class Cell(ABC):
 
     Attributes: `name`, used in configurations; `description`, which completes "one recurrent layer of ..."; `names`, the name of
     each parameter in a state dictionary; `absent`, further names that a state dictionary may have if all their values are 0; `odd`,
-    whether the blank map f satisfies f(-s) = -f(s), and `rests_at_zero`, whether f(0) = 0 (`register_cell` tests both); `kernels`,
+    whether the blank map f satisfies f(-s) = -f(s), and `rests_at_zero`, whether f(0) = 0 (`register_cell` tests both);
+    `smooth_at_rest`, whether f has a derivative where it rests; `bounded`, whether states stay finite whatever is shown; `kernels`,
     those that its training and roll-outs can use; `classifier`, a file of code from which MLflow makes a model of the weights
     without this project, if there is one.
     """
 
     name: ClassVar[str]
-    description: ClassVar[str]
+    description: str
     names: ClassVar[Mapping[str, str]]
     absent: ClassVar[tuple[str, ...]] = ()
-    odd: ClassVar[bool] = False
-    rests_at_zero: ClassVar[bool] = False
+    odd: bool = False
+    rests_at_zero: bool = False
+    smooth_at_rest: bool = True
+    bounded: ClassVar[bool] = False
     classifier: ClassVar[Path | None] = None
     kernels: ClassVar[tuple[KernelsName, ...]] = ("torch",)
 

@@ -10,6 +10,7 @@ import torch
 from study.networks.cells.cell import Cell
 
 HIDDEN, FEATURES, STATES, ROWS, TRIES = 7, 3, 5, 4, 3
+HUGE = 1e12  # times a state of numbers near 1, which no bounded cell can enlarge
 ROUNDING = 1e-9  # of numbers near 1, in float64
 
 
@@ -54,6 +55,8 @@ def _computed_badly(cell: Cell) -> Iterator[str]:
             yield f"it says that it is {'' if cell.odd else 'not '}odd, which is not so"
         if _near(cell.blank(weights, zero), zero) != cell.rests_at_zero:
             yield f"it says that it {'rests' if cell.rests_at_zero else 'does not rest'} at 0, which is not so"
+        if cell.bounded and not cell.blank(weights, HUGE * states).abs().max() <= (1 + ROUNDING) * HUGE * states.abs().max():
+            yield "it says that its states are bounded, which is not so"
         recurrent = weights["recurrent"]
         if cell.nonlinearity(recurrent) is not None:
             driven = states @ recurrent.mT if recurrent.shape == (size, size) else recurrent
