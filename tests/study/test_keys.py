@@ -100,3 +100,16 @@ def test_the_regime_of_an_earlier_study_is_found_from_its_parameters_however_it_
     assert known({"measurements": "full", "blank_rows": "90"}) == fused_regime_key(theirs, "d")
     for odd in ({}, {"measurements": "full", "blank_rows": "9" * 5000}, {"measurements": "full", "blank_rows": "x"}):
         assert known(odd) != fused_regime_key(theirs, "d")
+
+
+def test_all_images_are_the_number_that_networks_of_mnist_were_stored_with():
+    assert _network().train_images == 60_000
+    assert training_key(_network(), DIGEST) == training_key(_network(train_images=60_000), DIGEST)
+    assert training_key(_network(order="columns"), "d") == training_key(_network(), "d")  # the digest says it
+
+
+def test_the_name_of_data_of_one_s_own_is_no_part_of_a_key():
+    given = {"train_images": 9, "batch_size": 3}
+    keys = {training_key(_network(dataset=name, **given), "d") for name in ("a.npz", "b.nc", "/some/where/c.npz", "folder/")}
+    assert len(keys) == 1
+    assert training_key(_network(**given), "d") not in keys
