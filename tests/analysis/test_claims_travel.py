@@ -26,7 +26,7 @@ from study.networks.network import RecurrentNetwork
 from study.record.network_record import RECORD_VERSION, write_measurements
 from study.terminal.errors import InputError
 
-FORM = "the cell's blank map is not h -> f(R h)"
+FORM = "the cell's blank map is not h -> f(R h) with an odd f"
 
 
 def _found(findings: Findings, claim: str) -> Finding:
