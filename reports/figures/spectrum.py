@@ -25,17 +25,22 @@ def spectrum(analysis: Analysis) -> Figure | None:
     chosen = representatives(analysis.dataset)
     if not chosen or not {"eigenvalue_real_by_epoch", "period_predicted", "period_state", "lyapunov"} <= set(analysis.dataset):
         return None
+    if analysis.dataset.eigenvalue_real.isnull().all():
+        return None  # the variable says why there is no spectrum
     frames = []
+    confirmed = {size: analysis.findings.oscillations[size].confirmed_periods for size in chosen}
+    oscillates = bool(analysis.dataset.period_state.notnull().any()) or any(np.isfinite(one).any() for one in confirmed.values())
     longest = _longest(analysis.dataset)
     half = " and half (dashed)" if of_odd_map(analysis.dataset.period_predicted) else ""
     with styled():
-        figure, (plane, periods, exponents) = panels(len(chosen), 3, height=2.3)
+        figure, (plane, *periods, exponents) = panels(len(chosen), 2 + oscillates, height=2.3)
         for index, (size, seed) in enumerate(chosen.items()):
             networks = present(analysis.dataset, size)
             _eigenvalue_paths(plane[index], networks.sel(seed=seed))
             plane[index].set_title(f"H = {size}, seed {seed}")
-            accuracy = analysis.findings.oscillations[size].confirmed_periods
-            _periods(periods[index], networks, accuracy)
+            accuracy = confirmed[size]
+            for axes in periods:
+                _periods(axes[index], networks, accuracy)
             _exponents(exponents[index], networks)
             frames.append(
                 pd.DataFrame(
@@ -53,19 +58,23 @@ def spectrum(analysis: Analysis) -> Figure | None:
             )
         for axes in plane[1:]:
             axes.set_ylabel("")
-        periods[0].set_ylabel("measured period (rows)")
         exponents[0].set_ylabel("Lyapunov exponent\n(nat per row)")
         figure.legend(*plane[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, handletextpad=0.1, markerscale=2)
-        periods[0].legend(loc="upper left", handletextpad=0.1, borderaxespad=0.1, fontsize=6.5, ncols=2, columnspacing=0.6)
+        for axes in periods:
+            axes[0].set_ylabel("measured period (rows)")
+            axes[0].legend(loc="upper left", handletextpad=0.1, borderaxespad=0.1, fontsize=6.5, ncols=2, columnspacing=0.6)
+    middle = (
+        f"Middle: measured periods of the state and of the accuracy against the period predicted by the leading eigenvalue, all "
+        f"networks; lines: equal (solid){half}; periods over {longest} rows, and predictions without rotation, are at the edge."
+    )
     return Figure(
         "spectrum",
         figure,
         f"Do the eigenvalues at rest predict the dynamics under blank rows? Top: eigenvalues of {spectrum_words(analysis.dataset)} "
         f"before and after training, the trajectory of the leading eigenvalue over the epochs, and the unit circle, in the network "
-        f"of each hidden size nearest the median accuracy. Middle: measured periods of the state and of the accuracy against the "
-        f"period predicted by the leading eigenvalue, all networks; lines: equal (solid){half}; periods over {longest} rows, and "
-        f"predictions without rotation, are drawn at the edge. Bottom: the largest Lyapunov exponents on the attractor that most "
-        f"images reach, one line per network, cut off at {LOWEST:g}. Networks: {counts(analysis)}.",
+        f"of each hidden size nearest the median accuracy. {middle if oscillates else 'No network oscillates.'} Bottom: the "
+        f"largest Lyapunov exponents on the attractor that most images reach, one line per network, cut off at {LOWEST:g}. "
+        f"Networks: {counts(analysis)}.",
         "For each hidden size the eigenvalues in the complex plane, measured periods against predicted ones, and Lyapunov "
         "exponents.",
         pd.concat(frames, ignore_index=True),
