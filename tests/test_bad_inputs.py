@@ -134,7 +134,8 @@ BAD = {
     "embedding": [*WORD, "pca"],
     "name": WORD,
     "only": WORD,
-    "names": ["probes"],
+    "names": ["probes", "recurrent", "weights=a", "recurrent="],
+    "words": ["probes"],
     "scheduler": ADDRESS,
     "data_dir": FOLDER,
     "study": STUDY,
@@ -160,7 +161,7 @@ NEEDED = {
     ("reports", "compare"): {"first": "latest", "second": "latest"},
     ("analysis", "compare"): {"first": "latest", "second": "latest"},
 }
-NAMED = {"names": "probes", "first": "study=", "second": "study=", "name": "figure=", "only": "no measurement", "weights": ""}
+NAMED = {"words": "probes", "first": "study=", "second": "study=", "name": "figure=", "only": "no measurement", "weights": ""}
 
 
 def _commands():

@@ -121,7 +121,7 @@ def test_a_study_of_a_cell_that_is_not_registered_ends_at_the_door(place):
     assert study.process.returncode == 2
     [line] = study.output.splitlines()
     assert "cell=biased_tanh: no cell of this name is registered" in line
-    assert "expected the name of a registered cell, such as tanh" in line
+    assert "expected tanh, relu, gru, lstm, or another registered cell" in line
 
 
 def _shaped(count: int, seed: int) -> Images:

@@ -339,7 +339,7 @@ def markdown(dataset: xr.Dataset, findings: Findings, running: bool = False, roo
     head = f"**{networks} of {dataset.run_id.size} networks** {state}."
     verdicts = "; ".join(f"{claim} {one.verdict}" for claim, one in findings.overall().items())
     overall = f"Over the hidden sizes at which each is judged: {verdicts}." if verdicts else ""
-    hypotheses = {finding.claim: findings.claim(finding.claim).hypothesis for finding in findings.ledger}
+    hypotheses = {finding.claim: _literal(findings.claim(finding.claim).hypothesis) for finding in findings.ledger}
     rows = [
         f"| {one.claim}: {hypotheses[one.claim]} | {one.hidden_size} | {estimate_text(one)} | **{one.verdict}** |"
         for one in findings.ledger
@@ -364,6 +364,11 @@ def _table(rows: list[str], kept: int) -> str:
 
 def _paragraphs(*parts: str) -> str:
     return "\n\n".join(part for part in parts if part)
+
+
+def _literal(text: str) -> str:
+    """A text of ours that may name a class of somebody's data: what Markdown or HTML would take for more than text is escaped."""
+    return re.sub(r"[|<>\[\]`*_\\#&!]", lambda match: f"&#{ord(match[0])};", text)
 
 
 def _plain(text: str) -> str:

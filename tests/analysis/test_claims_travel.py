@@ -185,3 +185,12 @@ def test_texts_without_words_of_the_data_say_something(monkeypatch):
     own = dataclasses.replace(CLAIMS["C2"], id="X9", hypothesis="a set {x} of states")
     monkeypatch.setitem(CLAIMS, "X9", own)
     assert own.about(made_study(6)).hypothesis == "a set {x} of states"
+
+
+def test_the_name_of_a_class_is_no_code_in_the_description():
+    dataset = made_study(8)
+    names = [f"<b>|{label}`" for label in range(dataset.sizes["label"])]
+    named = dataset.assign(early_class=0 * dataset.early_class + 3).assign_attrs(class_names=json.dumps(names))
+    text = markdown(named, evaluate(named))
+    assert "<b>" not in text
+    assert "&#60;b&#62;&#124;3&#96;" in text
