@@ -183,10 +183,10 @@ def measure_command(
     target = checked_target("out", out)
     if target.resolve() == config.weights.resolve():
         raise InputError(f"out={quoted(out)}: these are the weights that are measured; expected the name of another file")
-    # Words that follow --only or --names without one of their own.
-    more = [part for word in words or [] for part in word.split(",")]
-    tensors = [part for word in names or [] for part in word.split(",")] + [word for word in more if "=" in word and names]
-    chosen = [part for word in only or [] for part in word.split(",")] + [word for word in more if "=" not in word and only]
+    # Words that follow the one of --only or of --names are arguments to the parser.
+    more, tensors, chosen = ([part for word in given or [] for part in word.split(",")] for given in (words, names, only))
+    tensors += [word for word in more if "=" in word and names]
+    chosen += [word for word in more if "=" not in word and only]
     if stray := [word for word in more if word not in (*tensors, *chosen)]:
         raise InputError(f"{quoted(stray[0])}: expected one file of weights; name measurements after --only, tensors after --names")
     from study.execution.measuring import measure_file

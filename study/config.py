@@ -11,16 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 from joblib import cpu_count
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from study.data.images import MOST_ROWS
 from study.data.sources import ACCEPTED, DATASETS, DataSource, Order, kind_of, known_as, name_and_folder, training_images
@@ -458,17 +449,12 @@ class MeasureConfig(Frozen):
     order: ReadingOrder = "rows"
     blank_rows: BlankRows
     seed: Seed
-    cell: Annotated[str | None, Field(description="tanh, relu, gru or lstm, where the file does not say it")] = None
+    cell: Annotated[
+        Literal["tanh", "relu", "gru", "lstm"] | None, Field(description="tanh, relu, gru or lstm, where the file does not say it")
+    ] = None
     expect_accuracy: ExpectedAccuracy = None
 
     _place = model_validator(mode="before")(path_apart)
-
-    @field_validator("cell")
-    @classmethod
-    def _of_vanilla_and_gated(cls, name: str | None) -> str | None:
-        if name not in (None, "tanh", "relu", "gru", "lstm"):
-            raise ValueError
-        return name
 
 
 def validated(model: type[Config], values: dict[str, Any]) -> Config:

@@ -368,10 +368,14 @@ def _paragraphs(*parts: str) -> str:
 
 def _literal(text: str) -> str:
     """A text of ours that may name a class of somebody's data: what Markdown or HTML would take for more than text is escaped."""
-    return re.sub(r"[|<>\[\]`*_\\#&!]", lambda match: f"&#{ord(match[0])};", text)
+    return re.sub(r"[|<>\[\]`*_\\#&!]", _entity, text)
 
 
 def _plain(text: str) -> str:
     """A foreign text, escaped so that Markdown and HTML show it literally."""
     one_line = visible(text, 1000)
-    return re.sub(r"[^\w\s,;/'-]", lambda match: f"&#{ord(match[0])};", one_line).replace("_", "&#95;").replace("/", "&#47;")
+    return re.sub(r"[^\w\s,;'-]|_", _entity, one_line)
+
+
+def _entity(character: re.Match) -> str:
+    return f"&#{ord(character[0])};"

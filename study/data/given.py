@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from study.data.images import LEAST_ROWS
 from study.data.sources import DATA_DIR, Images, load_images, prepare_data
 from study.terminal.errors import InputError, quoted
 
@@ -15,7 +16,6 @@ ACCEPTED = (
     "expected the name of a data set, such as mnist, two Images (train, test), or four arrays (train_x [N, T, features], "
     "train_y [N], test_x, test_y)"
 )
-FEWEST_ROWS = 2
 
 
 def images_of(data: object) -> tuple[Images, Images]:
@@ -59,10 +59,10 @@ def images_of(data: object) -> tuple[Images, Images]:
 def _checked(images: Any, labels: Any, name: str) -> Images:
     """Images and labels as tensors, with as many classes as the labels need."""
     images, labels = _tensor(images, f"{name}_x"), _tensor(labels, f"{name}_y")
-    if images.ndim != 3 or not images.numel() or images.shape[1] < FEWEST_ROWS:
+    if images.ndim != 3 or not images.numel() or images.shape[1] < LEAST_ROWS:
         raise InputError(
             f"data: {name}_x has the shape {list(images.shape)}: expected [N, T, features], T rows of features each, at least "
-            f"{FEWEST_ROWS} rows"
+            f"{LEAST_ROWS} rows"
         )
     if labels.ndim != 1 or len(labels) != len(images):
         raise InputError(f"data: {name}_y has the shape {list(labels.shape)} beside {len(images)} images: expected one label each")

@@ -126,7 +126,7 @@ class IdxSource(DataSource):
         """
         _check_cache()
         for file, digest in self.digests.items():
-            content = self._content(file)
+            content = self._unpacked(file)
             if hashlib.sha256(content).hexdigest() != digest:
                 against = SUMS if KNOWN[self.name].shipped else "the known digest"
                 raise InputError(f"{self.packed(file)} is altered: its content does not match {against}; {self.advice}")
@@ -180,19 +180,12 @@ class IdxSource(DataSource):
     def _listed(self) -> dict[str, str]:
         """The digests in `SHA256SUMS`, before any other file is read."""
         sums = self.folder / SUMS
+        absent = f"no data set {self.name} under data_dir={self.data_dir}: {sums} is missing"
+        content = _content(sums, 1 << 16, self.advice, f"{absent}; {self.advice}, or name the folder that holds {self.name}/")
         try:
-            lines = untrusted.content(sums, 1 << 16, follow=True).decode().splitlines()
-        except (FileNotFoundError, NotADirectoryError):
-            raise InputError(
-                f"no data set {self.name} under data_dir={self.data_dir}: {sums} is missing; {self.advice}, or name the folder "
-                f"that holds {self.name}/"
-            ) from None
+            lines = content.decode().splitlines()
         except UnicodeDecodeError:
             raise InputError(f"{sums} is not a text file: expected lines with a digest and a file name; {self.advice}") from None
-        except Refused as refusal:
-            raise InputError(f"{sums} {refusal}; {self.advice}") from None
-        except OSError as error:
-            raise InputError(f"{sums} cannot be read ({reason(error)}); {self.advice}") from None
         digests: dict[str, str] = {}
         for number, line in enumerate(lines, start=1):
             fields = re.fullmatch(r"([0-9a-fA-F]{64})\s+(\S+)", line)
@@ -210,10 +203,10 @@ class IdxSource(DataSource):
         """The digests of the unpacked files, whose packed files have the md5 that torchvision knows."""
         known = dict(_of_torchvision(self.name).resources)
         for file in FILES:
-            packed = _packed_content(self.packed(file), self.advice)
+            packed = _content(self.packed(file), MOST, self.advice)
             if hashlib.md5(packed, usedforsecurity=False).hexdigest() != known[f"{file}.gz"]:
                 raise InputError(f"{self.packed(file)} is altered: its md5 is not the one that torchvision knows; {self.advice}")
-        return {file: hashlib.sha256(self._content(file)).hexdigest() for file in FILES}
+        return {file: hashlib.sha256(self._unpacked(file)).hexdigest() for file in FILES}
 
     def _download(self) -> None:
         """Has torchvision download the data set, which compares its md5, into the cache."""
@@ -229,11 +222,11 @@ class IdxSource(DataSource):
                 f"({reason(error.__cause__ or error)}): {self.advice}"
             ) from None
 
-    def _content(self, file: str) -> bytes:
+    def _unpacked(self, file: str) -> bytes:
         """The unpacked content of a file, up to the size that a data set may have."""
         packed, unpacking = self.packed(file), zlib.decompressobj(wbits=31)
         try:
-            content = unpacking.decompress(_packed_content(packed, self.advice), MOST)
+            content = unpacking.decompress(_content(packed, MOST, self.advice), MOST)
         except zlib.error:
             raise InputError(f"{packed} is cut short or damaged; {self.advice}") from None
         if len(content) == MOST:
@@ -293,15 +286,16 @@ def _check_cache() -> None:
         ) from None
 
 
-def _packed_content(packed: Path, advice: str) -> bytes:
+def _content(file: Path, most: int, advice: str, absent: str = "") -> bytes:
+    """The content of a file of the data folder; `absent` is said where there is none, if not the usual."""
     try:
-        return untrusted.content(packed, MOST, follow=True)
-    except FileNotFoundError:
-        raise InputError(f"{packed} is missing; {advice}") from None
+        return untrusted.content(file, most, follow=True)
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(absent or f"{file} is missing; {advice}") from None
     except Refused as refusal:
-        raise InputError(f"{packed} {refusal}; {advice}") from None
+        raise InputError(f"{file} {refusal}; {advice}") from None
     except OSError as error:
-        raise InputError(f"{packed} cannot be read ({reason(error)}); {advice}") from None
+        raise InputError(f"{file} cannot be read ({reason(error)}); {advice}") from None
 
 
 def _holds(path: Path, digest: str) -> bool:

@@ -119,16 +119,17 @@ def _better_reading(network: RecurrentNetwork, test: Images, order: Order) -> st
     Among readings that hardly differ the one that departs least from ours is named. Weights of a vanilla cell may also be those of
     the other one.
     """
-    ours, bias = network.cell.name.removesuffix(WITH_BIAS), WITH_BIAS * network.cell.name.endswith(WITH_BIAS)
-    kinds = sorted(("tanh", "relu"), key=ours.__ne__) if isinstance(network.cell, VanillaCell) else [ours]
+    networks = {network.cell.name.removesuffix(WITH_BIAS): network}
+    if isinstance(network.cell, VanillaCell):
+        other = {"tanh": "relu", "relu": "tanh"}[network.cell.kind]
+        networks[other] = replace(network, cell=known(other + WITH_BIAS * network.cell.biased))
     pixels, labels = scaled(test.images[:TRIED]), test.labels[:TRIED]
     orders, scales = _orders_and_scales(test, order)
     shares = {}
-    for reading in product(kinds, orders, scales):
+    for reading in product(networks, orders, scales):
         kind, arranged, scale = reading
-        other = replace(network, cell=known(kind + bias)) if kind != ours else network
-        last = deque(other.rows(scales[scale](orders[arranged](pixels))), maxlen=1).pop()
-        shares[reading] = float((other.predict(last) == labels).double().mean())
+        last = deque(networks[kind].rows(scales[scale](orders[arranged](pixels))), maxlen=1).pop()
+        shares[reading] = float((networks[kind].predict(last) == labels).double().mean())
     first = next(iter(shares))
     if max(shares.values()) <= shares[first] + BETTER:
         return None

@@ -190,14 +190,14 @@ def _of_recording(recording: Recording, names: Sequence[str] | None) -> xr.Datas
     """The measurements of a recording."""
     dropped = sum(int((~weight.isfinite()).sum()) for weight in recording.network.state_dict().values())
     arrays: dict[str, xr.DataArray] = {}
-    overflowed = 0
-    if not dropped and not recording.network.cell.bounded:
-        overflowed = int((~recording.states.isfinite().all(dim=2).all(dim=0)).sum())
-        arrays[OVERFLOWED] = labelled(OVERFLOWED, overflowed, {}, "test images whose states are too large to be numbers")
-    whole = not dropped and not overflowed
-    chosen = {name: one for name, one in MEASUREMENTS.items() if whole and (names is None or name in names)}
     left_out: dict[str, str] = {}
+    overflowed = 0
     with _one_plain_thread():
+        if not dropped and not recording.network.cell.bounded:
+            overflowed = int((~recording.states.isfinite().all(dim=2).all(dim=0)).sum())
+            arrays[OVERFLOWED] = labelled(OVERFLOWED, overflowed, {}, "test images whose states are too large to be numbers")
+        whole = not dropped and not overflowed
+        chosen = {name: one for name, one in MEASUREMENTS.items() if whole and (names is None or name in names)}
         for name, one in chosen.items():
             try:
                 made = list(one.function(recording))

@@ -84,9 +84,13 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
         kind = attractor_kind(motion, closeness, growth.exponents, growth.error)
         period = strongest_period(main) if motion > NO_DISTANCE else np.nan
         phase = _phases(step, orbits.states[first], main, period)
-    grows = "" if cell.bounded else "the state grows without bound"
-    still = "; or ".join(filter(None, ("the state stands still", grows)))
-    no_slope = "; or ".join(filter(None, ("" if cell.smooth_at_rest else "the state rests where the map has no derivative", grows)))
+    grows = None if cell.bounded else "the state grows without bound"
+    kink = None if cell.smooth_at_rest else "the state rests where the map has no derivative"
+    coarse = None if step.exact else "the network does not compute in float64"
+    still, no_slope, no_two_orbits = (
+        "; or ".join(filter(None, reasons)) or None
+        for reasons in (("the state stands still", grows), (kink, grows), (kink, grows, coarse))
+    )
     exponents = {"exponent": np.arange(1, len(unknown) + 1)}
     yield labelled(
         "attractor_kind",
@@ -99,18 +103,10 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
         flag_meanings=" ".join(KINDS),
     )
     yield labelled(
-        "attractor_motion",
-        motion,
-        {},
-        "longest step of the state in one row, in units of its root mean square",
-        missing=grows or None,
+        "attractor_motion", motion, {}, "longest step of the state in one row, in units of its root mean square", missing=grows
     )
     yield labelled(
-        "attractor_recurrence",
-        closeness,
-        {},
-        "distance after the best recurrence, in units of the root mean square",
-        missing=grows or None,
+        "attractor_recurrence", closeness, {}, "distance after the best recurrence, in units of the root mean square", missing=grows
     )
     yield labelled(
         "lyapunov",
@@ -120,15 +116,10 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
         units="nat/row",
         role="curve",
         metric="attractor/lyapunov",
-        missing=no_slope or None,
+        missing=no_slope,
     )
     yield labelled(
-        "lyapunov_error",
-        growth.error,
-        exponents,
-        "standard errors of the Lyapunov exponents",
-        units="nat/row",
-        missing=no_slope or None,
+        "lyapunov_error", growth.error, exponents, "standard errors of the Lyapunov exponents", units="nat/row", missing=no_slope
     )
     yield labelled(
         "lyapunov_by_separation",
@@ -136,7 +127,7 @@ def attractors(recording: Recording) -> Iterator[xr.DataArray]:
         {},
         "largest Lyapunov exponent, from two orbits",
         units="nat/row",
-        missing="; or ".join(filter(None, (no_slope, "" if step.exact else "the network does not compute in float64"))) or None,
+        missing=no_two_orbits,
     )
     if not cell.bounded:
         yield labelled(

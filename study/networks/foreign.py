@@ -21,7 +21,7 @@ from study.files import untrusted
 from study.files.untrusted import Refused
 from study.networks import weights
 from study.networks.cells import TANH, WITH_BIAS, Cell, known
-from study.networks.cells.cell import BIASES
+from study.networks.cells.pytorch import BIASES
 from study.networks.network import RecurrentNetwork
 from study.networks.weights import FLOATS, MOST, NONLINEARITY, READOUT, Statements, Tensors, listed
 from study.terminal.errors import InputError, quoted, reason
@@ -116,12 +116,9 @@ def _is_pickle(path: Path) -> bool:
     """Whether a file begins as `torch.save` begins one; of a file that cannot be read, safetensors' reader says why."""
     try:
         with untrusted.opened(path, MOST, follow=True) as file:
-            start = file.read(8)
-            size = file.seek(0, 2)
+            return weights.is_pickled(file.read(8), file.seek(0, 2))
     except (OSError, Refused):
         return False
-    header = int.from_bytes(start, "little")
-    return start[:4] == b"PK\3\4" or (start[:1] == b"\x80" and not 0 < header <= min(size - 8, weights.MOST_HEADER))
 
 
 def _saved(path: Path) -> tuple[dict[str, torch.Tensor], Statements]:

@@ -7,10 +7,9 @@ and `observed(state)`, the hidden states `[N, H]` in states, by default all of t
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import chain, product
+from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,27 +18,15 @@ from torch import nn
 from torch.func import functional_call
 
 from study.data.sources import Images
-from study.networks.cells import WITH_BIAS, known
 from study.networks.cells.cell import BlankMap, Cell, Weights
-from study.networks.network import Lacking, Network, RecurrentNetwork, scaled
+from study.networks.layers import OWN, PLAIN, TESTED, copied, name_of, near, of_layers
+from study.networks.network import Lacking, Network, scaled
 from study.networks.rest import rest_state
 from study.terminal.errors import InputError, quoted, reason
 
-TESTED = 5  # test images on which a module is tested
 PLAIN_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)  # tried for an object whose weights are not known
-ROUNDING = 0.3  # times the square root of a precision: how far results may differ that should be the same
 DIRECTIONS = 4  # in which derivatives are compared with differences
 SLOPE_ERROR = 1e-2  # of a derivative, by differences in float32; far smaller in float64
-LAYERS: dict[type[nn.RNNBase], str] = {nn.RNN: "", nn.GRU: "gru", nn.LSTM: "lstm"}  # nn.RNN names its nonlinearity
-EARLY = 2  # rows; a single one may be taken for no dimension at all
-SHAPES: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = (  # in which a module may want images [N, T, features]
-    lambda images: images,
-    lambda images: images.transpose(0, 1),
-    lambda images: images[:, None],
-    lambda images: images.flatten(1),
-)
-OWN = "an object with step(state [N, D], row [N, features]), readout(state) and an integer state_size"
-PLAIN = "an nn.Module that consists of one nn.RNN, nn.GRU or nn.LSTM (one layer, one direction, no projection) and one nn.Linear"
 
 
 def network_of(module: object, test: Images) -> Network:
@@ -49,16 +36,13 @@ def network_of(module: object, test: Images) -> Network:
     """
     has = [name for name in ("step", "readout", "state_size") if hasattr(module, name)]
     if "step" not in has and isinstance(module, nn.Module):
-        return _of_layers(module, test)
+        return of_layers(module, test)
     if isinstance(module, Network):
         return module.checked_for(test, "the network")
     if len(has) < 3:
         lacks = [name for name in ("step", "readout", "state_size") if name not in has]
-        raise InputError(f"{_name(module)} has no {' and no '.join(lacks)}: expected {OWN}; or {PLAIN}")
+        raise InputError(f"{name_of(module)} has no {' and no '.join(lacks)}: expected {OWN}; or {PLAIN}")
     return _of_steps(module, test)
-
-
-# An object with a step ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -92,7 +76,7 @@ class ModuleCell(Cell):
         self.own_weights = _weights(module)
         self.methods = _Methods(module) if self.own_weights else None
         self.hidden = self.classes = 0
-        self.undifferentiable, self.description = "", _name(module)
+        self.undifferentiable, self.description = "", name_of(module)
 
     def shapes(self, hidden_size: int, features: int) -> dict[str, tuple[int, ...]]:
         return {name: tuple(value.shape) for name, value in self.own_weights.items()}
@@ -204,11 +188,11 @@ class ModuleNetwork(Network):
 
 def _of_steps(module: Any, test: Images) -> ModuleNetwork:
     """The network of an object with a step, which is tested; raises `InputError` where it is not as `OWN` says."""
-    name, size = _name(module), module.state_size
+    name, size = name_of(module), module.state_size
     if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
         raise InputError(f"{name}.state_size={quoted(size)}: expected the number of values in a state, an integer of at least 1")
     if isinstance(module, nn.Module):
-        module = _copied(module)
+        module = copied(module)
     images = scaled(test.images[:TESTED].cpu())
     cell = ModuleCell(module, images.shape[2], _precision(module, images))
     start = _tried(name, "start", f"states [{TESTED}, {cell.size}]", lambda: cell.start(cell.own_weights, len(images)))
@@ -230,16 +214,6 @@ def _of_steps(module: Any, test: Images) -> ModuleNetwork:
     return network.checked_for(test, name)
 
 
-def _copied(module: nn.Module) -> nn.Module:
-    """A copy on the CPU that does not train: what is done to it leaves the module as it is."""
-    try:
-        return copy.deepcopy(module).cpu().eval().requires_grad_(False)
-    except Exception as error:  # whatever a foreign module raises
-        raise InputError(
-            f"{_name(module)} cannot be copied ({reason(error)}): expected a module that copy.deepcopy copies"
-        ) from None
-
-
 def _weights(module: object) -> dict[str, torch.Tensor]:
     """The floating-point parameters and buffers of an `nn.Module`; none of another object."""
     if not isinstance(module, nn.Module) or isinstance(module, torch.jit.ScriptModule):
@@ -254,7 +228,7 @@ def _precision(module: object, images: torch.Tensor) -> Precision:
     candidates = [next(iter(weights.values())).dtype] if weights else list(PLAIN_DTYPES)
     refused = [_refused(module, dtype, images) for dtype in candidates]
     if None not in refused:
-        raise InputError(f"{_name(module)}.step: {refused[0]}; expected {OWN}, which gives the next state [N, D]")
+        raise InputError(f"{name_of(module)}.step: {refused[0]}; expected {OWN}, which gives the next state [N, D]")
     own = candidates[refused.index(None)]
     return Precision(own, own if _refused(module, torch.float64, images) else torch.float64)
 
@@ -306,13 +280,8 @@ def _same(
             raise InputError(
                 f"{name}.{method} gives two results for the same state: expected a deterministic module, without noise"
             )
-    elif not _near(one, other, dtype or one.dtype):
+    elif not near(one, other, dtype or one.dtype):
         raise InputError(f"{name}.{method} depends on the other states of a batch: expected one that treats each state alone")
-
-
-def _near(one: torch.Tensor, other: torch.Tensor, dtype: torch.dtype) -> bool:
-    error = ROUNDING * torch.finfo(dtype).eps ** 0.5
-    return one.shape == other.shape and torch.allclose(one.double(), other.double(), rtol=error, atol=error)
 
 
 def _tried(name: str, method: str, gives: str, call: Callable[[], torch.Tensor]) -> torch.Tensor:
@@ -337,7 +306,7 @@ def _describe(cell: ModuleCell, weights: Weights, states: torch.Tensor) -> None:
     finest = cell.precision.finest
     every = states[states.isfinite().all(dim=2)]
     every = torch.cat([every, torch.randn(len(every), cell.size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)])
-    cell.odd = _near(cell.blank(weights, -every), -cell.blank(weights, every), finest)
+    cell.odd = near(cell.blank(weights, -every), -cell.blank(weights, every), finest)
     cell.rests_at_zero = not any(
         cell.blank(values, torch.zeros(count, cell.size, dtype=dtype)).any()
         for values, dtype in ((weights, torch.float64), (cell.own_weights, torch.float32))
@@ -353,7 +322,7 @@ def _describe(cell: ModuleCell, weights: Weights, states: torch.Tensor) -> None:
             cell.smooth_at_rest = _smooth(cell, weights, rest.double())
     own, exact = (str(dtype).removeprefix("torch.") for dtype in (cell.precision.own, finest))
     cell.description = (
-        f"a module, {_name(cell.module)}: rolled out in {own}, dynamics in {exact}, {'' if cell.odd else 'not '}odd, "
+        f"a module, {name_of(cell.module)}: rolled out in {own}, dynamics in {exact}, {'' if cell.odd else 'not '}odd, "
         f"{'' if cell.rests_at_zero else 'not '}at rest in 0, not known to be bounded"
     )
 
@@ -400,94 +369,3 @@ def _directions(size: int) -> torch.Tensor:
 def _close(one: torch.Tensor, other: torch.Tensor, cell: ModuleCell) -> bool:
     error = SLOPE_ERROR if cell.precision.finest != torch.float64 else SLOPE_ERROR**2
     return bool((one - other).norm() <= error * max(1.0, float(other.norm())))
-
-
-# PyTorch's layers ----------------------------------------------------------------------------------------------------------------
-
-
-def _of_layers(module: nn.Module, test: Images) -> RecurrentNetwork:
-    """The network of a module made of one recurrent layer and one linear one; raises `InputError` where it is anything else."""
-    name, module = _name(module), _copied(module)
-    layers = [part for part in module.modules() if isinstance(part, tuple(LAYERS))]
-    linear = [part for part in module.modules() if isinstance(part, nn.Linear)]
-    if len(layers) != 1 or len(linear) != 1:
-        raise InputError(
-            f"{name} has no step, {_counted(layers, 'recurrent layer')} and {_counted(linear, 'linear layer')}: expected {PLAIN}; "
-            f"or {OWN}"
-        )
-    [layer], [readout] = layers, linear
-    others = [quoted(full) for full, owner in _owners(module) if owner not in (layer, readout)]
-    faults = {
-        f"has {layer.num_layers} recurrent layers": layer.num_layers != 1,
-        "reads rows in two directions": layer.bidirectional,
-        f"projects its states (proj_size={layer.proj_size})": bool(layer.proj_size),
-        f"has other parameters, {', '.join(others[:3])}": bool(others),
-        f"has a linear layer of {readout.in_features} inputs beside {layer.hidden_size} units": (
-            readout.in_features != layer.hidden_size and not layer.proj_size
-        ),
-    }
-    if wrong := [words for words, found in faults.items() if found]:
-        raise InputError(f"{name} {wrong[0]}: expected {PLAIN}; or {OWN}")
-    kind = next(kind for kind in LAYERS if isinstance(layer, kind))
-    cell = known((LAYERS[kind] or str(layer.nonlinearity)) + (WITH_BIAS if layer.bias else ""))
-    state = {full: getattr(layer, full.removeprefix("rnn.")) for full in cell.names.values()}
-    bias = readout.bias if readout.bias is not None else readout.weight.new_zeros(readout.out_features)
-    state |= {"readout.weight": readout.weight, "readout.bias": bias}
-    network = RecurrentNetwork.from_state_dict({full: value.detach() for full, value in state.items()}, name, cell)
-    network.checked_for(test, name)
-    _agrees(module, network, name, scaled(test.images[:TESTED].cpu()))
-    return network
-
-
-def _owners(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Each parameter or buffer of a module by its full name, with the part that it belongs to."""
-    for prefix, part in module.named_modules():
-        for name, _ in chain(part.named_parameters(recurse=False), part.named_buffers(recurse=False)):
-            yield f"{prefix}.{name}".lstrip("."), part
-
-
-def _counted(parts: list, words: str) -> str:
-    return f"{len(parts) or 'no'} {words}{'s' if len(parts) > 1 else ''}"
-
-
-def _agrees(module: nn.Module, network: RecurrentNetwork, name: str, images: torch.Tensor) -> None:
-    """Raises `InputError` where a module's `forward`, if it has one, makes other logits of images `[N, T, features]`.
-
-    It may want them as `[T, N, features]`, with a channel or flat, and may give the logits of all rows, or a state beside them. The
-    answers to the first rows are compared, too, where it takes so few: a state of its own before the first row is forgotten later.
-    """
-    if type(module).forward is nn.Module.forward:
-        return
-    exact, own, wrong = network.double(), next(module.parameters()).dtype, ""
-    expected = [exact.logits(state) for state in exact.rows(images.double())]
-
-    def answers(dtype: torch.dtype, shape: Callable[[torch.Tensor], torch.Tensor], rows: int) -> list[torch.Tensor]:
-        """What may be the logits after some rows; none where the module fails."""
-        nonlocal wrong
-        try:
-            made: Any = module.to(dtype)(shape(images[:, :rows]).to(dtype))
-        except Exception as error:  # whatever a foreign module raises
-            wrong = wrong or f"fails on images {list(images.shape)} ({reason(error)})"
-            return []
-        made = made[0] if isinstance(made, tuple | list) else made
-        if not isinstance(made, torch.Tensor) or made.shape[-1:] != expected[-1].shape[-1:]:
-            return []
-        wrong = "gives other logits than its two layers do"
-        return [made, made[:, -1], made[-1]] if made.ndim == 3 else [made]
-
-    # In its own precision, too, since it may hold constants of it.
-    for dtype, shape in product((torch.float64, own), SHAPES):
-        if any(_near(logits, expected[-1], torch.float32) for logits in answers(dtype, shape, len(expected))):
-            early = answers(dtype, shape, EARLY)
-            if not early or any(_near(logits, expected[EARLY - 1], torch.float32) for logits in early):
-                return
-            wrong = "starts from a state of its own, not from 0"
-            break
-    raise InputError(
-        f"{name}.forward {wrong or 'gives no logits'}: expected that the linear layer reads the last hidden state, with nothing in "
-        f"between; or give {OWN}"
-    )
-
-
-def _name(module: object) -> str:
-    return quoted(type(module).__name__)

@@ -20,7 +20,9 @@ from safetensors.torch import save as serialized
 
 from study.files import durable, untrusted
 from study.files.untrusted import Refused
-from study.networks.cells import BUILT_IN, CELLS, TANH, WITH_BIAS, Cell, known
+from study.networks.cells import BUILT_IN, CELLS, TANH, Cell, known
+from study.networks.cells.pytorch import PyTorchCell
+from study.networks.cells.vanilla import VanillaCell
 from study.terminal.errors import InputError, quoted, reason
 
 # Together with the names of the paper's cell, these are the names in a plain PyTorch module with `rnn = nn.RNN(features, H,
@@ -79,11 +81,10 @@ def computed(cell: Cell) -> str:
 
 def _facts(cell: Cell) -> dict[str, Fact]:
     """What a file may say about a network of a cell; of the built-in ones under the names that other programs have for them."""
-    if cell not in BUILT_IN:
+    if not isinstance(cell, PyTorchCell):
         return READING | {"cell": Fact(CELL, (cell.name,))}
-    kind, biased = cell.name.removesuffix(WITH_BIAS), cell.name.endswith(WITH_BIAS)
-    facts = READING | {"bias": Fact(("bias",), YES if biased else NO)}
-    if kind in ("tanh", "relu"):
+    kind, facts = cell.kind, READING | {"bias": Fact(("bias",), YES if cell.biased else NO)}
+    if isinstance(cell, VanillaCell):
         names = (f"rnn_{kind}", "rnn", "elman", "vanilla", kind, cell.name)
         return facts | {"nonlinearity": Fact(NONLINEARITY, (kind, f"rnn_{kind}")), "cell": Fact(CELL, names)}
     return facts | {"cell": Fact((*CELL, "mode"), (kind, cell.name))}
@@ -188,6 +189,12 @@ def _shapes(cell: Cell, hidden: int, features: int, classes: int) -> dict[str, t
     return cell.shapes(hidden, features) | {"readout": (classes, hidden), "bias": (classes,)}
 
 
+def is_pickled(start: bytes, size: int) -> bool:
+    """Whether a file of so many bytes begins as `torch.save` begins one; the length of safetensors' header may look alike."""
+    fits = 0 < int.from_bytes(start[:8], "little") <= min(size - 8, MOST_HEADER)
+    return not fits and (start[:4] == b"PK\3\4" or start[:1] == b"\x80")
+
+
 def _plausible(path: Path) -> None:
     """Raises `InputError` where a path is not a file that begins like safetensors: with the length of the header in eight bytes."""
     try:
@@ -200,9 +207,7 @@ def _plausible(path: Path) -> None:
     except OSError as error:
         raise InputError(f"{path} cannot be read as safetensors ({reason(error)}): expected a .safetensors file") from None
     header = int.from_bytes(start, "little")
-    if 0 < header <= min(size - 8, MOST_HEADER):  # even if its first byte looks like a pickle
-        return
-    if start[:4] == b"PK\3\4" or start[:1] == b"\x80":
+    if is_pickled(start, size):
         raise InputError(
             f"{path} cannot be read as safetensors: it looks like a pickle, as torch.save writes it, which is never "
             "opened; save the state dictionary with safetensors.torch.save_file"

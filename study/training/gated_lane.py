@@ -28,8 +28,8 @@ import torch
 
 from study.config import NetworkConfig
 from study.data.sources import Images
-from study.networks.cells.cell import BIASES
 from study.networks.cells.gated import GatedCell
+from study.networks.cells.pytorch import BIASES
 from study.networks.network import scaled
 from study.training.lane import Batch, Lane, Layout, cross_entropy
 

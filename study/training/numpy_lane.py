@@ -21,7 +21,7 @@ import torch
 
 from study.config import NetworkConfig
 from study.data.sources import Images
-from study.networks.cells.cell import BIASES
+from study.networks.cells.pytorch import BIASES
 from study.networks.cells.vanilla import VanillaCell
 from study.training.hand_derived import by_first_row, first_rows
 from study.training.lane import Batch, Lane, Layout

@@ -7,12 +7,12 @@ import copyreg
 from study.networks.cells.cell import Cell
 from study.networks.cells.checks import faults
 from study.networks.cells.gated import BiasedGruCell, BiasedLstmCell, GruCell, LstmCell
+from study.networks.cells.pytorch import WITH_BIAS
 from study.networks.cells.vanilla import BiasedReluCell, BiasedTanhCell, ReluCell, TanhCell
 from study.terminal.errors import InputError, quoted
 from study.terminal.extensions import EXTENSIONS
 
 TANH = TanhCell()
-WITH_BIAS = "_bias"  # ends the name of a cell that is another one with biases
 BUILT_IN = (TANH, ReluCell(), GruCell(), LstmCell(), BiasedTanhCell(), BiasedReluCell(), BiasedGruCell(), BiasedLstmCell())
 CELLS: dict[str, Cell] = {cell.name: cell for cell in BUILT_IN}
 

@@ -16,9 +16,6 @@ from torch.func import jacrev, vmap
 from study.networks.kernels import KernelsName
 
 Weights = Mapping[str, torch.Tensor]
-# The biases of PyTorch's recurrent layers: parameters and their names in a state dictionary.
-BIASES = {"input_bias": "rnn.bias_ih_l0", "recurrent_bias": "rnn.bias_hh_l0"}
-BUILT_IN_CLASSIFIER = Path(__file__).parent / "classifier.py"
 
 
 class Cell(ABC):

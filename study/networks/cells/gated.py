@@ -6,29 +6,16 @@ or without bias.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 import torch
 
-from study.networks.cells.cell import BIASES, BUILT_IN_CLASSIFIER, Cell, Weights
+from study.networks.cells.cell import Weights
+from study.networks.cells.pytorch import Biased, PyTorchCell
 
 
-class GatedCell(Cell):
-    """A layer whose `gates` are functions of W x_t + b and R h_{t-1} + b', with W `input` `[gates H, features]`, R `recurrent`
-    `[gates H, H]`, and two biases `[gates H]`, if any."""
+class GatedCell(PyTorchCell):
+    """A layer whose `gates` are functions of W x_t + b and R h_{t-1} + b'."""
 
-    names: ClassVar[Mapping[str, str]] = {"input": "rnn.weight_ih_l0", "recurrent": "rnn.weight_hh_l0"}
-    absent = tuple(BIASES.values())
-    rests_at_zero = bounded = True
-    classifier = BUILT_IN_CLASSIFIER
-    biased: ClassVar[bool] = False
-    gates: ClassVar[int]
-
-    def shapes(self, hidden_size: int, features: int) -> dict[str, tuple[int, ...]]:
-        size = self.gates * hidden_size
-        biases = dict.fromkeys(BIASES, (size,)) if self.biased else {}
-        return {"input": (size, features), "recurrent": (size, hidden_size), **biases}
+    bounded = True
 
     def of_row(self, weights: Weights, row: torch.Tensor) -> torch.Tensor:
         """W x + b of rows `[N, features]`: `[N, gates H]`."""
@@ -76,21 +63,14 @@ class LstmCell(GatedCell):
         return torch.cat([torch.sigmoid(out) * torch.tanh(memory), memory], dim=-1)
 
 
-class _Biased(GatedCell):
-    names: ClassVar[Mapping[str, str]] = {**GatedCell.names, **BIASES}
-    absent = ()
-    rests_at_zero = False
-    biased = True
-
-
-class BiasedGruCell(_Biased, GruCell):
+class BiasedGruCell(Biased, GruCell):
     """`GruCell` with biases."""
 
     name = "gru_bias"
     description = "gated recurrent units (GRU) with bias"
 
 
-class BiasedLstmCell(_Biased, LstmCell):
+class BiasedLstmCell(Biased, LstmCell):
     """`LstmCell` with biases."""
 
     name = "lstm_bias"

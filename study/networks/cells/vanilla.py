@@ -7,31 +7,26 @@ are those of PyTorch's `nn.RNN`, which has two biases: b is their sum.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
-from typing import ClassVar
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 
-from study.networks.cells.cell import BIASES, BUILT_IN_CLASSIFIER, BlankMap, Cell, Weights
+from study.networks.cells.cell import BlankMap, Weights
+from study.networks.cells.pytorch import Biased, PyTorchCell
 from study.networks.kernels import TORCH, Kernels, in_use
 
 TANH_BACKWARD = torch.ops.aten.tanh_backward.grad_input
 RELU_BACKWARD = torch.ops.aten.threshold_backward.grad_input
 
 
-class VanillaCell(Cell):
+class VanillaCell(PyTorchCell):
     """h_t = f(W x_t + R h_{t-1} + b), h_0 = 0, with W `input` `[H, features]` and R `recurrent` `[H, H]`.
 
     A blank row applies h -> f(R h + b), with the Jacobian f' R. A subclass defines f, and its derivative in terms of its value.
     """
 
-    names: ClassVar[Mapping[str, str]] = {"input": "rnn.weight_ih_l0", "recurrent": "rnn.weight_hh_l0"}
-    absent = tuple(BIASES.values())
-    rests_at_zero = True
     kernels = ("torch", "numpy")
-    classifier = BUILT_IN_CLASSIFIER
-    biased: ClassVar[bool] = False
 
     @abstractmethod
     def activate(self, drive: torch.Tensor, here: Kernels = TORCH) -> torch.Tensor:
@@ -53,12 +48,9 @@ class VanillaCell(Cell):
     def slope_array(self, hidden: np.ndarray, out: np.ndarray) -> np.ndarray:
         """The same of an array, in `out`, which is returned."""
 
-    def shapes(self, hidden_size: int, features: int) -> dict[str, tuple[int, ...]]:
-        return {"input": (hidden_size, features), "recurrent": (hidden_size, hidden_size)}
-
     def shift(self, weights: Weights) -> torch.Tensor | None:
         """b, `[1, H]`, of which stacks have S; None without a bias."""
-        return None
+        return (weights["input_bias"] + weights["recurrent_bias"])[..., None, :] if self.biased else None
 
     def step(self, weights: Weights, state: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
         return self.activate(_shifted(torch.matmul(row, weights["input"].mT), self.shift(weights)) + _driven(weights, state))
@@ -143,28 +135,14 @@ class ReluCell(VanillaCell):
         return np.greater(hidden, 0, out=out, casting="unsafe")
 
 
-class _Biased(VanillaCell):
-    names: ClassVar[Mapping[str, str]] = {**VanillaCell.names, **BIASES}
-    absent = ()
-    odd = rests_at_zero = False
-    smooth_at_rest = True
-    biased = True
-
-    def shapes(self, hidden_size: int, features: int) -> dict[str, tuple[int, ...]]:
-        return super().shapes(hidden_size, features) | dict.fromkeys(BIASES, (hidden_size,))
-
-    def shift(self, weights: Weights) -> torch.Tensor:
-        return (weights["input_bias"] + weights["recurrent_bias"])[..., None, :]
-
-
-class BiasedTanhCell(_Biased, TanhCell):
+class BiasedTanhCell(Biased, TanhCell):
     """h_t = tanh(W x_t + R h_{t-1} + b)."""
 
     name = "tanh_bias"
     description = "tanh units with bias"
 
 
-class BiasedReluCell(_Biased, ReluCell):
+class BiasedReluCell(Biased, ReluCell):
     """h_t = max(0, W x_t + R h_{t-1} + b)."""
 
     name = "relu_bias"
