@@ -374,12 +374,7 @@ class StudyConfig(Frozen):
 
     def of_data(self, source: DataSource) -> StudyConfig:
         """The study of a data set, with the number of its training images for ``all``; raises `InputError` where it has too few."""
-        available = len(source.images(train=True))
-        count = available if self.train_images == "all" else self.train_images
-        if count > available:
-            raise InputError(
-                f"train_images={count}: {self.dataset} has {available} training images; expected at most as many, or all"
-            )
+        count = counted(self.train_images, source)
         if self.batch_size > count:
             raise InputError(f"batch_size={self.batch_size}: more than train_images={count}; expected at most as many")
         return self.model_copy(update={"train_images": count})
@@ -455,6 +450,18 @@ class MeasureConfig(Frozen):
     expect_accuracy: ExpectedAccuracy = None
 
     _place = model_validator(mode="before")(path_apart)
+
+
+def counted(train_images: int | Literal["all"], source: DataSource, least: int = 1) -> int:
+    """How many training images are asked for; raises `InputError` where the data set has fewer, or they are fewer than `least`."""
+    available = len(source.images(train=True))
+    count = available if train_images == "all" else train_images
+    if not least <= count <= available:
+        accepted = "at most" if least == 1 else f"{least} to"
+        raise InputError(
+            f"train_images={count}: {source.name} has {available} training images; expected {accepted} as many, or all"
+        )
+    return count
 
 
 def validated(model: type[Config], values: dict[str, Any]) -> Config:

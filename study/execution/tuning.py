@@ -31,6 +31,7 @@ from study.config import (
     NetworkConfig,
     ReadingOrder,
     StudyConfig,
+    counted,
     number,
     path_apart,
     validated,
@@ -107,10 +108,7 @@ class TuningConfig(Frozen):
 
     def of_data(self, source: DataSource) -> TuningConfig:
         """The search on a data set, with the number of its training images for ``all``; raises `InputError` for too few."""
-        available = len(load_images(source, train=True))
-        count = available if self.train_images == "all" else self.train_images
-        if not 12 <= count <= available:
-            raise InputError(f"train_images={count}: {source.name} has {available} training images; expected 12 to as many, or all")
+        count = counted(self.train_images, source, least=12)
         if self.batch_sizes[1] > (images := trained_on(count)):
             raise InputError(
                 f"batch_sizes={','.join(map(str, self.batch_sizes))}: expected at most {images} images per batch: each "

@@ -95,7 +95,7 @@ def test_no_path_that_a_study_names_is_followed(place, nothing_stored, tmp_path,
         [line] = analyse(place.client, "latest", data_dir=tmp_path).left_out
         assert f"no data set mnist under data_dir={tmp_path}: " in line
         stored.write_text(json.dumps(json.loads(genuine) | {"data_dir": str(tmp_path), "dataset": "hostile/mnist"}))
-        with pytest.raises(InputError, match="hostile/mnist"):
+        with pytest.raises(InputError, match="has dataset=mnist where the study has own: expected networks with the same settings"):
             analyse(place.client, "latest", data_dir=place.folder / "data")
     finally:
         stored.write_text(genuine)
