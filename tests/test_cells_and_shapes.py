@@ -14,6 +14,7 @@ from places import new_place, write_data_set
 
 from analysis.dataset import runs
 from study.data.sources import Images
+from study.networks.network import RecurrentNetwork
 from study.record.network_record import MEASUREMENTS, WEIGHTS, read_measurements
 from study.tracking.store import fetch
 
@@ -85,7 +86,9 @@ def test_a_cell_of_one_s_own_is_trained_measured_and_reported(biased, tmp_path):
 def test_a_built_in_cell_is_trained_measured_and_reported(cell, bias, words, absent, tmp_path):
     place = new_place(tmp_path)
     report = tmp_path / "report.pdf"
-    study = place.start(command=("run",), cell=cell, bias=bias, out=str(report), **SMALL | {"measurements": "full"})
+    # All measurements of few images: t-SNE of all steps of MNIST would take minutes.
+    digits = {"dataset": "digits", "train_images": "all", "measurements": "full"}
+    study = place.start(command=("run",), cell=cell, bias=bias, out=str(report), **SMALL | digits)
     study.wait(900)
     assert study.process.returncode == 0, study.output
     [run] = place.runs("tags.kind = 'study'")
@@ -264,6 +267,7 @@ def test_data_of_one_s_own_pass_through_and_are_found_again_where_they_were_move
     networks = place.networks(again)
     assert {run.data.params["dataset"] for run in networks} == {"own"}
     assert not [run for run in networks if str(tmp_path) in str(run.data.tags | run.data.params)]
+    assert RecurrentNetwork.load(fetch(place.client, networks[0], tmp_path) / WEIGHTS, "permuted").features == 9
     assert "renamed.npz" in _text(report)
     assert "of pixels in one random order" in _text(report)
     for data_dir, left_out in ((ROOT / "data", True), (tmp_path, True), (moved, False)):  # it knows the former name

@@ -247,7 +247,7 @@ def weights(run_id: str, client: MlflowClient | None = None) -> RecurrentNetwork
     client = client or MlflowClient()
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            return RecurrentNetwork.load(fetch(client, client.get_run(run_id), Path(scratch)) / WEIGHTS)
+            return RecurrentNetwork.load(fetch(client, client.get_run(run_id), Path(scratch)) / WEIGHTS, reads=None)
         except DamagedRecordError as error:
             raise InputError(f"{error}: run the study again to train this network anew") from None
 

@@ -10,6 +10,7 @@ import torch
 
 Order = Literal["rows", "columns", "permuted"]
 ORDERS: tuple[Order, ...] = get_args(Order)
+READ: dict[Order, str] = {"rows": "rows", "columns": "columns", "permuted": "permuted rows"}  # what networks read, in words
 LEAST_ROWS, MOST_ROWS = 2, 1_000  # of an image as it is read: one of two can be blank; the states at all of them are kept
 PERMUTATION = 0  # the seed of the permutation of pixels
 
@@ -28,7 +29,7 @@ class DataShape:
 @dataclass(frozen=True)
 class Images:
     """Images `[N, rows, pixels]`, read row by row, their labels int64 `[N]`, the number of `classes` (by default one more than the
-    largest label) and the `names` of the classes (by default their numbers).
+    largest label) and the `names` of the classes (by default their numbers); `order` says what of the stored images the rows are.
 
     Pixels are uint8, of which networks see a 255th part, or float32, which they see as they are (`study.networks.network.scaled`).
     """
@@ -37,6 +38,7 @@ class Images:
     labels: torch.Tensor
     classes: int = 0
     names: tuple[str, ...] = ()
+    order: Order = "rows"
 
     def __post_init__(self) -> None:
         if not self.classes:
@@ -62,11 +64,11 @@ class Images:
         """The images as they are read: by ``rows``, by ``columns`` (rows and pixels change places), or with all pixels ``permuted``
         in one way, the same for all images and networks (`permutation`), then by rows."""
         if order == "columns":
-            return replace(self, images=self.images.mT.contiguous())
+            return replace(self, images=self.images.mT.contiguous(), order=order)
         if order == "permuted":
             _, rows, features = self.images.shape
             images = self.images.flatten(1)[:, permutation(rows * features)]
-            return replace(self, images=images.unflatten(1, (rows, features)))
+            return replace(self, images=images.unflatten(1, (rows, features)), order=order)
         return self
 
     def with_rows(self, rows: int) -> Images:

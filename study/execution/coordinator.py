@@ -269,7 +269,8 @@ def _waiting(here: Spool, wanted: dict[str, NetworkConfig], stored: set[str]) ->
 
 def _stored(entry: Entry, config: NetworkConfig, study: str) -> StoredNetwork:
     """The network of a result in a study's spool, with the `config` that is asked of it now."""
-    network, record = RecurrentNetwork.load(entry.folder / WEIGHTS), read_measurements(entry.folder / RECORD)
+    network = RecurrentNetwork.load(entry.folder / WEIGHTS, reads=None)
+    record = read_measurements(entry.folder / RECORD)
     return StoredNetwork(config, network, record, entry.config.blank_rows, entry.remeasured_from or study)
 
 

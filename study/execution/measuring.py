@@ -12,7 +12,8 @@ import torch
 from rich.console import Console
 
 from study.config import MeasureConfig
-from study.data.sources import Images, Order, load_images, prepare_data
+from study.data.images import READ
+from study.data.sources import Images, load_images, prepare_data
 from study.measurements import measure
 from study.measurements.recording import Recording
 from study.networks import foreign
@@ -60,7 +61,7 @@ def measure_file(
         console.print(line, highlight=False)
 
     path, expected = config.weights, config.expect_accuracy
-    held = foreign.read(path, tensors, config.cell)
+    held = foreign.read(path, tensors, config.cell, config.order)
     network = held.network
     source = prepare_data(config.dataset, config.data_dir, rows=config.rows, order=config.order)
     test = load_images(source, train=False)
@@ -69,17 +70,17 @@ def measure_file(
     if expected is not None and abs(share - expected) > TOLERANCE + 1e-9:
         raise InputError(
             f"expect_accuracy={expected:g}: {path} has a test accuracy of {share:.2%}, which differs by more than "
-            f"half a point, so nothing was measured: {_what_may_be_wrong(network, test, config.order)}"
+            f"half a point, so nothing was measured: {_what_may_be_wrong(network, test)}"
         )
     for note in held.notes:
         say(note)
     say(f"test accuracy {share:.2%}")
     if held.unsaid:
-        say(f"taken as {_taken(network.cell, *_as_read(test, config.order))}: the file does not say ({', '.join(held.unsaid)})")
+        say(f"taken as {_taken(network.cell, *_as_read(test))}: the file does not say ({', '.join(held.unsaid)})")
     bound = NEAR_CHANCE / test.classes
     if share < bound:
-        say(f"warning: near chance (below {bound:.0%}): {_what_may_be_wrong(network, test, config.order)}")
-    elif held.unsaid and (better := _better_reading(network, test, config.order)):
+        say(f"warning: near chance (below {bound:.0%}): {_what_may_be_wrong(network, test)}")
+    elif held.unsaid and (better := _better_reading(network, test)):
         say(f"warning: {better}")
     measured = measure(Recording(network, test, load_images(source, train=True), config.blank_rows, config.seed), names or None)
     write_measurements(measured, out)
@@ -91,29 +92,28 @@ def _taken(cell: Cell, order: str, scale: str) -> str:
     return f"{kind} that reads {order} of {scale}"
 
 
-def _as_read(test: Images, order: Order) -> tuple[str, str]:
+def _as_read(test: Images) -> tuple[str, str]:
     """The order and the scale in which a network is shown the images, in words."""
-    words = "permuted rows" if order == "permuted" else order
-    return words, AS_THEY_ARE if test.images.is_floating_point() else next(iter(SCALES))
+    return READ[test.order], AS_THEY_ARE if test.images.is_floating_point() else next(iter(SCALES))
 
 
-def _orders_and_scales(test: Images, order: Order) -> tuple[dict[str, Map], dict[str, Map]]:
+def _orders_and_scales(test: Images) -> tuple[dict[str, Map], dict[str, Map]]:
     """What other code may have made of the same images, in words; ours first."""
-    words, scale = _as_read(test, order)
+    words, scale = _as_read(test)
     orders, scales = {words: _as_shown}, {scale: _as_shown} if test.images.is_floating_point() else SCALES
     if words in OTHER_ORDER and test.shape.rows == test.shape.features:
         orders[OTHER_ORDER[words]] = lambda pixels: pixels.mT
     return orders, scales
 
 
-def _what_may_be_wrong(network: RecurrentNetwork, test: Images, order: Order) -> str:
-    return _better_reading(network, test, order) or (
+def _what_may_be_wrong(network: RecurrentNetwork, test: Images) -> str:
+    return _better_reading(network, test) or (
         "if it was trained to more, it may have another nonlinearity, read columns instead of rows, see pixels on another scale, "
         "have lost its biases or number its classes differently, or its accuracy was measured on other images"
     )
 
 
-def _better_reading(network: RecurrentNetwork, test: Images, order: Order) -> str | None:
+def _better_reading(network: RecurrentNetwork, test: Images) -> str | None:
     """Another reading of the weights, in words, if it classifies clearly more images correctly; else None.
 
     Among readings that hardly differ the one that departs least from ours is named. Weights of a vanilla cell may also be those of
@@ -124,7 +124,7 @@ def _better_reading(network: RecurrentNetwork, test: Images, order: Order) -> st
         other = {"tanh": "relu", "relu": "tanh"}[network.cell.kind]
         networks[other] = replace(network, cell=known(other + WITH_BIAS * network.cell.biased))
     pixels, labels = scaled(test.images[:TRIED]), test.labels[:TRIED]
-    orders, scales = _orders_and_scales(test, order)
+    orders, scales = _orders_and_scales(test)
     shares = {}
     for reading in product(networks, orders, scales):
         kind, arranged, scale = reading

@@ -86,7 +86,7 @@ def measure_again(task: Remeasurement, source: DataSource) -> list[NetworkRecord
     except Refused as refused:
         reason = f"its stored record {refused}; resume=never trains it anew"
         return [Failure(config, reason, started, time.time())]
-    return [NetworkRecord(config, network.to("cpu"), record, started, time.time(), stored.origin)]
+    return [NetworkRecord(config, network.to("cpu"), record, started, time.time(), stored.origin, test.order)]
 
 
 def _prepare() -> None:
@@ -181,5 +181,5 @@ def _measured(trained: list[_Trained], train: Images, test: Images, started: flo
             measured = measure(recording, names_in_set(config.measurements))
         history = one.history.labelled(one.network)
         record = _kept(measured.merge(history).assign_attrs(versions=json.dumps(made_with(config))))
-        results.append(NetworkRecord(config, one.network.to("cpu"), record, started, time.time()))
+        results.append(NetworkRecord(config, one.network.to("cpu"), record, started, time.time(), reads=test.order))
     return results

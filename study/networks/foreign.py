@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from study.data.images import Order
 from study.files import untrusted
 from study.files.untrusted import Refused
 from study.networks import weights
@@ -34,6 +35,7 @@ NESTED = (
 HYPER_PARAMETERS = "hyper_parameters"  # Lightning's: what a module was made with
 NAME = re.compile(r"(?P<stem>.*?)(?P<kind>weight|bias)_(?P<which>ih|hh|hr)(?:_l(?P<layer>\d+))?(?P<reverse>_reverse)?", re.DOTALL)
 KINDS = {1: ("tanh", "relu"), 3: ("gru",), 4: ("lstm",)}  # the cells by how many times H rows the recurrent weights have
+GATES = {3: "reset, update, new", 4: "input, forget, cell, output"}  # in PyTorch's order
 PARTS = ("input", "recurrent", *BIASES, *READOUT)  # of a network, as users name them
 ACCEPTED = (
     "expected one recurrent layer of tanh, relu, GRU or LSTM units in one direction and without projection (weight_ih_l0, "
@@ -63,12 +65,12 @@ def checked_names(words: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def read(path: Path, names: Mapping[str, str] | None = None, cell: str | None = None) -> Brought:
+def read(path: Path, names: Mapping[str, str] | None = None, cell: str | None = None, reads: Order = "rows") -> Brought:
     """The network in a file of weights of any of the formats.
 
     Parameters: `names`, the tensor of some `PARTS`, where the file alone does not tell; `cell`, the built-in cell without its
-    biases, likewise. Raises `InputError` where the file is missing, unreadable, unsafe or too large, and where it holds, or says
-    that it holds, another kind of network.
+    biases, likewise; `reads`, the order of the images that it will be shown. Raises `InputError` where the file is missing,
+    unreadable, unsafe or too large, and where it holds, or says that it holds, another kind of network.
     """
     names, origin = dict(names or {}), str(path)
     if _is_pickle(path):
@@ -77,16 +79,16 @@ def read(path: Path, names: Mapping[str, str] | None = None, cell: str | None = 
         parts = _parts(tensors, names, origin)
         taken = {part: state[name] for part, name in parts.items()}
     else:
-        with weights.opened(path) as (tensors, said, ours, file):
+        with weights.opened(path, f"{weights.SAFETENSORS}, or one of torch.save") as (tensors, said, ours, file):
             registered = weights.cell_said(said, ours, origin)
             if registered is not TANH:
-                held = weights.read(path)
+                held = weights.read(path, reads)
                 return Brought(RecurrentNetwork.from_state_dict(held.state, origin, held.cell), held.unsaid, ())
             parts = _parts(tensors, names, origin)
             taken = {part: file.get_tensor(name) for part, name in parts.items()}
     found = _cell(taken, tensors, said, cell, origin)
     hidden, features, classes = taken["recurrent"].shape[1], taken["input"].shape[1], len(taken["readout"])
-    weights.check_said(said, hidden, features, origin, found)
+    weights.check_said(said, hidden, features, origin, found, reads)
     zero = {name: torch.zeros(len(taken["recurrent"])) for name in BIASES} | {"bias": torch.zeros(classes)}
     every = zero | taken
     named = {full: every[part] for part, full in weights.state_names(found).items()}
@@ -105,6 +107,9 @@ def _notes(network: RecurrentNetwork, tensors: Tensors, parts: Mapping[str, str]
             f"recognised as {network.hidden_size} {network.cell.description} that read rows of {network.features} numbers, and a "
             f"readout of {network.classes} classes: {where}"
         )
+    gates = len(network.recurrent) // network.hidden_size
+    if gates in GATES and not NAME.fullmatch(parts["recurrent"]):
+        notes.append(f"the gates are taken in PyTorch's order ({GATES[gates]}), which names other than PyTorch's do not tell")
     if "bias" not in parts:
         notes.append("the readout has no bias: taken as 0")
     if unused := [quoted(name, 60) for name in tensors if name not in parts.values()]:

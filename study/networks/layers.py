@@ -21,7 +21,11 @@ from study.terminal.errors import InputError, quoted, reason
 
 TESTED = 5  # test images on which a module is tested
 ROUNDING = 0.3  # times the square root of a precision: how far results may differ that should be the same
-LAYERS: dict[type[nn.RNNBase], str] = {nn.RNN: "", nn.GRU: "gru", nn.LSTM: "lstm"}  # nn.RNN names its nonlinearity
+LAYERS: dict[type[nn.Module], str] = {  # those of tanh or relu units name their nonlinearity
+    **dict.fromkeys((nn.RNN, nn.RNNCell), ""),
+    **dict.fromkeys((nn.GRU, nn.GRUCell), "gru"),
+    **dict.fromkeys((nn.LSTM, nn.LSTMCell), "lstm"),
+}
 EARLY = 2  # rows; a single one may be taken for no dimension at all
 SHAPES: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = (  # in which a module may want images [N, T, features]
     lambda images: images,
@@ -30,7 +34,10 @@ SHAPES: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = (  # in which a mod
     lambda images: images.flatten(1),
 )
 OWN = "an object with step(state [N, D], row [N, features]), readout(state) and an integer state_size"
-PLAIN = "an nn.Module that consists of one nn.RNN, nn.GRU or nn.LSTM (one layer, one direction, no projection) and one nn.Linear"
+PLAIN = (
+    "an nn.Module that consists of one nn.RNN, nn.GRU or nn.LSTM (one layer, one direction, no projection), or the cell of one, "
+    "and one nn.Linear"
+)
 
 
 def of_layers(module: nn.Module, test: Images) -> RecurrentNetwork:
@@ -45,20 +52,27 @@ def of_layers(module: nn.Module, test: Images) -> RecurrentNetwork:
         )
     [layer], [readout] = layers, linear
     others = [quoted(full) for full, owner in _owners(module) if owner not in (layer, readout)]
+    # The cell of a layer has no such options.
+    deep, both, projected = (
+        getattr(layer, name, one) for name, one in (("num_layers", 1), ("bidirectional", False), ("proj_size", 0))
+    )
     faults = {
-        f"has {layer.num_layers} recurrent layers": layer.num_layers != 1,
-        "reads rows in two directions": layer.bidirectional,
-        f"projects its states (proj_size={layer.proj_size})": bool(layer.proj_size),
+        f"has {deep} recurrent layers": deep != 1,
+        "reads rows in two directions": both,
+        f"projects its states (proj_size={projected})": bool(projected),
         f"has other parameters, {', '.join(others[:3])}": bool(others),
         f"has a linear layer of {readout.in_features} inputs beside {layer.hidden_size} units": (
-            readout.in_features != layer.hidden_size and not layer.proj_size
+            readout.in_features != layer.hidden_size and not projected
         ),
     }
     if wrong := [words for words, found in faults.items() if found]:
         raise InputError(f"{name} {wrong[0]}: expected {PLAIN}; or {OWN}")
     kind = next(kind for kind in LAYERS if isinstance(layer, kind))
     cell = known((LAYERS[kind] or str(layer.nonlinearity)) + (WITH_BIAS if layer.bias else ""))
-    state = {full: getattr(layer, full.removeprefix("rnn.")) for full in cell.names.values()}
+    own = {full: full.removeprefix("rnn.") for full in cell.names.values()}
+    state = {
+        full: getattr(layer, name if isinstance(layer, nn.RNNBase) else name.removesuffix("_l0")) for full, name in own.items()
+    }
     bias = readout.bias if readout.bias is not None else readout.weight.new_zeros(readout.out_features)
     state |= {READOUT["readout"]: readout.weight, READOUT["bias"]: bias}
     network = RecurrentNetwork.from_state_dict({full: value.detach() for full, value in state.items()}, name, cell)

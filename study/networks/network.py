@@ -19,7 +19,7 @@ from typing import Self
 
 import torch
 
-from study.data.sources import Images
+from study.data.sources import Images, Order
 from study.networks import kernels, weights
 from study.networks.cells import TANH, Cell
 from study.networks.rest import rest_state
@@ -203,15 +203,15 @@ class RecurrentNetwork(Network):
                 raise InputError(f"{origin}: {full} holds values that are not finite 32-bit numbers")
         return cls(cell, {name: taken[name] for name in cell.names}, *(taken[name] for name in READOUT))
 
-    def save(self, path: Path) -> None:
-        """Writes a safetensors file, whole or not at all."""
-        weights.write(path, self.state_dict(), self.cell)
+    def save(self, path: Path, reads: Order = "rows") -> None:
+        """Writes a safetensors file, whole or not at all, which says that the network `reads` images in this order."""
+        weights.write(path, self.state_dict(), self.cell, reads)
 
     @classmethod
-    def load(cls, path: Path) -> RecurrentNetwork:
-        """Reads a safetensors file, with the registered cell that it names; raises `InputError` where it is missing, unreadable or
-        holds another network."""
-        held = weights.read(path)
+    def load(cls, path: Path, reads: Order | None = "rows") -> RecurrentNetwork:
+        """Reads a safetensors file, with the registered cell that it names; raises `InputError` where it is missing, unreadable,
+        holds another network, or one that `reads` images in another order (None for any)."""
+        held = weights.read(path, reads)
         return cls.from_state_dict(held.state, str(path), held.cell)
 
     def logits(self, state: torch.Tensor) -> torch.Tensor:

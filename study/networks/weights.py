@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialized
 
+from study.data.images import READ, Order
 from study.files import durable, untrusted
 from study.files.untrusted import Refused
 from study.networks.cells import BUILT_IN, CELLS, TANH, Cell, known
@@ -31,6 +32,7 @@ READOUT = {"readout": "readout.weight", "bias": "readout.bias"}
 FLOATS = {"F16", "BF16", "F32", "F64", "torch.float16", "torch.bfloat16", "torch.float32", "torch.float64"}
 MOST, MOST_HEADER = 1 << 30, 1 << 20  # bytes of a file (some 16,000 hidden units) and of its header (ours has 500)
 LISTED = 12  # tensors named in a message
+SAFETENSORS = "a .safetensors file"
 
 NO, YES = ("false", "none", "no", "0"), ("true", "both", "yes", "1")
 
@@ -43,8 +45,9 @@ class Fact:
     agree: tuple[str, ...]
 
 
+ORDERS: dict[Order, tuple[str, ...]] = {"rows": ("rows", "row"), "columns": ("columns", "column"), "permuted": ("permuted",)}
 READING = {
-    "reads": Fact(("reads", "input_order"), ("rows", "row")),
+    "reads": Fact(("reads", "input_order"), sum(ORDERS.values(), ())),
     "pixels": Fact(("pixels", "pixel_range"), ("[0,1]", "0..1", "0-1", "0to1", "(0,1)")),
     "standardised": Fact(("standardised", "standardized"), NO),
     "layers": Fact(("layers", "num_layers"), ("1",)),
@@ -72,11 +75,11 @@ def state_names(cell: Cell) -> dict[str, str]:
     return {**cell.names, **READOUT}
 
 
-def computed(cell: Cell) -> str:
-    """The network that is measured, in words."""
-    if cell is TANH:
-        return "a tanh network without recurrent bias that reads rows of pixels in [0, 1]"
-    return f"a network of {cell.description} that reads rows of pixels in [0, 1]"
+def computed(cell: Cell, reads: Order | None = None) -> str:
+    """The network that is measured, and the order in which it is shown images, in words."""
+    order = READ[reads or "rows"]
+    kind = "a tanh network without recurrent bias" if cell is TANH else f"a network of {cell.description}"
+    return f"{kind} that reads {order} of pixels in [0, 1]"
 
 
 def _facts(cell: Cell) -> dict[str, Fact]:
@@ -90,19 +93,21 @@ def _facts(cell: Cell) -> dict[str, Fact]:
     return facts | {"cell": Fact((*CELL, "mode"), (kind, cell.name))}
 
 
-def _ours(cell: Cell) -> dict[str, str]:
+def _ours(cell: Cell, reads: Order) -> dict[str, str]:
     """The metadata of our own files, in one key: several would have no fixed order, but equal weights must give equal files."""
     said = {"bias": "none", "nonlinearity": "tanh"} if cell is TANH else {"cell": cell.name}
-    return {"network": json.dumps(said | {"pixels": "[0, 1]", "reads": "rows"}, sort_keys=True)}
+    return {"network": json.dumps(said | {"pixels": "[0, 1]", "reads": reads}, sort_keys=True)}
 
 
-def write(path: Path, state: Mapping[str, torch.Tensor], cell: Cell) -> None:
-    """Writes a safetensors file, completely or not at all, that says which network it holds."""
-    durable.write(path, serialized({name: value.cpu().contiguous() for name, value in state.items()}, metadata=_ours(cell)))
+def write(path: Path, state: Mapping[str, torch.Tensor], cell: Cell, reads: Order) -> None:
+    """Writes a safetensors file, completely or not at all, that says which network it holds and how that reads images."""
+    tensors = {name: value.cpu().contiguous() for name, value in state.items()}
+    durable.write(path, serialized(tensors, metadata=_ours(cell, reads)))
 
 
-def read(path: Path) -> Held:
-    """The weights in a safetensors file, for the registered cell that it names, by default the paper's.
+def read(path: Path, reads: Order | None = "rows") -> Held:
+    """The weights in a safetensors file, for the registered cell that it names, by default the paper's; `reads` is the order of the
+    images that it will be shown, None for the order that it was trained with.
 
     Raises `InputError` where the file is missing, not a safetensors file, too large, or holds or declares another network.
     """
@@ -110,18 +115,18 @@ def read(path: Path) -> Held:
         cell = cell_said(said, ours, str(path))
         check(tensors, str(path), cell)
         hidden, features = (tensors[cell.names[name]][1][-1] for name in ("recurrent", "input"))
-        check_said(said, hidden, features, str(path), cell)
+        check_said(said, hidden, features, str(path), cell, reads)
         return Held(cell, {name: file.get_tensor(name) for name in tensors}, unsaid(said, cell))
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[Tensors, Statements, bool, Any]]:
+def opened(path: Path, accepted: str = SAFETENSORS) -> Iterator[tuple[Tensors, Statements, bool, Any]]:
     """A safetensors file: its tensors' types and shapes, what its metadata say, whether it is this project's, and the open file, to
     read tensors from.
 
-    Raises `InputError` where the file is missing, unreadable, no safetensors file or too large.
+    Raises `InputError` where the file is missing, unreadable, no safetensors file or too large, saying what is `accepted`.
     """
-    _plausible(path)
+    _plausible(path, accepted)
     try:
         with safe_open(path, "pt") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
@@ -129,7 +134,7 @@ def opened(path: Path) -> Iterator[tuple[Tensors, Statements, bool, Any]]:
             metadata = file.metadata() or {}
             yield tensors, statements(metadata), "network" in metadata, file
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} cannot be read as safetensors ({reason(error)}): expected a .safetensors file") from None
+        raise InputError(f"{path} cannot be read as safetensors ({reason(error)}): expected {accepted}") from None
 
 
 def described(state: Mapping[str, torch.Tensor]) -> Tensors:
@@ -195,17 +200,17 @@ def is_pickled(start: bytes, size: int) -> bool:
     return not fits and (start[:4] == b"PK\3\4" or start[:1] == b"\x80")
 
 
-def _plausible(path: Path) -> None:
+def _plausible(path: Path, accepted: str) -> None:
     """Raises `InputError` where a path is not a file that begins like safetensors: with the length of the header in eight bytes."""
     try:
         with untrusted.opened(path, MOST, follow=True) as file:
             start, size = file.read(8), file.seek(0, 2)
     except FileNotFoundError:
-        raise InputError(f"no weights at {path}: expected a .safetensors file") from None
+        raise InputError(f"no weights at {path}: expected {accepted}") from None
     except Refused as refusal:
-        raise InputError(f"{path} cannot be read as safetensors (it {refusal}): expected a .safetensors file") from None
+        raise InputError(f"{path} cannot be read as safetensors (it {refusal}): expected {accepted}") from None
     except OSError as error:
-        raise InputError(f"{path} cannot be read as safetensors ({reason(error)}): expected a .safetensors file") from None
+        raise InputError(f"{path} cannot be read as safetensors ({reason(error)}): expected {accepted}") from None
     header = int.from_bytes(start, "little")
     if is_pickled(start, size):
         raise InputError(
@@ -214,7 +219,7 @@ def _plausible(path: Path) -> None:
         )
     if size < 8 or not 0 < header <= size - 8:
         raise InputError(
-            f"{path} cannot be read as safetensors (it does not begin with the length of a header): expected a .safetensors file"
+            f"{path} cannot be read as safetensors (it does not begin with the length of a header): expected {accepted}"
         )
     if header > MOST_HEADER:
         raise InputError(
@@ -235,15 +240,19 @@ def statements(metadata: Mapping[str, str]) -> Statements:
     return [(name.strip().lower(), re.sub(r"\s", "", str(value).lower())) for name, value in pairs]
 
 
-def check_said(said: Statements, hidden: int, features: int, origin: str, cell: Cell) -> None:
-    """Raises `InputError` where a file declares another network than the one measured here."""
-    facts = [*_facts(cell).values(), Fact(("hidden_size",), (str(hidden),)), Fact(("input_size",), (str(features),))]
+def check_said(said: Statements, hidden: int, features: int, origin: str, cell: Cell, reads: Order | None) -> None:
+    """Raises `InputError` where a file declares another network than the one measured here, or another order than `reads`."""
+    sizes = {"hidden": Fact(("hidden_size",), (str(hidden),)), "input": Fact(("input_size",), (str(features),))}
+    facts = _facts(cell) | sizes
+    if reads is not None:
+        facts["reads"] = Fact(facts["reads"].names, ORDERS[reads])
     for name, value in said:
-        for fact in facts:
+        for about, fact in facts.items():
             if name in fact.names and value not in fact.agree:
+                other = next((f", or order={order}" for order, words in ORDERS.items() if value in words and about == "reads"), "")
                 raise InputError(
-                    f"{origin} says {name}: {quoted(value)}, but it would be measured as {computed(cell)} ({hidden} hidden "
-                    f"units, {features} pixels per row): expected {name}: {fact.agree[0]}"
+                    f"{origin} says {name}: {quoted(value)}, but it would be measured as {computed(cell, reads)} ({hidden} hidden "
+                    f"units, {features} pixels per row): expected {name}: {fact.agree[0]}{other}"
                 )
 
 

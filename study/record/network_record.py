@@ -17,6 +17,7 @@ import numpy as np
 import xarray as xr
 
 from study.config import NetworkConfig
+from study.data.images import Order
 from study.data.places import PROJECT
 from study.files import durable, netcdf
 from study.files.untrusted import Refused, one_line
@@ -56,7 +57,7 @@ class NetworkRecord:
 
     Attributes: its `config`, its trained `network` and its `measurements`, among them the training history
     (`train_loss` and `test_accuracy_by_epoch` over `epoch`); `started` and `ended` in seconds since 1970; `remeasured_from`, where
-    the network is not new, but a stored one that was measured again: the id of its run.
+    the network is not new, but a stored one that was measured again: the id of its run; and the order in which it `reads` images.
     """
 
     config: NetworkConfig
@@ -65,6 +66,7 @@ class NetworkRecord:
     started: float
     ended: float
     remeasured_from: str = ""
+    reads: Order = "rows"
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ class Spool:
         _discard(target)
         try:
             if isinstance(result, NetworkRecord):
-                result.network.save(folder / WEIGHTS)
+                result.network.save(folder / WEIGHTS, result.reads)
                 write_measurements(result.measurements.assign_attrs(attributes), folder / MEASUREMENTS)
                 content["digests"] = {name: durable.digest(folder / name) for name in (WEIGHTS, MEASUREMENTS)}
             durable.write(folder / RESULT, json.dumps(content).encode())

@@ -131,7 +131,7 @@ def _checked(run: Run, folder: Path, config: NetworkConfig, data_digest: str) ->
         key = training_key(made, data_digest)
         if key != _named_key(run, data_digest):
             raise Refused("is not of the network that the run's parameters name")
-        network = RecurrentNetwork.load(folder / WEIGHTS)
+        network = RecurrentNetwork.load(folder / WEIGHTS, reads=None)
         if network.hidden_size != made.hidden_size:
             raise Refused("is of another hidden size than its weights")
         record = read_measurements(folder / MEASUREMENTS)

@@ -128,7 +128,27 @@ def test_what_is_ambiguous_is_named(test_images, tmp_path):
     path = _written(tmp_path, named, "safetensors")
     with pytest.raises(InputError, match="no recurrent layer that is recognised"):
         read(path)
-    assert read(path, checked_names(["recurrent=a", "input=b", "readout=c"])).network.cell.name == "gru"
+    brought = read(path, checked_names(["recurrent=a", "input=b", "readout=c"]))
+    assert brought.network.cell.name == "gru"
+    assert brought.notes[1].startswith("the gates are taken in PyTorch's order (reset, update, new)")
+
+
+def test_the_order_that_a_file_says_is_that_in_which_it_is_shown_images(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_file(Classifier().state_dict(), path, {"reads": "columns"})
+    assert read(path, reads="columns").unsaid == ("pixels",)
+    with pytest.raises(
+        InputError, match=r"says reads: columns, but .* that reads rows of .* expected reads: rows, or order=columns"
+    ):
+        read(path)
+
+
+def test_a_file_of_neither_kind_says_what_is_accepted(tmp_path):
+    (tmp_path / "w.txt").write_text("no weights at all")
+    with pytest.raises(InputError, match=r"expected a .safetensors file, or one of torch.save$"):
+        read(tmp_path / "w.txt")
+    with pytest.raises(InputError, match=r"no weights at .*: expected a .safetensors file, or one of torch.save$"):
+        read(tmp_path / "absent.pt")
 
 
 def _two_layers():

@@ -24,6 +24,7 @@ COMPARED = ["experiments", "dimensionality", "geometry", "probes", "early_cluste
 TWINS = ["tanh", "relu", "gru", "lstm", "tanh_bias", "relu_bias", "gru_bias", "lstm_bias"]
 QUICK = ("tanh", "lstm_bias")
 LAYERS = {"tanh": nn.RNN, "relu": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+CELL_OF = {nn.RNN: nn.RNNCell, nn.GRU: nn.GRUCell, nn.LSTM: nn.LSTMCell}
 
 
 class Opaque(nn.Module):
@@ -65,6 +66,24 @@ class Layers(nn.Module):
 
     def forward(self, rows):
         return self.out(self.memory(rows)[0][:, -1])
+
+
+class Looped(nn.Module):
+    """The same layer as a cell, called in a loop."""
+
+    def __init__(self, layers: Layers):
+        super().__init__()
+        layer = layers.memory
+        options = {"nonlinearity": layer.nonlinearity} if isinstance(layer, nn.RNN) else {}
+        self.memory = CELL_OF[type(layer)](FEATURES, UNITS, bias=layer.bias, **options)
+        self.memory.load_state_dict({name.removesuffix("_l0"): value for name, value in layer.state_dict().items()})
+        self.out = layers.out
+
+    def forward(self, rows):
+        state = None
+        for row in rows.unbind(dim=1):
+            state = self.memory(row, state)
+        return self.out(state[0] if isinstance(state, tuple) else state)
 
 
 class Leaky(nn.Module):
@@ -133,6 +152,9 @@ def test_pytorch_s_layers_are_the_built_in_cells(cell, bias, data):
     *_, last = network.rows(scaled(data[1].images))
     expected = module(scaled(data[1].images).double()).detach()
     torch.testing.assert_close(network.logits(last).double(), expected, rtol=1e-4, atol=1e-5)
+    looped = network_of(Looped(module.float()), data[1])
+    assert looped.cell is network.cell
+    assert all(torch.equal(value, network.state_dict()[name]) for name, value in looped.state_dict().items())
     theirs = measure(module, data, ["spectrum", "experiments"], blank_rows=5)
     xr_ours = measure(Recording(network, data[1], data[0], 5), ["spectrum", "experiments"])
     assert theirs.equals(xr_ours)
@@ -269,6 +291,13 @@ class Normed(Layers):
         self.norm = nn.LayerNorm(UNITS)
 
 
+class Restless(Looped):
+    """Shows its cell each row twice."""
+
+    def forward(self, rows):
+        return super().forward(rows.repeat_interleave(2, dim=1))
+
+
 class Half:
     state_size = 3
 
@@ -283,6 +312,7 @@ class Half:
         (lambda: Layers(bidirectional=True), "Layers reads rows in two directions"),
         (lambda: Layers("lstm", proj_size=4), r"Layers projects its states \(proj_size=4\)"),
         (Normed, "Normed has other parameters, norm.weight, norm.bias"),
+        (lambda: Restless(Layers()), "Restless.forward gives other logits than its two layers do"),
         (Pooled, "Pooled.forward gives other logits than its two layers do"),
         (lambda: Started("gru"), "Started.forward starts from a state of its own, not from 0"),
         (lambda: Layers(classes=7), "Layers reads rows of 28 pixels into 7 classes: the data set has rows of 28 pixels and 10"),

@@ -182,6 +182,18 @@ def test_a_file_says_what_network_it_holds_and_equal_weights_are_equal_files(tmp
     assert read(tmp_path / "a.safetensors").unsaid == ()
 
 
+def test_the_order_in_which_a_network_reads_images_is_in_its_file_and_is_checked(tmp_path):
+    path = tmp_path / "w.safetensors"
+    network = RecurrentNetwork.initial(2, 16, 28, 10)
+    network.save(path, "columns")
+    with pytest.raises(InputError, match=r"that reads rows of pixels.*: expected reads: rows, or order=columns"):
+        RecurrentNetwork.load(path)
+    with pytest.raises(InputError, match=r"that reads permuted rows of pixels.*: expected reads: permuted, or order=columns"):
+        RecurrentNetwork.load(path, "permuted")
+    for reads in ("columns", None):
+        assert torch.equal(RecurrentNetwork.load(path, reads).recurrent, network.recurrent)
+
+
 @pytest.mark.parametrize(
     ("metadata", "unsaid"),
     [

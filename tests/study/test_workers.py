@@ -13,13 +13,16 @@ import torch
 from conftest import ROOT
 
 from study.config import StudyConfig
-from study.data.sources import DataShape
+from study.data.sources import DataShape, prepare_data
 from study.execution import checkpoints, workers
 from study.execution.checkpoints import Checkpoint
 from study.execution.stacks import GPU_WIDTH, Stack, gpu_width, stacks, training_memory, worker_count
 from study.execution.workers import train_and_measure
+from study.networks.network import RecurrentNetwork
+from study.record import spool
 from study.record.keys import training_key
-from study.record.network_record import Failure
+from study.record.network_record import WEIGHTS, Failure
+from study.terminal.errors import InputError
 from study.training.engine import TrainingState
 from study.training.history import History
 
@@ -176,6 +179,16 @@ def test_a_checkpoint_that_cannot_be_used_is_named_and_set_aside(damage, folder,
     assert str(file) in caplog.text
     assert [f.suffix for f in folder.iterdir()] == [".set-aside"]
     assert checkpoints.load("here") is None
+
+
+def test_the_order_in_which_networks_read_is_kept_with_their_weights(networks, source, folder, monkeypatch, tmp_path):
+    monkeypatch.setattr(spool, "FOLDER", tmp_path / "results")
+    columns = prepare_data("mnist", source.data_dir, order="columns")
+    [record] = train_and_measure(Stack(tuple(networks[:1]), columns.shape), columns)
+    entry = spool.Spool("study").add(record, columns.digest)
+    assert torch.equal(RecurrentNetwork.load(entry.folder / WEIGHTS, "columns").recurrent, record.network.recurrent)
+    with pytest.raises(InputError, match="says reads: columns"):
+        RecurrentNetwork.load(entry.folder / WEIGHTS)
 
 
 def test_a_network_that_diverges_is_a_failure_with_its_epoch(source, folder):
