@@ -12,7 +12,6 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -184,10 +183,7 @@ def cell_rows(quick: bool) -> list[Row]:
     for hidden in (50,) if quick else (50, 200):
         for cell in loops.LAYERS:
             for bias in (False, True):
-                ours, theirs = (
-                    loop(hidden, 2 * BATCH, cell=cell, bias=bias)
-                    for loop in (partial(loops.engine, kernels="torch"), loops.plain_loop)
-                )
+                ours, theirs = (loop(hidden, 2 * BATCH, cell=cell, bias=bias) for loop in (loops.engine, loops.plain_loop))
                 steps = max(4, int(20 * 200 / hidden))
                 against = f"{cell}, {'with' if bias else 'without'} bias: PyTorch's layer + autograd + fused Adam"
                 rows.append(_row(against, hidden, 1, 1.0, *compare(ours, theirs, 1, 1, steps, rounds, (1, 1))))

@@ -30,6 +30,7 @@ from study.config import NetworkConfig
 from study.data.sources import Images
 from study.networks.cells.gated import GatedCell
 from study.networks.cells.pytorch import BIASES
+from study.networks.kernels import KERNELS
 from study.networks.network import scaled
 from study.training.lane import Batch, Lane, Layout, cross_entropy
 
@@ -46,10 +47,11 @@ class GatedLane(Lane):
         super().__init__(weights, layout, config, train)
         assert isinstance(layout.cell, GatedCell)
         self.cell = layout.cell
+        self.kernels = KERNELS[config.kernels]
         self._memory: dict[int, Any] = {}
 
     def backpropagate(self, batch: Batch) -> torch.Tensor:
-        network, gradients = self.network, self.gradients
+        network, gradients, product = self.network, self.gradients, self.kernels.product
         images, labels = scaled(self.images[batch.indices], self.weights.dtype), self.labels[batch.indices]
         count, rows, _ = images.shape
         if count not in self._memory:
@@ -59,10 +61,10 @@ class GatedLane(Lane):
         memory.pixels[rows : rows + batch.blanks] = 0
         state = self.forward(memory, rows + batch.blanks)
 
-        loss, d_logits = cross_entropy(torch.addmm(network.bias, state, network.readout.mT), labels[:, None])
+        loss, d_logits = cross_entropy(product(state, network.readout.mT).add_(network.bias), labels[:, None])
         torch.sum(d_logits, dim=0, out=gradients.bias)
-        torch.mm(d_logits.mT, state, out=gradients.readout)
-        self.backward(memory, rows + batch.blanks, d_logits @ network.readout)
+        product(d_logits.mT, state, gradients.readout)
+        self.backward(memory, rows + batch.blanks, product(d_logits, network.readout))
         return loss
 
     @abstractmethod
@@ -123,9 +125,9 @@ class GruLane(GatedLane):
         return GruMemory(self, images, steps)
 
     def forward(self, memory: GruMemory, steps: int) -> torch.Tensor:
-        network, size = self.network, self.network.hidden_size
+        network, size, here = self.network, self.network.hidden_size, self.kernels
         gates, pixels = (part[:steps].flatten(0, 1) for part in (memory.gates, memory.pixels))
-        torch.mm(pixels, network.input.mT, out=gates)
+        here.product(pixels, network.input.mT, gates)
         biases = [network.parameters[name] for name in BIASES] if self.cell.biased else []
         if biases:
             gates += biases[0]
@@ -134,16 +136,16 @@ class GruLane(GatedLane):
         of_logistic, of_new = driven[:, : 2 * size], driven[:, 2 * size :]
         for row, candidate in zip(memory.rows[:steps], memory.candidates, strict=False):
             reset, update, new = row.each
-            torch.mm(row.before, transposed, out=driven)
+            here.product(row.before, transposed, driven)
             if biases:
                 driven += biases[1]
             row.logistic.add_(of_logistic).sigmoid_()
-            new.addcmul_(reset, candidate.copy_(of_new)).tanh_()
+            here.tanh(new.addcmul_(reset, candidate.copy_(of_new)))
             torch.sub(row.before, new, out=row.after).mul_(update).add_(new)
         return memory.states[steps]
 
     def backward(self, memory: GruMemory, steps: int, e: torch.Tensor) -> None:
-        gradients, recurrent = self.gradients, self.network.recurrent
+        gradients, recurrent, here = self.gradients, self.network.recurrent, self.kernels
         for t in range(steps - 1, -1, -1):
             row, d_hidden = memory.rows[t], memory.d_hidden[t]
             reset, update, new = row.each
@@ -155,10 +157,10 @@ class GruLane(GatedLane):
             SIGMOID_BACKWARD(row.d_logistic, row.logistic, grad_input=row.d_logistic)
             d_hidden.copy_(row.d_gates)
             memory.d_candidates[t].mul_(reset)
-            e.mul_(update).addmm_(d_hidden, recurrent)
+            here.add_product(e.mul_(update), d_hidden, recurrent)
         d_gates, d_hidden = (part[:steps].flatten(0, 1) for part in (memory.d_gates, memory.d_hidden))
-        torch.mm(d_gates.mT, memory.pixels[:steps].flatten(0, 1), out=gradients.input)
-        torch.mm(d_hidden.mT, memory.states[:steps].flatten(0, 1), out=gradients.recurrent)
+        here.product(d_gates.mT, memory.pixels[:steps].flatten(0, 1), gradients.input)
+        here.product(d_hidden.mT, memory.states[:steps].flatten(0, 1), gradients.recurrent)
         if self.cell.biased:
             for name, delta in zip(BIASES, (d_gates, d_hidden), strict=True):
                 torch.sum(delta, dim=0, out=gradients.parameters[name])
@@ -192,22 +194,22 @@ class LstmLane(GatedLane):
         return LstmMemory(self, images, steps)
 
     def forward(self, memory: LstmMemory, steps: int) -> torch.Tensor:
-        parts = [self.network.recurrent.mT, self.network.input.mT]
+        here, parts = self.kernels, [self.network.recurrent.mT, self.network.input.mT]
         if self.cell.biased:
             first, second = (self.network.parameters[name] for name in BIASES)
             parts.append((first + second)[None])
         transposed = torch.cat(parts)[:, memory.order]  # [R W b]'
         for z, row, (before, after, squashed) in zip(memory.z[:steps], memory.rows, memory.kept, strict=False):
             enter, forget, out, new = row.each
-            torch.mm(z, transposed, out=row.gates)
+            here.product(z, transposed, row.gates)
             row.logistic.sigmoid_()
-            new.tanh_()
+            here.tanh(new)
             torch.mul(forget, before, out=after).addcmul_(enter, new)
-            torch.mul(torch.tanh(after, out=squashed), out, out=row.after)
+            torch.mul(here.tanh(squashed.copy_(after)), out, out=row.after)
         return memory.states[steps]
 
     def backward(self, memory: LstmMemory, steps: int, e: torch.Tensor) -> None:
-        gradients, size = self.gradients, self.network.hidden_size
+        gradients, size, here = self.gradients, self.network.hidden_size, self.kernels
         recurrent = self.network.recurrent[memory.order]
         d_memory, through = torch.zeros_like(e), torch.empty_like(e)
         for row, (before, _, squashed) in zip(memory.rows[steps - 1 :: -1], memory.kept[steps - 1 :: -1], strict=True):
@@ -222,8 +224,8 @@ class LstmLane(GatedLane):
             torch.mul(d_memory, enter, out=d_new)
             TANH_BACKWARD(d_new, new, grad_input=d_new)
             d_memory *= forget
-            torch.mm(row.d_gates, recurrent, out=e)
-        whole = memory.d_gates[:steps].flatten(0, 1).mT @ memory.z[:steps].flatten(0, 1)
+            here.product(row.d_gates, recurrent, e)
+        whole = here.product(memory.d_gates[:steps].flatten(0, 1).mT, memory.z[:steps].flatten(0, 1))
         whole = whole[memory.order]
         gradients.recurrent.copy_(whole[:, :size])
         gradients.input.copy_(whole[:, size : size + self.network.features])

@@ -13,10 +13,12 @@ from torch import nn
 from study.config import StudyConfig
 from study.data.sources import Images
 from study.networks.cells import known
+from study.networks.kernels import KERNELS
 from study.networks.network import RecurrentNetwork
 from study.networks.seeding import blanks, permutation
 from study.networks.weights import state_names
 from study.training.engine import TrainingStack
+from study.training.gated_lane import GruLane, LstmLane
 from study.training.hand_derived import VanillaLane
 from study.training.numpy_lane import NumpyLane
 
@@ -25,8 +27,6 @@ REGIME = {"hidden_sizes": "24", "epochs": 3, "batch_size": 32, "learning_rate": 
 
 
 def configs(seeds="0", **changes):
-    if REGIME["kernels"] == "numpy" and changes.get("cell") in ("gru", "lstm"):
-        pytest.skip("gated cells have torch's kernels alone")
     return StudyConfig(**({"seeds": seeds} | REGIME | changes)).networks()
 
 
@@ -222,6 +222,9 @@ def test_both_kernels_agree_in_distribution_and_no_network_is_the_same(train_ima
 def test_the_lanes_are_those_of_the_kernels(train_images):
     lanes = {kernels: TrainingStack(configs(kernels=kernels), train_images.first(10)).lanes[0] for kernels in ("torch", "numpy")}
     assert {name: type(lane) for name, lane in lanes.items()} == {"torch": VanillaLane, "numpy": NumpyLane}
+    for name, (cell, kind) in product(lanes, (("gru", GruLane), ("lstm", LstmLane))):
+        [lane] = TrainingStack(configs(kernels=name, cell=cell), train_images.first(10)).lanes
+        assert type(lane) is kind and lane.kernels is KERNELS[name]
 
 
 def test_batches_with_blank_images_are_trained_on(train_images):
