@@ -8,7 +8,7 @@ import xarray as xr
 from analysis.claims.claim import Claim
 from analysis.claims.finding import LEVEL, UNDECIDED, Finding, by_tests, limits
 from analysis.claims.registry import register_claim
-from analysis.claims.sample import Sample
+from analysis.claims.sample import Sample, least_accuracy
 from analysis.statistics.bands import FEWEST_NETWORKS, simultaneous_band
 from analysis.statistics.decoding import first_step_above, lead
 from analysis.statistics.intervals import Estimate, mean_interval, mean_test
@@ -21,31 +21,34 @@ SAVED = 1  # row, the smallest saving of interest
 
 
 def read_early(sample: Sample) -> Finding | None:
-    """By how many steps a probe of the hidden states passes 50% before the readout, and how much later than one of the pixels."""
+    """By how many steps a probe of the hidden states reads the labels before the readout does, and how much later than one of the
+    pixels: when it passes `Sample.trained_from`, 50% of ten classes, for which two have their chance level."""
     networks = sample.arrays
     curves = [of_source(networks.probe_accuracy), networks.readout_accuracy, of_source(networks.probe_accuracy, "pixels")]
     complete = np.logical_and.reduce([curve.notnull().all("time_step").values for curve in curves])
     if not complete.any():
         return None
     probe, readout, pixels = (curve.transpose("seed", "time_step").values[complete] for curve in curves)
-    late = first_step_above(probe, 0.5) - first_step_above(pixels, 0.5)
-    half, final = lead(probe, readout, 0.5, LEVEL), lead(probe, readout, 0.9 * readout[:, -1], LEVEL)
+    threshold, of_pixels = sample.trained_from, first_step_above(pixels, sample.trained_from)
+    late = first_step_above(probe, threshold) - of_pixels
+    reading, final = lead(probe, readout, threshold, LEVEL), lead(probe, readout, 0.9 * readout[:, -1], LEVEL)
     numbers = {
-        "probe_step": half.probe.value,
-        "readout_step": half.readout.value,
-        "pixel_step": np.mean(first_step_above(pixels, 0.5)),
+        "passes": threshold,
+        "probe_step": reading.probe.value,
+        "readout_step": reading.readout.value,
+        "pixel_step": np.mean(of_pixels),
     }
     numbers |= limits("final_ahead", final.ahead) | limits("late", mean_interval(late, LEVEL))
-    if len(half.lags) > 1 and np.ptp(half.lags) == 0:
-        numbers["same_in_all"] = half.lags[0]
-    if half.never:
-        numbers["never"] = half.never
+    if len(reading.lags) > 1 and np.ptp(reading.lags) == 0:
+        numbers["same_in_all"] = reading.lags[0]
+    if reading.never:
+        numbers["never"] = reading.never
     if len(probe) >= FEWEST_NETWORKS:
         band = simultaneous_band(probe - readout, LEVEL, "beta", rng=sample.hidden_size)
         numbers["steps_above"] = networks.time_step.values[band.lower > 0]
     ahead, behind = steps(networks.sizes["time_step"])
-    verdict, p = by_tests([mean_test(half.lags, ahead), mean_test(late, behind).reversed()], half.ahead.n)
-    return Finding("C7", sample.hidden_size, half.ahead, verdict, p, numbers)
+    verdict, p = by_tests([mean_test(reading.lags, ahead), mean_test(late, behind).reversed()], reading.ahead.n)
+    return Finding("C7", sample.hidden_size, reading.ahead, verdict, p, numbers)
 
 
 def steps(rows: int) -> tuple[int, int]:
@@ -53,12 +56,22 @@ def steps(rows: int) -> tuple[int, int]:
     return max(1, round(AHEAD * rows)), max(1, round(LATE * rows))
 
 
+def unless(sample: Sample) -> str:
+    """Where pixels do not tell the labels linearly, as in a comparison of two of them, no step is known at which they tell them."""
+    if (of_source(sample.arrays.probe_accuracy, "pixels") > sample.trained_from).any():
+        return ""
+    passes = f"never passes {sample.trained_from:.0%}"
+    return f"a linear probe of the pixels {passes}, so that no step is known at which they tell the labels"
+
+
 def words(dataset: xr.Dataset) -> dict[str, str]:
-    """The same in words."""
+    """The same in words, and the accuracy that counts as reading."""
+    passes = {"passes": f"{least_accuracy(dataset):.0%}"}
     if "time_step" not in dataset.sizes:
-        return {"ahead": "a tenth of the rows", "behind": "a fourteenth of the rows"}
+        return passes | {"ahead": "a tenth of the rows", "behind": "a fourteenth of the rows"}
     ahead, behind = steps(dataset.sizes["time_step"])
-    return {"ahead": f"{ahead} step{'s' * (ahead > 1)} (a tenth of the rows)", "behind": f"{behind} step{'s' * (behind > 1)}"}
+    ahead_of = f"{ahead} step{'s' * (ahead > 1)} (a tenth of the rows)"
+    return passes | {"ahead": ahead_of, "behind": f"{behind} step{'s' * (behind > 1)}"}
 
 
 def stop_early(sample: Sample) -> Finding | None:
@@ -87,7 +100,8 @@ register_claim(
         paper="Hidden states come to resemble the labels as soon as the information is there, but the readout cannot use it.",
         needs=("probe_accuracy", "probe_accuracy:pixels", "readout_accuracy"),
         judge=read_early,
-        quantity="steps by which a probe passes 50% before the readout",
+        unless=unless,
+        quantity="steps by which a probe passes {passes} before the readout",
         units="steps",
         test="paired t tests against the readout and against a probe of the pixels, both of which must hold",
         rule="supported if the probe is more than {ahead} ahead of the readout, and less than {behind} behind one of all pixels "
@@ -106,14 +120,14 @@ register_claim(
             ),
             "{late:+.1f} steps [{late_lower:+.1f}, {late_upper:+.1f}] after the pixels, at step {pixel_step:.0f}",
             "the same number in every network, so that its interval has no width{same_in_all:given}",
-            "{never:.0f} networks left out, whose probe or readout never passes 50%",
+            "{never:.0f} networks left out, whose probe or readout never passes {passes:.0%}",
             "probe above readout beyond doubt at {steps_above:step}",
         ),
         section="What can be read off the hidden states",
         figures=("decoding", "generalisation"),
         method="""A probe is a multinomial logistic regression with a squared penalty (as scikit-learn's with C = 1), fitted
         at each step to the hidden states of 10,000 training images and scored once on all test images. The lead is the
-        number of steps between the first at which the probe exceeds 50% accuracy and the first at which the readout does,
+        number of steps between the first at which the probe exceeds {passes} accuracy and the first at which the readout does,
         paired by network. The same probe of all pixels read so far shows when the information is there.""",
     )
 )

@@ -23,7 +23,7 @@ from study.networks.network import RecurrentNetwork, accuracy, scaled
 from study.record.network_record import write_measurements
 from study.terminal.errors import InputError
 
-NEAR_CHANCE = 3  # times 1 / classes: an accuracy below that is near chance
+NEAR_CHANCE = 2 / 9  # of the way from chance to 100%: an accuracy below that, 30% of ten classes, is near chance
 TOLERANCE = 0.005  # of an expected accuracy, which may be rounded to whole percents
 TRIED = 1000  # the first test images, on which other readings of the weights are tried
 BETTER = 0.05  # lead in accuracy that another reading needs to be named: some four standard errors near chance
@@ -77,7 +77,7 @@ def measure_file(
     say(f"test accuracy {share:.2%}")
     if held.unsaid:
         say(f"taken as {_taken(network.cell, *_as_read(test))}: the file does not say ({', '.join(held.unsaid)})")
-    bound = NEAR_CHANCE / test.classes
+    bound = (1 + NEAR_CHANCE * (test.classes - 1)) / test.classes
     if share < bound:
         say(f"warning: near chance (below {bound:.0%}): {_what_may_be_wrong(network, test)}")
     elif held.unsaid and (better := _better_reading(network, test)):

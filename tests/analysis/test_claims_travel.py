@@ -164,6 +164,39 @@ def test_clusters_of_different_classes_are_not_averaged():
     assert "another class in others" in finding.reason
 
 
+def _of_two_classes(pixels: float) -> xr.Dataset:
+    """A study of two classes, of which readout and probes know nothing in the first rows but by chance; the highest accuracy of a
+    probe of the pixels."""
+    dataset = made_study(8).isel(label=slice(2))
+    dataset["early_class"] = xr.full_like(dataset.early_class, 1.0)
+    by_chance = 0.5 + 0.02 * (dataset.time_step % 2)
+    dataset["readout_accuracy"] = xr.where(dataset.time_step > 25, 0.94, by_chance).broadcast_like(dataset.readout_accuracy)
+    reads = dataset.probe_accuracy > 0.5
+    dataset["probe_accuracy"] = xr.where(reads, dataset.probe_accuracy, by_chance).transpose(*dataset.probe_accuracy.dims)
+    of_pixels = dataset.probe_accuracy.source == "pixels"
+    dataset["probe_accuracy"] = dataset.probe_accuracy.where(~of_pixels, dataset.probe_accuracy.clip(max=pixels))
+    return dataset
+
+
+def test_what_counts_as_reading_is_above_the_chance_of_the_classes():
+    dataset = _of_two_classes(pixels=0.95)
+    finding = _found(evaluate(dataset), "C7")
+    assert finding.verdict == "supported"
+    assert finding.numbers["readout_step"] == 26 and finding.numbers["probe_step"] == 13
+    assert CLAIMS["C7"].about(dataset).quantity == "steps by which a probe passes 72% before the readout"
+    assert "exceeds 72% accuracy" in CLAIMS["C7"].about(dataset).method
+    assert CLAIMS["C7"].about(made_study(6)).quantity == "steps by which a probe passes 50% before the readout"
+    figure = drawn(of_dataset(dataset), ["decoding"])["decoding"]
+    assert "Dotted line: 72%, at which" in figure.caption
+
+
+def test_where_pixels_do_not_tell_the_labels_linearly_c7_does_not_apply():
+    finding = _found(evaluate(_of_two_classes(pixels=0.6)), "C7")
+    assert finding.verdict == "not applicable"
+    assert finding.reason.startswith("a linear probe of the pixels never passes 72%")
+    assert finding.estimate.value == 13  # which is known all the same
+
+
 def test_sequences_that_are_too_short_are_not_judged():
     dataset = made_study(8)
     finding = _found(evaluate(dataset.isel(time_step=slice(2))), "C5")

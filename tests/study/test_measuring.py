@@ -3,8 +3,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from io import StringIO
 
+import numpy as np
 import pytest
 import torch
 import xarray as xr
@@ -16,7 +18,7 @@ from torch import nn
 from study.config import MeasureConfig, validated
 from study.data.sources import prepare_data
 from study.execution.measuring import measure_file
-from study.networks.network import RecurrentNetwork
+from study.networks.network import RecurrentNetwork, tanh_network
 from study.terminal.errors import InputError
 
 GIVEN = {"weights": "w.safetensors", "dataset": "mnist", "data_dir": ROOT / "data", "blank_rows": "5", "seed": "0"}
@@ -105,6 +107,19 @@ def test_the_order_and_the_kind_of_numbers_are_said(train_images, test_images, t
     task = RecurrentNetwork.initial(0, 8, shape.features, shape.classes)
     save_file(task.state_dict(), tmp_path / "task.safetensors")
     assert "reads rows of numbers as they are in the data set" in measured(tmp_path / "task.safetensors", dataset="flip-flop")[1]
+
+
+def test_what_is_near_chance_depends_on_the_number_of_classes(tmp_path):
+    sequences = np.random.default_rng(0).normal(size=(40, 5, 3)).astype("f4")
+    labels = (sequences[:, -1, 0] > 0).astype(int)
+    np.savez(tmp_path / "signs.npz", train_x=sequences, train_y=labels, test_x=sequences, test_y=labels, scale=1)
+    readout = torch.tensor([[-1.0], [1.0]])
+    right = tanh_network(torch.tensor([[1.0, 0, 0]]), torch.zeros(1, 1), readout, torch.zeros(2))
+    right.save(tmp_path / "right.safetensors")
+    replace(right, readout=0 * readout).save(tmp_path / "guesses.safetensors")
+    said = [measured(tmp_path / name, dataset=str(tmp_path / "signs.npz")) for name in ("right.safetensors", "guesses.safetensors")]
+    assert said[0][0] == "test accuracy 100.00%" and not any("near chance" in line for line in said[0])
+    assert "warning: near chance (below 61%)" in said[1][1]
 
 
 def test_an_accuracy_near_chance_says_what_may_be_wrong(tmp_path):
