@@ -12,6 +12,7 @@ from reports.figures.figure import Figure, counts, image_rows, row_ticks, sizes
 from reports.figures.style import GREY, INK, panels, styled
 
 NAMED = (50, 80, 99)  # percent of confidence, written next to the curve
+APART = (0.08, 5)  # of the rows, and points of accuracy: confidences that are nearer to each other in both share a label
 
 
 def early_classification(analysis: Analysis) -> Figure | None:
@@ -47,6 +48,13 @@ def early_classification(analysis: Analysis) -> Figure | None:
 def confidence_curve(axes: Axes, read: xr.DataArray, accuracy: xr.DataArray) -> None:
     """Accuracy (percent) against the rows read, both over `confidence`; the values in `NAMED` are labelled."""
     axes.plot(read, accuracy, color=INK, marker="o", markersize=2.5, linewidth=1)
-    for confidence in set(NAMED) & set(read.confidence.values.tolist()):
-        at = (float(read.sel(confidence=confidence)), float(accuracy.sel(confidence=confidence)))
-        axes.annotate(f"{confidence}%", at, textcoords="offset points", xytext=(2, -10), fontsize=6.5)
+    axes.margins(y=0.15)  # the label of the lowest point is below it
+    named: list[tuple[list[str], float, float]] = []
+    for confidence in sorted(set(NAMED) & set(read.confidence.values.tolist())):
+        x, y = float(read.sel(confidence=confidence)), float(accuracy.sel(confidence=confidence))
+        if named and abs(x - named[-1][1]) < APART[0] * float(read.max()) and abs(y - named[-1][2]) < APART[1]:
+            named[-1][0].append(f"{confidence}%")
+        else:
+            named.append(([f"{confidence}%"], x, y))
+    for words, x, y in named:
+        axes.annotate(", ".join(words), (x, y), textcoords="offset points", xytext=(2, -10), fontsize=6.5)

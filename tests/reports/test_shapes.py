@@ -17,6 +17,7 @@ from analysis.claims.findings import evaluate
 from analysis.dataset.records import stack
 from analysis.study_analysis import Analysis
 from reports.figures import drawn
+from reports.figures.early_classification import confidence_curve
 from reports.figures.figure import period_limits, row_ticks, short_names
 from reports.figures.network import network
 from reports.figures.style import styled
@@ -151,6 +152,20 @@ def test_names_of_classes_that_begin_alike_are_numbered():
     assert named("bag", "a boot up to the ankle") == ("bag", "a boot up to…")
     assert named("a boot up to the ankle", "a boot up to the knee") == ("0", "1")
     assert named("\u304a", "b") == ("[U+304A]", "b")
+
+
+def test_confidences_at_one_place_share_a_label_that_is_inside_the_panel():
+    given = {"confidence": [50, 80, 99, 100]}
+    curves = ([1.0, 24, 24.5, 30], [50.0, 99.9, 100, 100])
+    read, right = (xr.DataArray(values, coords=given, dims="confidence") for values in curves)
+    with styled():
+        drawing = Drawing(figsize=(3, 2.4))
+        axes = drawing.subplots()
+        confidence_curve(axes, read, right)
+        renderer = FigureCanvasAgg(drawing).get_renderer()
+        drawing.draw(renderer)
+    assert [text.get_text() for text in axes.texts] == ["50%", "80%, 99%"]
+    assert all(axes.bbox.y0 < text.get_window_extent(renderer).y0 for text in axes.texts)
 
 
 @pytest.mark.parametrize(("rows", "limits"), [(2, (2, 100)), (8, (2, 100)), (14, (4, 100)), (28, (4, 100)), (200, (4, 400))])
