@@ -195,6 +195,9 @@ def test_where_pixels_do_not_tell_the_labels_linearly_c7_does_not_apply():
     assert finding.verdict == "not applicable"
     assert finding.reason.startswith("a linear probe of the pixels never passes 72%")
     assert finding.estimate.value == 13  # which is known all the same
+    dataset = _of_two_classes(pixels=0.6)
+    dataset["test_accuracy"] = xr.full_like(dataset.test_accuracy, 0.6)
+    assert _found(evaluate(dataset), "C7").verdict == "not trained"
 
 
 def test_sequences_that_are_too_short_are_not_judged():
