@@ -29,7 +29,8 @@ def read_early(sample: Sample) -> Finding | None:
     if not complete.any():
         return None
     probe, readout, pixels = (curve.transpose("seed", "time_step").values[complete] for curve in curves)
-    threshold, of_pixels = sample.trained_from, first_step_above(pixels, sample.trained_from)
+    threshold = sample.trained_from
+    of_pixels = first_step_above(pixels, threshold)
     late = first_step_above(probe, threshold) - of_pixels
     reading, final = lead(probe, readout, threshold, LEVEL), lead(probe, readout, 0.9 * readout[:, -1], LEVEL)
     numbers = {
@@ -62,8 +63,10 @@ def unless(sample: Sample) -> str:
     told = (of_source(sample.arrays.probe_accuracy, "pixels") > sample.trained_from).any()
     if told or not sample.mean_accuracy >= sample.trained_from:
         return ""
-    passes = f"never passes {sample.trained_from:.0%}"
-    return f"a linear probe of the pixels {passes}, so that no step is known at which they tell the labels"
+    return (
+        f"a linear probe of the pixels never passes {sample.trained_from:.0%}, so that no step is known at which they tell the "
+        "labels"
+    )
 
 
 def words(dataset: xr.Dataset) -> dict[str, str]:

@@ -10,7 +10,7 @@ import torch
 
 Order = Literal["rows", "columns", "permuted"]
 ORDERS: tuple[Order, ...] = get_args(Order)
-READ: dict[Order, str] = {"rows": "rows", "columns": "columns", "permuted": "permuted rows"}  # what networks read, in words
+IN_WORDS: dict[Order, str] = {"rows": "rows", "columns": "columns", "permuted": "permuted rows"}  # what networks read
 LEAST_ROWS, MOST_ROWS = 2, 1_000  # of an image as it is read: one of two can be blank; the states at all of them are kept
 PERMUTATION = 0  # the seed of the permutation of pixels
 

@@ -12,13 +12,12 @@ import torch
 from rich.console import Console
 
 from study.config import MeasureConfig
-from study.data.images import READ
+from study.data.images import IN_WORDS
 from study.data.sources import Images, load_images, prepare_data
 from study.measurements import measure
 from study.measurements.recording import Recording
 from study.networks import foreign
 from study.networks.cells import TANH, WITH_BIAS, Cell, known
-from study.networks.cells.vanilla import VanillaCell
 from study.networks.network import RecurrentNetwork, accuracy, scaled
 from study.record.network_record import write_measurements
 from study.terminal.errors import InputError
@@ -32,6 +31,7 @@ BETTER = 0.05  # lead in accuracy that another reading needs to be named: some f
 # What plain PyTorch code would make of the same tensors, ours first.
 Map = Callable[[torch.Tensor], torch.Tensor]
 OTHER_ORDER = {"rows": "columns", "columns": "rows"}
+OTHER_KIND = {"tanh": "relu", "relu": "tanh"}  # whose weights look alike
 AS_THEY_ARE = "numbers as they are in the data set"  # if they are no pixels of 0 to 255
 
 
@@ -94,7 +94,7 @@ def _taken(cell: Cell, order: str, scale: str) -> str:
 
 def _as_read(test: Images) -> tuple[str, str]:
     """The order and the scale in which a network is shown the images, in words."""
-    return READ[test.order], AS_THEY_ARE if test.images.is_floating_point() else next(iter(SCALES))
+    return IN_WORDS[test.order], AS_THEY_ARE if test.images.is_floating_point() else next(iter(SCALES))
 
 
 def _orders_and_scales(test: Images) -> tuple[dict[str, Map], dict[str, Map]]:
@@ -116,13 +116,13 @@ def _what_may_be_wrong(network: RecurrentNetwork, test: Images) -> str:
 def _better_reading(network: RecurrentNetwork, test: Images) -> str | None:
     """Another reading of the weights, in words, if it classifies clearly more images correctly; else None.
 
-    Among readings that hardly differ the one that departs least from ours is named. Weights of a vanilla cell may also be those of
-    the other one.
+    Among readings that hardly differ the one that departs least from ours is named. Weights of tanh units may also be those of
+    rectified ones, and the reverse.
     """
-    networks = {network.cell.name.removesuffix(WITH_BIAS): network}
-    if isinstance(network.cell, VanillaCell):
-        other = {"tanh": "relu", "relu": "tanh"}[network.cell.kind]
-        networks[other] = replace(network, cell=known(other + WITH_BIAS * network.cell.biased))
+    ours = network.cell.name.removesuffix(WITH_BIAS)
+    networks = {ours: network}
+    if other := OTHER_KIND.get(ours):
+        networks[other] = replace(network, cell=known(other + network.cell.name.removeprefix(ours)))
     pixels, labels = scaled(test.images[:TRIED]), test.labels[:TRIED]
     orders, scales = _orders_and_scales(test)
     shares = {}

@@ -35,7 +35,7 @@ NESTED = (
 HYPER_PARAMETERS = "hyper_parameters"  # Lightning's: what a module was made with
 NAME = re.compile(r"(?P<stem>.*?)(?P<kind>weight|bias)_(?P<which>ih|hh|hr)(?:_l(?P<layer>\d+))?(?P<reverse>_reverse)?", re.DOTALL)
 KINDS = {1: ("tanh", "relu"), 3: ("gru",), 4: ("lstm",)}  # the cells by how many times H rows the recurrent weights have
-GATES = {3: "reset, update, new", 4: "input, forget, cell, output"}  # in PyTorch's order
+GATES = {"gru": "reset, update, new", "lstm": "input, forget, cell, output"}  # in PyTorch's order
 PARTS = ("input", "recurrent", *BIASES, *READOUT)  # of a network, as users name them
 ACCEPTED = (
     "expected one recurrent layer of tanh, relu, GRU or LSTM units in one direction and without projection (weight_ih_l0, "
@@ -107,9 +107,9 @@ def _notes(network: RecurrentNetwork, tensors: Tensors, parts: Mapping[str, str]
             f"recognised as {network.hidden_size} {network.cell.description} that read rows of {network.features} numbers, and a "
             f"readout of {network.classes} classes: {where}"
         )
-    gates = len(network.recurrent) // network.hidden_size
-    if gates in GATES and not NAME.fullmatch(parts["recurrent"]):
-        notes.append(f"the gates are taken in PyTorch's order ({GATES[gates]}), which names other than PyTorch's do not tell")
+    kind = network.cell.name.removesuffix(WITH_BIAS)
+    if kind in GATES and not NAME.fullmatch(parts["recurrent"]):
+        notes.append(f"the gates are taken in PyTorch's order ({GATES[kind]}), which names other than PyTorch's do not tell")
     if "bias" not in parts:
         notes.append("the readout has no bias: taken as 0")
     if unused := [quoted(name, 60) for name in tensors if name not in parts.values()]:

@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialized
 
-from study.data.images import READ, Order
+from study.data.images import IN_WORDS, Order
 from study.files import durable, untrusted
 from study.files.untrusted import Refused
 from study.networks.cells import BUILT_IN, CELLS, TANH, Cell, known
@@ -45,9 +45,9 @@ class Fact:
     agree: tuple[str, ...]
 
 
-ORDERS: dict[Order, tuple[str, ...]] = {"rows": ("rows", "row"), "columns": ("columns", "column"), "permuted": ("permuted",)}
+SAID: dict[Order, tuple[str, ...]] = {"rows": ("rows", "row"), "columns": ("columns", "column"), "permuted": ("permuted",)}
 READING = {
-    "reads": Fact(("reads", "input_order"), sum(ORDERS.values(), ())),
+    "reads": Fact(("reads", "input_order"), sum(SAID.values(), ())),
     "pixels": Fact(("pixels", "pixel_range"), ("[0,1]", "0..1", "0-1", "0to1", "(0,1)")),
     "standardised": Fact(("standardised", "standardized"), NO),
     "layers": Fact(("layers", "num_layers"), ("1",)),
@@ -77,14 +77,14 @@ def state_names(cell: Cell) -> dict[str, str]:
 
 def computed(cell: Cell, reads: Order | None = None) -> str:
     """The network that is measured, and the order in which it is shown images, in words."""
-    order = READ[reads or "rows"]
+    order = IN_WORDS[reads or "rows"]
     kind = "a tanh network without recurrent bias" if cell is TANH else f"a network of {cell.description}"
     return f"{kind} that reads {order} of pixels in [0, 1]"
 
 
 def _facts(cell: Cell) -> dict[str, Fact]:
     """What a file may say about a network of a cell; of the built-in ones under the names that other programs have for them."""
-    if not isinstance(cell, PyTorchCell):
+    if not isinstance(cell, PyTorchCell) or cell not in BUILT_IN:
         return READING | {"cell": Fact(CELL, (cell.name,))}
     kind, facts = cell.kind, READING | {"bias": Fact(("bias",), YES if cell.biased else NO)}
     if isinstance(cell, VanillaCell):
@@ -242,17 +242,17 @@ def statements(metadata: Mapping[str, str]) -> Statements:
 
 def check_said(said: Statements, hidden: int, features: int, origin: str, cell: Cell, reads: Order | None) -> None:
     """Raises `InputError` where a file declares another network than the one measured here, or another order than `reads`."""
-    sizes = {"hidden": Fact(("hidden_size",), (str(hidden),)), "input": Fact(("input_size",), (str(features),))}
-    facts = _facts(cell) | sizes
+    facts = _facts(cell)
+    facts |= {"hidden": Fact(("hidden_size",), (str(hidden),)), "input": Fact(("input_size",), (str(features),))}
     if reads is not None:
-        facts["reads"] = Fact(facts["reads"].names, ORDERS[reads])
+        facts["reads"] = Fact(facts["reads"].names, SAID[reads])
     for name, value in said:
         for about, fact in facts.items():
             if name in fact.names and value not in fact.agree:
-                other = next((f", or order={order}" for order, words in ORDERS.items() if value in words and about == "reads"), "")
+                orders = [f", or order={order}" for order, words in SAID.items() if about == "reads" and value in words]
                 raise InputError(
                     f"{origin} says {name}: {quoted(value)}, but it would be measured as {computed(cell, reads)} ({hidden} hidden "
-                    f"units, {features} pixels per row): expected {name}: {fact.agree[0]}{other}"
+                    f"units, {features} pixels per row): expected {name}: {fact.agree[0]}{''.join(orders)}"
                 )
 
 

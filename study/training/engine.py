@@ -20,7 +20,7 @@ from study.networks import kernels
 from study.networks.cells import Cell, known
 from study.networks.cells.gated import GatedCell, GruCell, LstmCell
 from study.networks.cells.vanilla import VanillaCell
-from study.networks.kernels import KERNELS, KernelsName
+from study.networks.kernels import KernelsName
 from study.networks.network import RecurrentNetwork, accuracy
 from study.networks.seeding import blanks, permutation
 from study.terminal.errors import StudyError
@@ -35,8 +35,10 @@ ENGINE_VERSION = "1"  # raised whenever the same configuration would give other 
 LANES: dict[tuple[type[Cell], KernelsName], type[Lane]] = {
     (VanillaCell, "torch"): VanillaLane,
     (VanillaCell, "numpy"): NumpyLane,
-    **{(GruCell, name): GruLane for name in KERNELS},
-    **{(LstmCell, name): LstmLane for name in KERNELS},
+    (GruCell, "torch"): GruLane,
+    (GruCell, "numpy"): GruLane,
+    (LstmCell, "torch"): LstmLane,
+    (LstmCell, "numpy"): LstmLane,
 }
 
 

@@ -16,7 +16,6 @@ class GatedCell(PyTorchCell):
     """A layer whose `gates` are functions of W x_t + b and R h_{t-1} + b'."""
 
     bounded = True
-    kernels = ("torch", "numpy")
 
     def of_row(self, weights: Weights, row: torch.Tensor) -> torch.Tensor:
         """W x + b of rows `[N, features]`: `[N, gates H]`."""

@@ -20,6 +20,7 @@ class PyTorchCell(Cell):
     names: ClassVar[Mapping[str, str]] = {"input": "rnn.weight_ih_l0", "recurrent": "rnn.weight_hh_l0"}
     absent = tuple(BIASES.values())
     rests_at_zero = True
+    kernels = ("torch", "numpy")
     classifier = Path(__file__).parent / "classifier.py"
     gates: ClassVar[int] = 1
     biased: ClassVar[bool] = False

@@ -26,8 +26,6 @@ class VanillaCell(PyTorchCell):
     A blank row applies h -> f(R h + b), with the Jacobian f' R. A subclass defines f, and its derivative in terms of its value.
     """
 
-    kernels = ("torch", "numpy")
-
     @abstractmethod
     def activate(self, drive: torch.Tensor, here: Kernels = TORCH) -> torch.Tensor:
         """f of each value, in place."""
